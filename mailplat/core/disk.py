@@ -1,0 +1,87 @@
+"""The seam for durable steps on disk: each write, fsync and rename that a promise rests on goes through here.
+
+Each call names its step ("append.rename"). A test arms one step of a child process with the environment
+variable MAILPLAT_DIE_AT="STEP" or "STEP:N" (the Nth time, from 1); the process then kills itself with SIGKILL
+right *after* that step, so that a crash table can be walked row by row. Unset, a step costs one dict look-up.
+"""
+
+import contextlib
+import errno
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+from mailplat.core.errors import DiskFull, Unavailable
+
+DIE_AT = "MAILPLAT_DIE_AT"
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def _plan() -> dict[str, int]:
+    text = os.environ.get(DIE_AT, "")
+    name, _, nth = text.partition(":")
+    return {name: int(nth or 1)} if name else {}
+
+
+_armed = _plan()
+
+
+def step(name: str) -> None:
+    """A named durable step is done. Dies here when a test armed it."""
+    if name in _armed:
+        _armed[name] -= 1
+        if _armed[name] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def failures(what: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn the operating system's refusals into ours: ENOSPC and EDQUOT are DiskFull, any other OSError of a
+    write is Unavailable. FileNotFoundError passes: who reads a file knows what its absence means."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        kind = DiskFull if error.errno in _FULL else Unavailable
+        raise kind(f"{what}: {error.strerror or error}") from error
+
+
+def fsync(fd: int, name: str) -> None:
+    os.fsync(fd)
+    step(name)
+
+
+def rename(source: str | Path, target: str | Path, name: str) -> None:
+    """Atomic within one filesystem; durable only after fsync_directory of the target's folder."""
+    os.rename(source, target)
+    step(name)
+
+
+def fsync_directory(path: str | Path, name: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    step(name)
+
+
+def write_file(path: Path, octets: bytes, name: str) -> None:
+    """Replace a small file so that a crash leaves the old or the new content, never half: write beside it,
+    fsync, rename, fsync of the directory. Steps: NAME.write, NAME.fsync, NAME.rename, NAME.dirsync."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    with failures(path):
+        fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            rest = memoryview(octets)
+            while rest:
+                rest = rest[os.write(fd, rest) :]
+            step(f"{name}.write")
+            fsync(fd, f"{name}.fsync")
+        finally:
+            os.close(fd)
+        rename(beside, path, f"{name}.rename")
+        fsync_directory(path.parent, f"{name}.dirsync")

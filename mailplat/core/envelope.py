@@ -1,0 +1,28 @@
+"""The SMTP envelope (RFC 5321 2.3.1). IMAP's ENVELOPE is `ImapEnvelope` in `wire/mime`."""
+
+from dataclasses import dataclass
+
+from mailplat.core.address import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is at the other end of a connection."""
+
+    address: str  # IP address, without port; "" for a Unix socket
+    port: int
+    helo: str = ""  # what it called itself (EHLO/HELO/LHLO), "" before
+    esmtp: bool = False
+    tls: str = ""  # protocol and cipher, "" in clear
+    account: str = ""  # who logged in, "" when nobody
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A message's reverse-path and what the client said about the message.
+    `body` is "7BIT", "8BITMIME" (RFC 6152); `utf8` is SMTPUTF8 (RFC 6531)."""
+
+    reverse_path: Address  # NULL_SENDER for <>
+    body: str = "7BIT"
+    utf8: bool = False
+    declared_size: int = 0  # SIZE=, octets; 0 when not said

@@ -1,0 +1,122 @@
+"""The only dialect door: SQLite in WAL mode, or PostgreSQL through psycopg 3."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from mailplat.core.errors import DiskFull, InvalidInput, Unavailable
+
+# How long a statement waits for another process's write lock before it is Unavailable. Long enough for a
+# group commit of a slow disk, short enough that an SMTP client still gets its 451 before it gives up.
+BUSY_TIMEOUT_S = 5.0
+
+# Connections of one database in one process; more threads than this wait, at most POOL_TIMEOUT_S.
+POOL_SIZE = 12
+POOL_TIMEOUT_S = 5.0
+
+# Pages of the write-ahead log after which SQLite checkpoints: 16 MiB. Rarer checkpoints, fewer fsyncs.
+WAL_PAGES = 4096
+
+_WRITE = "mailplat_write"
+
+
+class Database:
+    """One database. `read()` and `write()` are the two ways in; both are for threads, not for the loop.
+
+    `url` is an SQLAlchemy URL: sqlite:///relative/or/absolute.db (the folder must exist) or
+    postgresql://user:password@host/name. Raises InvalidInput for any other scheme.
+    """
+
+    def __init__(
+        self, url: str | URL, *, busy_timeout: float = BUSY_TIMEOUT_S, pool_size: int = POOL_SIZE
+    ) -> None:
+        self.url = make_url(url)
+        self.dialect = self.url.get_backend_name()
+        if self.dialect == "sqlite":
+            if not self.url.database or self.url.database == ":memory:":
+                raise InvalidInput("a database of sqlite needs a file: sqlite:///path/to/file.db")
+            self.engine = sa.create_engine(
+                self.url,
+                pool_size=pool_size,
+                max_overflow=0,
+                pool_timeout=POOL_TIMEOUT_S,
+                connect_args={"isolation_level": None, "timeout": busy_timeout, "check_same_thread": False},
+            )
+            sa.event.listen(self.engine, "connect", _tune_sqlite)
+            sa.event.listen(self.engine, "begin", _begin_sqlite)
+        elif self.dialect == "postgresql":
+            self.engine = sa.create_engine(
+                self.url.set(drivername="postgresql+psycopg"),
+                pool_size=pool_size,
+                max_overflow=0,
+                pool_timeout=POOL_TIMEOUT_S,
+                pool_pre_ping=True,
+            )
+        else:
+            raise InvalidInput(f"database.url {self.url.drivername}: use sqlite:///FILE or postgresql://...")
+
+    @property
+    def path(self) -> Path | None:
+        """The file of an SQLite database, None for PostgreSQL."""
+        return Path(self.url.database) if self.dialect == "sqlite" and self.url.database else None
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A snapshot for reading; nothing is kept. Raises Unavailable."""
+        with _refusals(self), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A write transaction: committed and durable when the block ends, rolled back when it raises.
+        Raises Unavailable (locked longer than the busy timeout, server gone) and DiskFull; IntegrityError
+        passes, its meaning is the caller's."""
+        with (
+            _refusals(self),
+            self.engine.connect().execution_options(**{_WRITE: True}) as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+@contextlib.contextmanager
+def _refusals(database: Database) -> Iterator[None]:
+    name = database.url.render_as_string(hide_password=True)
+    try:
+        yield
+    except sa.exc.IntegrityError:
+        raise
+    except sa.exc.TimeoutError as error:
+        raise Unavailable(f"{name}: all {POOL_SIZE} connections are busy") from error
+    except (sa.exc.OperationalError, sa.exc.InternalError) as error:
+        if "database or disk is full" in str(error.orig):
+            raise DiskFull(f"{name}: disk is full") from error
+        raise Unavailable(f"{name}: {error.orig}") from error
+
+
+def _tune_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",  # a commit that returned survives power loss: the 250 rests on it
+        "foreign_keys=ON",
+        f"wal_autocheckpoint={WAL_PAGES}",
+        "temp_store=MEMORY",
+        "cache_size=-8192",  # KiB
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    options: dict[str, Any] = dict(connection.get_execution_options())
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(_WRITE) else "BEGIN")

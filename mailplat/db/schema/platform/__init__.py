@@ -1,0 +1,1 @@
+"""The platform history: `versions/`, one file a revision."""

@@ -1,0 +1,1 @@
+"""The shard history: `versions/`, one file a revision."""
