@@ -1,0 +1,31 @@
+"""`mailplat config check|show`: is the configuration right, and what is in force."""
+
+import argparse
+import json
+
+from mailplat.app.console import Subparsers, add_config
+from mailplat.app.settings import find, load
+
+
+def register(verbs: Subparsers) -> None:
+    parser = verbs.add_parser("config", help="check or show the configuration")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, run, text in (
+        ("check", check, "exit status 0 if the configuration is right, else one line that says what is not"),
+        ("show", display, "every key with the value in force, as JSON, without secrets"),
+    ):
+        action = actions.add_parser(name, help=text)
+        add_config(action)
+        action.set_defaults(run=run)
+
+
+def check(args: argparse.Namespace) -> int:
+    path = find(args.config)
+    load(path)
+    print(f"{path}: right")
+    return 0
+
+
+def display(args: argparse.Namespace) -> int:
+    print(json.dumps(load(find(args.config)).without_secrets(), indent=2))
+    return 0

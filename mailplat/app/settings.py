@@ -1,0 +1,258 @@
+"""mailplat.toml as typed values. Unknown keys are errors that name the nearest known key.
+
+Each key can also be set by an environment variable MAILPLAT_<SECTION>__<KEY>, which wins over the file; lists are
+written as JSON. Relative paths are relative to the folder of the configuration file.
+"""
+
+import difflib
+import json
+import os
+import re
+import tomllib
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from mailplat.core.errors import InvalidInput
+
+ENVIRONMENT_PREFIX = "MAILPLAT_"
+# Variables of our own that are no settings.
+RESERVED = frozenset({"MAILPLAT_CONFIG", "MAILPLAT_SHARED", "MAILPLAT_DIE_AT", "MAILPLAT_TEST_PG_URL"})
+
+PLACES = ("./mailplat.toml", "/etc/mailplat/mailplat.toml")
+
+
+def _address_and_port(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{text!r} is not address:port, such as 127.0.0.1:25 or [::]:25")
+    return text
+
+
+Endpoint = Annotated[str, AfterValidator(_address_and_port)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PlatformSection(Section):
+    hostname: str = "localhost"  # what we call ourselves: greeting, Received, Message-ID
+    data_dir: Path = Path("data")
+    workers: int = Field(default=0, ge=0, le=256)  # 0: one per core
+    drain_timeout: float = Field(default=30.0, gt=0)  # seconds that open work gets at shutdown
+
+
+class ListenSection(Section):
+    smtp: list[Endpoint] = []
+    lmtp: list[Endpoint] = []
+    imap: list[Endpoint] = []
+    imaps: list[Endpoint] = []
+    pop3: list[Endpoint] = []
+    pop3s: list[Endpoint] = []
+    http: list[Endpoint] = []
+    # Doors that this release does not have yet: their ports are reserved, an address here is refused.
+    submission: list[Endpoint] = []
+    submissions: list[Endpoint] = []
+    managesieve: list[Endpoint] = []
+
+
+class TlsSection(Section):
+    certificate: Path | None = None  # PEM, with the chain
+    key: Path | None = None
+
+
+class AuthSection(Section):
+    plaintext_without_tls: bool = False
+
+
+class DatabaseSection(Section):
+    url: str = "sqlite:///data/mailplat.db"
+    busy_timeout: float = Field(default=5.0, gt=0)  # seconds
+
+
+class BusSection(Section):
+    url: str = ""
+
+
+class ShardSection(Section):
+    path: Path
+
+
+class StoreSection(Section):
+    shards: dict[str, ShardSection] = {}
+
+
+class FilterSection(Section):
+    """`stages` is the order; every stage may have a table of its own, checked by the stage."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    stages: list[str] = ["loops", "limits", "mailauth"]
+    dns: str = ""
+
+
+class SmtpSection(Section):
+    max_message_size: int = Field(default=50_000_000, gt=0)  # octets, RFC 1870
+    max_recipients: int = Field(default=1000, ge=100)  # a message; RFC 5321 4.5.3.1.8 asks for at least 100
+    max_connections: int = Field(default=5000, gt=0)  # open at once, one worker
+
+
+class ImapSection(Section):
+    max_message_size: int = Field(default=50_000_000, gt=0)  # octets, RFC 7889
+    max_connections: int = Field(default=20_000, gt=0)  # open at once, one worker
+
+
+class Pop3Section(Section):
+    max_connections: int = Field(default=5000, gt=0)
+
+
+class QueueSection(Section):
+    path: Path | None = None  # spool of messages on their way; default: data_dir/queue
+
+
+class RelaySection(Section):
+    mx_port: int = Field(default=25, gt=0, le=65535)
+
+
+class LogSection(Section):
+    level: str = "info"
+    format: str = "console"  # or "json"
+
+
+class Settings(Section):
+    platform: PlatformSection = PlatformSection()
+    listen: ListenSection = ListenSection()
+    tls: TlsSection = TlsSection()
+    auth: AuthSection = AuthSection()
+    database: DatabaseSection = DatabaseSection()
+    bus: BusSection = BusSection()
+    store: StoreSection = StoreSection()
+    filter: FilterSection = FilterSection()
+    smtp: SmtpSection = SmtpSection()
+    imap: ImapSection = ImapSection()
+    pop3: Pop3Section = Pop3Section()
+    queue: QueueSection = QueueSection()
+    relay: RelaySection = RelaySection()
+    log: LogSection = LogSection()
+
+    def without_secrets(self) -> dict[str, Any]:
+        """Every value, ready for JSON; passwords inside URLs are starred."""
+        content = self.model_dump(mode="json")
+        for section in ("database", "bus"):
+            url = content[section]["url"]
+            content[section]["url"] = re.sub(r"(://[^:/@]*:)[^@]*@", r"\1***@", url)
+        return content
+
+
+def find(explicit: str | None) -> Path:
+    """The configuration file: --config, $MAILPLAT_CONFIG, ./mailplat.toml, /etc/mailplat/mailplat.toml.
+    Raises InvalidInput when none is there."""
+    named = explicit or os.environ.get("MAILPLAT_CONFIG")
+    if named:
+        path = Path(named)
+        if not path.is_file():
+            raise InvalidInput(f"no configuration file at {path}; make one: mailplat init DIR")
+        return path
+    for place in PLACES:
+        if Path(place).is_file():
+            return Path(place)
+    raise InvalidInput(
+        f"no configuration file at {' or '.join(PLACES)}; name one with --config, or: mailplat init DIR"
+    )
+
+
+def load(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read, overlay the environment, check, and make paths absolute. Raises InvalidInput with one line that
+    names the key, what is wrong and the nearest known key."""
+    try:
+        content = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidInput(f"{path}: {error}") from error
+    for section, key, value in _from_environment(os.environ if environment is None else environment):
+        table = content.setdefault(section, {})
+        if isinstance(table, dict):
+            table[key] = value
+    unknown = next(_unknown_keys(Settings, content, ()), None)
+    if unknown:
+        raise InvalidInput(f"{path}: {unknown}")
+    try:
+        settings = Settings.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InvalidInput(f"{path}: {place}: {first['msg'].removeprefix('Value error, ')}") from error
+    return _resolved(settings, path.resolve().parent)
+
+
+def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[str, str, Any]]:
+    for name, text in sorted(environment.items()):
+        section, separator, key = name.removeprefix(ENVIRONMENT_PREFIX).partition("__")
+        if not name.startswith(ENVIRONMENT_PREFIX) or name in RESERVED or not separator:
+            continue
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        yield section.lower(), key.lower(), value
+
+
+def _unknown_keys(
+    model: type[BaseModel], content: Mapping[str, Any], place: tuple[str, ...]
+) -> Iterator[str]:
+    fields = model.model_fields
+    for key, value in content.items():
+        where = ".".join((*place, key))
+        if key not in fields:
+            if model.model_config.get("extra") != "allow":
+                near = difflib.get_close_matches(key, fields, n=1, cutoff=0.0)
+                hint = ".".join((*place, near[0])) if near else "none"
+                yield f"unknown key {where}; the nearest known key is {hint}"
+            continue
+        inner = fields[key].annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel) and isinstance(value, dict):
+            yield from _unknown_keys(inner, value, (*place, key))
+        elif typing.get_origin(inner) is dict and isinstance(value, dict):
+            element = typing.get_args(inner)[1]
+            for name, table in value.items():
+                if isinstance(element, type) and issubclass(element, BaseModel) and isinstance(table, dict):
+                    yield from _unknown_keys(element, table, (*place, key, name))
+
+
+def _resolved(settings: Settings, base: Path) -> Settings:
+    data_dir = base / settings.platform.data_dir
+    shards = {
+        name: shard.model_copy(update={"path": base / shard.path})
+        for name, shard in settings.store.shards.items()
+    }
+    queue = base / settings.queue.path if settings.queue.path else data_dir / "queue"
+    tls = {
+        name: base / value
+        for name, value in (("certificate", settings.tls.certificate), ("key", settings.tls.key))
+        if value
+    }
+    return settings.model_copy(
+        update={
+            "platform": settings.platform.model_copy(update={"data_dir": data_dir}),
+            "store": settings.store.model_copy(update={"shards": shards}),
+            "queue": settings.queue.model_copy(update={"path": queue}),
+            "tls": settings.tls.model_copy(update=tls),
+            "database": settings.database.model_copy(
+                update={"url": _absolute_url(settings.database.url, base)}
+            ),
+            "filter": settings.filter.model_copy(update={"dns": _absolute_zone(settings.filter.dns, base)}),
+        }
+    )
+
+
+def _absolute_url(url: str, base: Path) -> str:
+    prefix = "sqlite:///"
+    if url.startswith(prefix) and not url.startswith(prefix + "/"):
+        return prefix + str(base / url.removeprefix(prefix))
+    return url
+
+
+def _absolute_zone(spec: str, base: Path) -> str:
+    return f"zone:{base / spec.removeprefix('zone:')}" if spec.startswith("zone:") else spec

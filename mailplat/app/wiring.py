@@ -1,0 +1,99 @@
+"""Opens the rooms in the order of the floors. `Platform` is what commands, roles and plug-ins are given."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mailplat.app.settings import Settings, find, load
+from mailplat.bus import Bus, open_bus
+from mailplat.core.clock import SystemClock
+from mailplat.core.errors import InvalidInput, NotFound
+from mailplat.core.executors import Executors
+from mailplat.db import schema
+from mailplat.db.engine import Database
+from mailplat.directory import Directory
+from mailplat.directory.credentials import Verifier
+from mailplat.queue import Queue
+from mailplat.store import Store
+
+
+class Platform:
+    """Every room below the doors, opened once for a process. Not for use after close()."""
+
+    def __init__(self, settings: Settings, *, bus_url: str | None = None) -> None:
+        """`bus_url` overrides the setting: a worker is told the address of the supervisor's private bus.
+        Raises InvalidInput for settings that cannot work, Unavailable when the database cannot be opened."""
+        check_settings(settings)
+        self.settings = settings
+        self.clock = SystemClock()
+        self.executors = Executors()
+        self.database = open_database(settings)
+        self.directory = Directory(self.database, self.clock)
+        self.bus: Bus = open_bus(settings.bus.url if bus_url is None else bus_url)
+        shards = {name: shard.path for name, shard in settings.store.shards.items()}
+        self.store = Store(shards, self.executors, self.bus, self.clock)
+        self.queue = Queue(self.database, queue_path(settings), self.clock, self.bus)
+        self.verifier = Verifier(self.executors)
+
+    def place_account(self) -> str:
+        """The shard for a new account: the one whose disk has the most free space, the least full one by
+        number of accounts where several share a disk. Raises NotFound when there is none."""
+        shards = self.settings.store.shards
+        if not shards:
+            raise NotFound("no shard is configured; add [store.shards.NAME] with a path")
+        counts = self.directory.accounts_by_home()
+        return min(
+            sorted(shards),
+            key=lambda name: (
+                -shutil.disk_usage(shards[name].path).free >> 30,
+                counts.get(f"shard:{name}", 0),
+            ),
+        )
+
+    def close(self) -> None:
+        self.store.close()
+        self.queue.close()
+        self.executors.close()
+        self.database.close()
+
+
+def check_settings(settings: Settings) -> None:
+    """What single keys cannot say. Raises InvalidInput."""
+    if len(settings.store.shards) == 0:
+        raise InvalidInput("no shard is configured; add [store.shards.s1] with a path")
+    paths = [shard.path.resolve() for shard in settings.store.shards.values()]
+    if len(set(paths)) != len(paths):
+        raise InvalidInput("store.shards: two shards have one path")
+    for name in ("submission", "submissions", "managesieve"):
+        if getattr(settings.listen, name):
+            raise InvalidInput(f"listen.{name}: this release has no such door yet; set it to []")
+    if (settings.tls.certificate is None) != (settings.tls.key is None):
+        raise InvalidInput("tls: certificate and key go together")
+    for name in ("imaps", "pop3s"):
+        if getattr(settings.listen, name) and settings.tls.certificate is None:
+            raise InvalidInput(f"listen.{name} needs tls.certificate and tls.key")
+
+
+def queue_path(settings: Settings) -> Path:
+    assert settings.queue.path is not None, "settings.load fills it in"
+    return settings.queue.path
+
+
+def open_database(settings: Settings) -> Database:
+    """The platform's database with its newest revision."""
+    database = Database(settings.database.url, busy_timeout=settings.database.busy_timeout)
+    if database.path is not None:
+        database.path.parent.mkdir(parents=True, exist_ok=True)
+    schema.upgrade(database, "platform")
+    return database
+
+
+@contextmanager
+def open_platform(config: str | None) -> Iterator[Platform]:
+    """The platform for the length of one command."""
+    platform = Platform(load(find(config)))
+    try:
+        yield platform
+    finally:
+        platform.close()

@@ -1,0 +1,142 @@
+"""A whole platform as its users meet it: a directory made by `mailplat init --dev`, a `mailplat serve` process on
+free loopback ports, and the command line. Used by the end-to-end tests, the demo and the benchmarks."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+DOORS = ("smtp", "lmtp", "imap", "imaps", "pop3", "pop3s", "http")
+
+# A start includes Python's imports on a shared machine; a stop includes draining.
+START_TIMEOUT_S = 40.0
+STOP_TIMEOUT_S = 40.0
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now. All are held until all are known, so that they differ."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for sock in sockets:
+            sock.bind(("127.0.0.1", 0))
+        return [sock.getsockname()[1] for sock in sockets]
+
+
+class Rig:
+    """One platform in `root`. `environment` overrides settings (MAILPLAT_SECTION__KEY=value)."""
+
+    def __init__(
+        self, root: Path, name: str = "mx.example.test", *, environment: dict[str, str] | None = None
+    ) -> None:
+        self.root = root
+        self.config = root / "mailplat.toml"
+        self.ports = dict(zip(DOORS, free_ports(len(DOORS)), strict=True))
+        listen = {
+            f"MAILPLAT_LISTEN__{door.upper()}": json.dumps([f"127.0.0.1:{port}"])
+            for door, port in self.ports.items()
+        }
+        self.environment = {
+            **os.environ,
+            **listen,
+            "MAILPLAT_PLATFORM__HOSTNAME": name,
+            **(environment or {}),
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+        self.run("init", "--dev", str(root))
+
+    def run(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
+        """One command; its standard output. A failure raises with what it said on standard error."""
+        done = self.attempt(*arguments, stdin=stdin)
+        if check and done.returncode != 0:
+            raise RuntimeError(
+                f"mailplat {' '.join(arguments)}: exit status {done.returncode}: {done.stderr.strip()}"
+            )
+        return done.stdout
+
+    def attempt(self, *arguments: str, stdin: str | None = None) -> "subprocess.CompletedProcess[str]":
+        environment = dict(self.environment)
+        if arguments[0] != "init":
+            environment["MAILPLAT_CONFIG"] = str(self.config)
+        return subprocess.run(
+            [sys.executable, "-m", "mailplat", *arguments],
+            env=environment,
+            input=stdin if stdin is not None else "",
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def query(self, *arguments: str) -> Any:
+        """A command with --json, parsed."""
+        return json.loads(self.run(*arguments, "--json"))
+
+    def start(self, *arguments: str) -> None:
+        """`mailplat serve`, until every door answers."""
+        assert self.process is None, "it runs already"
+        with open(self.root / "serve.log", "ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "mailplat", "serve", "--config", str(self.config), *arguments],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        deadline = time.monotonic() + START_TIMEOUT_S
+        for door, port in self.ports.items():
+            while not _answers(port):
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"{door} of {self.root.name} did not open: {self.log()[-2000:]}")
+                time.sleep(0.02)
+
+    def stop(self) -> int:
+        """SIGTERM, wait for the drain; its exit status."""
+        process, self.process = self.process, None
+        if process is None:
+            return 0
+        process.terminate()
+        try:
+            return process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise RuntimeError(f"serve did not stop in {STOP_TIMEOUT_S} s: {self.log()[-2000:]}") from None
+
+    def kill(self) -> None:
+        """SIGKILL: a crash."""
+        process, self.process = self.process, None
+        assert process is not None
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    def log(self) -> str:
+        path = self.root / "serve.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def add_account(self, address: str, password: str, *options: str) -> None:
+        self.run("account", "add", address, "--password-stdin", *options, stdin=password + "\n")
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def running(root: Path, name: str = "mx.example.test", **environment: str) -> Iterator[Rig]:
+    rig = Rig(root, name, environment=environment)
+    rig.start()
+    try:
+        yield rig
+    finally:
+        rig.stop()
