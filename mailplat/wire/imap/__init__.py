@@ -47,7 +47,7 @@ Parsers
     FetchProgram   numbers: SequenceSet; items: tuple[Item | Section, ...]; changed_since: int | None; vanished: bool;
                    sets_seen: bool. Item is an enum (FLAGS UID INTERNALDATE SIZE ENVELOPE BODY BODYSTRUCTURE MODSEQ),
                    Section has path, part ("", HEADER, FIELDS, FIELDS_NOT, TEXT, MIME), fields, partial, peek, label
-                   (what the reply calls it). wire.mime.section(octets, part, section.path, section.part, ...) finds it.
+                   (what the reply calls it). wire.mime.sections finds its octets.
     SearchProgram  key: Key; returns: frozenset[str] | None (None: plain SEARCH); modseq: bool.
                    Key = All | And(keys) | Or(keys) | Not(key) | Numbers(numbers) | UidSet(numbers) | Uids(ranges) |
                    Flag(name, present) | Recent() | Header(field, text) | Text(text) | Body(text) |

@@ -1,0 +1,22 @@
+"""MIME without I/O: where a message's parts are, what IMAP says of them, and their text for SEARCH.
+
+Layout of this room
+    scanner.py     `scan(octets) -> Part`: byte offsets and line counts of every part, nothing copied
+    headers.py     header blocks, Content-Type, Content-Disposition
+    addresses.py   address lists     words.py  RFC 2047     dates.py  Date
+    envelope.py    ENVELOPE          structure.py  BODY, BODYSTRUCTURE
+    rendering.py   `render(octets) -> Rendering`: what the index keeps, made once at append
+
+Invariants: nothing here raises, whatever the octets; every function is linear in its input and bounded in depth,
+parts, addresses and string lengths (named limits in each module); what is rendered is valid IMAP whatever the
+mail was. Octets are shown as they came: encoded words stay encoded in ENVELOPE, broken mail stays broken in
+BODY[]. The one octet that is left out is NUL in rendered strings, which IMAP4rev1 cannot carry.
+What must never happen: two parts that overlap and are not nested; a reply that a client cannot parse.
+"""
+
+from mailplat.wire.mime.envelope import render_envelope
+from mailplat.wire.mime.rendering import Rendering, render
+from mailplat.wire.mime.scanner import Part, scan
+from mailplat.wire.mime.structure import render_bodystructure
+
+__all__ = ["Part", "Rendering", "render", "render_bodystructure", "render_envelope", "scan"]
