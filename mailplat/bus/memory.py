@@ -42,6 +42,10 @@ class Listeners:
                 return False
             return self._by_topic.pop(listener.topic, None) is not None
 
+    def hears(self, topic: str) -> bool:
+        with self._lock:
+            return topic in self._by_topic
+
     def topics(self) -> set[str]:
         with self._lock:
             return set(self._by_topic)
