@@ -1,0 +1,142 @@
+"""The values that cross the store's door."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from mailplat.core.spool import Body
+
+# Ranges of UIDs, both ends included, in any order; None stands for every message.
+UidRanges = Sequence[tuple[int, int]] | None
+
+FlagMode = Literal["set", "add", "remove"]
+
+# RFC 3501 2.3.2, in the order in which we always name them. \Recent is never kept.
+SYSTEM_FLAGS = ("\\Answered", "\\Flagged", "\\Deleted", "\\Seen", "\\Draft")
+
+# A UID and a UIDVALIDITY have 32 bits (RFC 3501 2.3.1.1), a MODSEQ 63 (RFC 7162 3.1).
+MAX_UID = 2**32 - 1
+MAX_MODSEQ = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    id: int  # never used again within a shard
+    name: str  # Unicode, levels separated by "/", "INBOX" in upper case
+    uidvalidity: int
+    uidnext: int
+    modseq: int  # HIGHESTMODSEQ, at least 1
+    messages: int
+    unseen: int
+    size: int  # octets
+    subscribed: bool
+    special_use: str  # "" or "\\Sent", "\\Trash", ... (RFC 6154)
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message to be stored. The caller keeps `body` open until the append returned, and closes it."""
+
+    body: Body
+    prefix: bytes = b""  # trace fields to put on top, complete with CRLF
+    flags: tuple[str, ...] = ()  # system flags and keywords; \Recent is ignored
+    internaldate: float | None = None  # Unix seconds; None: now
+    internaldate_zone: int = 0  # minutes east of UTC, as it shall be shown
+    uid: int | None = None  # keep this UID (a move keeps UIDs); AlreadyExists when it is or was in use
+    modseq: int | None = None  # keep this MODSEQ; only with `uid`
+    uidl: str = ""  # keep this POP3 UIDL: 1 to 70 octets of 0x21 to 0x7E (RFC 1939 7)
+    dedupe: str = ""  # a second append to the mailbox with the same key stores nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    uidvalidity: int
+    uid: int
+    modseq: int
+    duplicate: bool = False  # the dedupe key was known: this is the first message's UID
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A mailbox at one instant. May be shared between callers: its lists are for reading only."""
+
+    uidvalidity: int
+    uidnext: int
+    modseq: int
+    uids: Sequence[int]  # ascending
+    flags: Sequence[int]  # of each message: index in flagsets
+    modseqs: Sequence[int]
+    flagsets: Sequence[tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What happened to a mailbox after a MODSEQ. A message that came and went in between is in `expunged`
+    only; a UID that the caller never heard of may be there."""
+
+    modseq: int  # HIGHESTMODSEQ now
+    uidnext: int
+    changed: Sequence[tuple[int, int, tuple[str, ...]]] = ()  # (uid, modseq, flags), new messages too, by UID
+    expunged: Sequence[int] = ()  # ascending
+
+
+@dataclass(frozen=True, slots=True)
+class CopyResult:
+    """COPYUID (RFC 4315 3): the pairs of old and new UIDs. A message that was expunged meanwhile is in
+    neither. `uidvalidity` is the target's."""
+
+    uidvalidity: int
+    source_uids: list[int]
+    target_uids: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreLimits:
+    """Each has a reason in its comment. Reaching one is LimitReached, IMAP NO [LIMIT]."""
+
+    mailboxes: int = 10_000  # of one account: LIST of more is no longer a second's work
+    name: int = 1000  # characters of a whole mailbox name; clients and logs must still show it
+    level: int = 255  # characters of one level of it, as long as a file name on the platforms we replace
+    depth: int = 64  # levels; clients draw them as a tree
+    keywords: int = 250  # of one mailbox; as a bit set they must fit into a file name
+    keyword: int = 100  # octets of one keyword
+    subscriptions: int = 20_000  # of one account: twice its mailboxes, names outlive what they name
+    group: int = 200  # appends in one commit: more would hold the write lock longer than others should wait
+    names: int = 200  # file names that the namer changes in one transaction, for the same reason
+    dedupe_days: int = 14  # a queue gives up after 5 days; a key is kept well beyond
+    sweep_hours: float = 6.0  # a file in tmp/, or one without a row, may be in flight; not after so long
+    mapped: int = 8 * 1024 * 1024  # octets; a larger message is parsed from the page cache, not from our memory
+    snapshots: int = 64  # mailboxes whose snapshot a process keeps ready
+    snapshot_messages: int = 1_000_000  # messages in all of these together: some 24 MB
+    lock_wait: float = 5.0  # seconds until a locked index is Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One difference between index and files. `kind` is a word of repair/problems; `path` is relative to the
+    shard."""
+
+    kind: str
+    path: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.path}: {self.text}"
+
+
+@dataclass(slots=True)
+class Report:
+    """What verify or rebuild found. `swept` counts leftovers of crashes that were removed: no message of
+    anybody; `adopted` files that had no row and have one now."""
+
+    accounts: int = 0
+    mailboxes: int = 0
+    messages: int = 0
+    swept: int = 0
+    adopted: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def first(self) -> Problem | str:
+        """The first problem, "" when there is none."""
+        return self.problems[0] if self.problems else ""
