@@ -4,14 +4,16 @@ RFC 3501, and of RFC 9051 what both allow; RFC 7162 (CONDSTORE), 5258, 5819, 615
 (LITERAL+), 4315 (UIDPLUS), 6851 (MOVE), 2177 (IDLE), 4959 (SASL-IR), 3502 (MULTIAPPEND, as framing).
 
 Layout of this room
+    events.py      Command, Continue, Append, LiteralChunk, AppendEnd, Line, Refused
     framer.py      octets -> events; literals, continuation lines, limits, what to swallow
     arguments.py   `Arguments`, a cursor over one command: astring(), mailbox(), flags(), sequence_set(), ...
     sequence.py    `SequenceSet`, `compact([1, 2, 3, 9]) == b"1:3,9"`, `ranges([1, 2, 3, 9]) == [(1, 3), (9, 9)]`
     mutf7.py       `encode(str) -> bytes`, `decode(bytes) -> str` (strict; raises BadSyntax)
     fetch.py       parse_fetch -> FetchProgram       search.py   parse_search -> SearchProgram
     listing.py     parse_list, parse_lsub -> ListProgram, Matcher
-    storing.py     parse_store, parse_append, parse_select, parse_status -> their programs
-    response.py    strings, flags, dates, FETCH, LIST, STATUS, SEARCH, ESEARCH lines, tagged replies
+    storing.py     parse_store, parse_append, parse_select, parse_status, parse_copy
+    response.py    FETCH, LIST, STATUS, SEARCH, ESEARCH lines, response codes, tagged replies
+    strings.py     quoted strings and literals   errors.py  BadSyntax, BadCharset
 
 The way of one command through the session that uses this room
     framer = Framer(Limits())                  # framer.limits may be replaced, e.g. after login
@@ -46,8 +48,8 @@ Parsers
 
     FetchProgram   numbers: SequenceSet; items: tuple[Item | Section, ...]; changed_since: int | None; vanished: bool;
                    sets_seen: bool. Item is an enum (FLAGS UID INTERNALDATE SIZE ENVELOPE BODY BODYSTRUCTURE MODSEQ),
-                   Section has path, part ("", HEADER, FIELDS, FIELDS_NOT, TEXT, MIME), fields, partial, peek, label
-                   (what the reply calls it). wire.mime.sections finds its octets.
+                   Section has path, text (enum Text: ALL HEADER FIELDS FIELDS_NOT TEXT MIME), fields, offset, length
+                   (None: to the end), peek, label (what the reply calls it). wire.mime.sections finds its octets.
     SearchProgram  key: Key; returns: frozenset[str] | None (None: plain SEARCH); modseq: bool.
                    Key = All | And(keys) | Or(keys) | Not(key) | Numbers(numbers) | UidSet(numbers) | Uids(ranges) |
                    Flag(name, present) | Recent() | Header(field, text) | Text(text) | Body(text) |
@@ -61,10 +63,11 @@ Parsers
     StoreProgram   numbers, mode "set" | "add" | "remove", flags, silent, unchanged_since: int | None
     AppendProgram  mailbox, flags, internaldate: float | None, zone: int (minutes)
 
-Replies (response.py), all bytes, complete with CRLF where they are lines
-    string(bytes | str), nstring(bytes | None), literal(bytes), mailbox(name, utf8), flag_list(flags),
-    internal_date(seconds, zone), tagged(tag, "OK", "done", code), untagged(...), list_line(...), status_line(...),
-    search_line(...), esearch_line(...), fetch_line(number, [(label, value)]), flags_lines(...) for many messages.
+Replies, all bytes, complete with CRLF where they are lines
+    strings.py: string, nstring, astring, literal.  response.py: mailbox(name, utf8), flag_list(flags),
+    internal_date(seconds, zone), tagged(tag, "OK", text, code), untagged(b"12 EXISTS"), fetch_line(number,
+    [(label, value)]), flags_lines(...) for many messages at once, list_line, status_line, search_line, esearch_line,
+    appenduid, copyuid (codes).
 
 Invariants: an event depends on the octets only, never on how they were cut into feeds; memory per connection is
 bounded by Limits; every parser is linear in its input; recursion is bounded by a named depth.

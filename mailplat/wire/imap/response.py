@@ -1,0 +1,213 @@
+"""Replies: octets ready to send. Lines are complete, with CRLF; codes and values are pieces without.
+
+What goes into a reply's text or code must be printable ASCII: `tagged` and `untagged_status` see to it, so that
+no text can end a line early.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import date
+from functools import lru_cache
+from typing import Literal
+
+from mailplat.wire.imap import mutf7
+from mailplat.wire.imap.sequence import in_order
+from mailplat.wire.imap.strings import astring, string
+
+Status = Literal["OK", "NO", "BAD", "BYE", "PREAUTH"]
+
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+_EPOCH = date(1970, 1, 1).toordinal()
+_LAST_DAY = date.max.toordinal()
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
+
+CONTINUE = b"+ OK\r\n"
+
+
+def tagged(tag: str, status: Status, text: str, code: str | bytes = "") -> bytes:
+    """The reply that ends a command; `code` without its brackets ("READ-ONLY", b"APPENDUID 1 2")."""
+    return b"%b %b" % (tag.encode("ascii"), _status(status, text, code))
+
+
+def untagged_status(status: Status, text: str, code: str | bytes = "") -> bytes:
+    return b"* " + _status(status, text, code)
+
+
+def untagged(content: bytes) -> bytes:
+    """`content` is what stands behind the star: b"12 EXISTS"."""
+    return b"* %b\r\n" % content
+
+
+def continuation(text: bytes = b"") -> bytes:
+    """The server's part of a SASL exchange, in base64; empty: `+ ` (RFC 9051 6.2.2)."""
+    return b"+ %b\r\n" % text
+
+
+def _status(status: str, text: str, code: str | bytes) -> bytes:
+    if isinstance(code, str):
+        code = code.encode("ascii")
+    shown = _UNPRINTABLE.sub("?", text).encode("ascii")
+    return b"%b %b%b\r\n" % (status.encode("ascii"), b"[%b] " % code if code else b"", shown or b"done")
+
+
+# Values.
+
+
+def mailbox(name: str, utf8: bool = False) -> bytes:
+    """A mailbox name as a reply has it: modified UTF-7, or UTF-8 for a client that enabled it."""
+    if not utf8:
+        return _mailbox(name)
+    if name.isascii():
+        return astring(name.encode("ascii"))
+    return b'"%b"' % name.encode("utf-8").replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+
+
+@lru_cache(maxsize=4096)
+def _mailbox(name: str) -> bytes:
+    return astring(mutf7.encode(name))
+
+
+def flag_list(flags: Iterable[str]) -> bytes:
+    """Flags in parentheses. They were checked on their way in: a flag is an atom."""
+    return b"(%b)" % " ".join(flags).encode("ascii")
+
+
+def internal_date(seconds: float, zone: int = 0) -> bytes:
+    """INTERNALDATE in quotes: Unix seconds, shown in a zone so many minutes east of Greenwich. A moment that no
+    four-digit year can hold is shown as the nearest that can."""
+    day, second = divmod(int(seconds) + zone * 60, 86_400)
+    day_text, zone_text = _day(min(max(day + _EPOCH, 1), _LAST_DAY)), _zone(zone)
+    minute, second = divmod(second, 60)
+    return b'"%b %02d:%02d:%02d %b"' % (day_text, minute // 60, minute % 60, second, zone_text)
+
+
+@lru_cache(maxsize=4096)
+def _day(ordinal: int) -> bytes:
+    day = date.fromordinal(ordinal)
+    return b"%2d-%b-%04d" % (day.day, _MONTHS[day.month - 1].encode("ascii"), day.year)
+
+
+@lru_cache(maxsize=256)
+def _zone(minutes: int) -> bytes:
+    hours, rest = divmod(abs(minutes), 60)
+    return b"%b%02d%02d" % (b"-" if minutes < 0 else b"+", hours, rest)
+
+
+# FETCH.
+
+
+def fetch_line(number: int, items: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """`* 12 FETCH (UID 7 FLAGS (\\Seen))` from labels and values that are ready to send."""
+    return b"* %d FETCH (%b)\r\n" % (number, b" ".join([label + b" " + value for label, value in items]))
+
+
+def flags_lines(
+    numbers: Sequence[int],
+    flag_sets: Sequence[int],
+    flags: Sequence[Collection[str]],
+    uids: Sequence[int] | None = None,
+    modseqs: Sequence[int] | None = None,
+) -> bytes:
+    """FETCH lines of FLAGS, and of UID and MODSEQ where they are given, for many messages at once: for message
+    i its sequence number, the index of its flag set in `flags`, its UID and mod-sequence. Each flag set is
+    rendered once, however many messages have it."""
+    rendered = [b"FLAGS " + flag_list(each) for each in flags]
+    if uids is None and modseqs is None:
+        endings = [b"%b)\r\n" % each for each in rendered]
+        return b"".join(
+            [b"* %d FETCH (%b" % (n, endings[f]) for n, f in zip(numbers, flag_sets, strict=True)]
+        )
+    if modseqs is None:
+        assert uids is not None
+        endings = [b" %b)\r\n" % each for each in rendered]
+        rows = zip(numbers, uids, flag_sets, strict=True)
+        return b"".join([b"* %d FETCH (UID %d%b" % (n, u, endings[f]) for n, u, f in rows])
+    if uids is None:
+        rows = zip(numbers, flag_sets, modseqs, strict=True)
+        return b"".join([b"* %d FETCH (%b MODSEQ (%d))\r\n" % (n, rendered[f], m) for n, f, m in rows])
+    full = zip(numbers, uids, flag_sets, modseqs, strict=True)
+    return b"".join(
+        [b"* %d FETCH (UID %d %b MODSEQ (%d))\r\n" % (n, u, rendered[f], m) for n, u, f, m in full]
+    )
+
+
+# Other untagged replies.
+
+
+def list_line(
+    name: str,
+    attributes: Iterable[str],
+    delimiter: str = "/",
+    *,
+    command: Literal["LIST", "LSUB"] = "LIST",
+    utf8: bool = False,
+    child_info: Iterable[str] = (),
+) -> bytes:
+    """`* LIST (\\HasNoChildren) "/" INBOX`; `child_info`: the selection options that a child met
+    (RFC 5258 4, CHILDINFO)."""
+    shown = b" ".join(attribute.encode("ascii") for attribute in attributes)
+    met = b" ".join(string(option.encode("ascii")) for option in child_info)
+    extended = b' ("CHILDINFO" (%b))' % met if met else b""
+    quoted = string(delimiter.encode("ascii")) if delimiter else b"NIL"
+    return b"* %b (%b) %b %b%b\r\n" % (command.encode("ascii"), shown, quoted, mailbox(name, utf8), extended)
+
+
+def status_line(name: str, values: Mapping[str, int], *, utf8: bool = False) -> bytes:
+    shown = b" ".join(b"%b %d" % (item.encode("ascii"), value) for item, value in values.items())
+    return b"* STATUS %b (%b)\r\n" % (mailbox(name, utf8), shown)
+
+
+def search_line(numbers: Iterable[int], modseq: int | None = None) -> bytes:
+    """SEARCH; `modseq`: the highest among those found, where a MODSEQ key was used and anything was found
+    (RFC 7162 3.1.5)."""
+    found = b"".join([b" %d" % number for number in numbers])
+    return b"* SEARCH%b%b\r\n" % (found, b" (MODSEQ %d)" % modseq if modseq is not None and found else b"")
+
+
+def esearch_line(
+    tag: str,
+    numbers: Sequence[int],
+    returns: Collection[str],
+    *,
+    uid: bool,
+    modseq: int | None = None,
+) -> bytes:
+    """ESEARCH of ascending numbers (RFC 4731 3.1). MIN, MAX and ALL are left out where nothing was found."""
+    parts = [b"* ESEARCH (TAG %b)" % string(tag.encode("ascii"))]
+    if uid:
+        parts.append(b"UID")
+    if numbers:
+        choices: tuple[tuple[str, Callable[[], bytes]], ...] = (
+            ("MIN", lambda: b"MIN %d" % numbers[0]),
+            ("MAX", lambda: b"MAX %d" % numbers[-1]),
+            ("ALL", lambda: b"ALL %b" % in_order(numbers)),
+        )
+        parts += [render() for option, render in choices if option in returns]
+    if "COUNT" in returns:
+        parts.append(b"COUNT %d" % len(numbers))
+    if modseq is not None and numbers:
+        parts.append(b"MODSEQ %d" % modseq)
+    return b" ".join(parts) + b"\r\n"
+
+
+# Response codes (without brackets).
+
+
+def appenduid(uidvalidity: int, uids: Sequence[int]) -> bytes:
+    """RFC 4315 3; more than one UID after MULTIAPPEND."""
+    return b"APPENDUID %d %b" % (uidvalidity, in_order(uids))
+
+
+def copyuid(uidvalidity: int, sources: Sequence[int], targets: Sequence[int]) -> bytes:
+    """RFC 4315 3: the n-th source became the n-th target."""
+    return b"COPYUID %d %b %b" % (uidvalidity, in_order(sources), in_order(targets))
+
+
+def modified(numbers: Sequence[int]) -> bytes:
+    """RFC 7162 3.1.3: the messages that UNCHANGEDSINCE left alone."""
+    return b"MODIFIED " + in_order(numbers)
+
+
+def permanent_flags(flags: Iterable[str]) -> bytes:
+    """RFC 3501 7.1; "\\*": new keywords may be made."""
+    return b"PERMANENTFLAGS " + flag_list((*flags, "\\*"))

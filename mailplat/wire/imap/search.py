@@ -1,0 +1,314 @@
+"""SEARCH: a query as a tree of keys (RFC 3501 6.4.4; RESULT options RFC 4731; MODSEQ RFC 7162 3.1.5)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from mailplat.wire.imap.arguments import MAX_KEYWORD, Arguments
+from mailplat.wire.imap.errors import BadCharset, BadSyntax
+from mailplat.wire.imap.sequence import Range, SequenceSet
+
+# Keys in one query. Clients that search many fields for many words stay below a hundred.
+MAX_KEYS = 500
+
+# NOT, OR and parentheses inside each other. Clients write OR chains that nest to the right, some 30 deep.
+MAX_NESTING = 100
+
+# Characters of one text that is searched for.
+MAX_TEXT = 1_000
+
+RETURN_OPTIONS = ("MIN", "MAX", "ALL", "COUNT")
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    keys: tuple["Key", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    keys: tuple["Key", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    key: "Key"
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Sequence numbers; `bind` makes them Uids."""
+
+    numbers: SequenceSet
+
+
+@dataclass(frozen=True, slots=True)
+class UidSet:
+    """UIDs as the client named them; `bind` makes them Uids."""
+
+    numbers: SequenceSet
+
+
+@dataclass(frozen=True, slots=True)
+class Uids:
+    """UIDs in ascending ranges, ends included."""
+
+    ranges: tuple[Range, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A system flag in its usual spelling or a keyword, set or not."""
+
+    name: str
+    present: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A field of that name (as the client wrote it) holds `text`; empty text: the field is there."""
+
+    field: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Anywhere in header or body."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dated:
+    """By calendar day, time and zone disregarded: of the Date field where `sent`, else of INTERNALDATE."""
+
+    sent: bool
+    compare: Literal["before", "on", "since"]
+    day: int  # datetime.date.toordinal
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    larger: bool  # than `octets`; else smaller
+    octets: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModSeq:
+    """A mod-sequence of at least this."""
+
+    value: int
+
+
+Key = (
+    All
+    | And
+    | Or
+    | Not
+    | Numbers
+    | UidSet
+    | Uids
+    | Flag
+    | Recent
+    | Header
+    | Text
+    | Body
+    | Dated
+    | Size
+    | ModSeq
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchProgram:
+    key: Key
+    returns: frozenset[str] | None = None  # None: plain SEARCH, else ESEARCH with what of RETURN_OPTIONS
+    modseq: bool = False  # a MODSEQ key was used: the reply carries the highest mod-sequence found
+
+
+def parse_search(arguments: Arguments) -> SearchProgram:
+    """The arguments of SEARCH and UID SEARCH. Raises BadSyntax or BadCharset."""
+    return _Parser(arguments).program()
+
+
+def bind(key: Key, uids: Sequence[int], saved: Sequence[Range] = ()) -> Key:
+    """`key` with every Numbers and UidSet made Uids, against a view's UIDs in ascending order; "$" is `saved`.
+    Raises BadSyntax for a sequence number that the view does not have."""
+    match key:
+        case And(keys):
+            return And(tuple(bind(each, uids, saved) for each in keys))
+        case Or(keys):
+            return Or(tuple(bind(each, uids, saved) for each in keys))
+        case Not(inner):
+            return Not(bind(inner, uids, saved))
+        case Numbers(numbers) | UidSet(numbers) if numbers.saved:
+            return Uids(tuple(saved))
+        case Numbers(numbers):
+            return Uids(tuple((uids[low - 1], uids[high - 1]) for low, high in numbers.numbers(len(uids))))
+        case UidSet(numbers):
+            last = uids[-1] if uids else 0
+            merged = numbers.merged(last) if uids else []
+            return Uids(tuple((low, min(high, last)) for low, high in merged if low <= last))
+        case _:
+            return key
+
+
+# Keys that are one word.
+_WORDS: dict[str, Key] = {
+    "ALL": All(),
+    "RECENT": Recent(),
+    "OLD": Not(Recent()),
+    "NEW": And((Recent(), Flag("\\Seen", False))),
+    **{name.upper(): Flag(f"\\{name}", True) for name in ("Answered", "Deleted", "Draft", "Flagged", "Seen")},
+    **{
+        f"UN{name.upper()}": Flag(f"\\{name}", False)
+        for name in ("Answered", "Deleted", "Draft", "Flagged", "Seen")
+    },
+}
+_FIELDS = ("BCC", "CC", "FROM", "SUBJECT", "TO")
+_DATES: dict[str, tuple[bool, Literal["before", "on", "since"]]] = {
+    "BEFORE": (False, "before"),
+    "ON": (False, "on"),
+    "SINCE": (False, "since"),
+    "SENTBEFORE": (True, "before"),
+    "SENTON": (True, "on"),
+    "SENTSINCE": (True, "since"),
+}
+_CHARSETS = {b"US-ASCII": "ascii", b"UTF-8": "utf-8"}
+
+
+class _Parser:
+    def __init__(self, arguments: Arguments) -> None:
+        self._in = arguments
+        self._charset = (
+            "utf-8"  # without CHARSET: RFC 3501 says US-ASCII, clients send UTF-8 (RFC 9051 6.4.4)
+        )
+        self._keys = 0
+        self._modseq = False
+
+    def program(self) -> SearchProgram:
+        self._in.space()
+        returns = self._returns()
+        self._read_charset()
+        keys = [self._key(1)]
+        while not self._in.at_end:
+            self._in.space()
+            if self._in.at_end:
+                break
+            keys.append(self._key(1))
+        return SearchProgram(_together(keys), returns, self._modseq)
+
+    def _returns(self) -> frozenset[str] | None:
+        if self._in.octets[self._in.at : self._in.at + 8].upper() != b"RETURN (":
+            return None
+        self._in.at += 7
+        options = self._in.items(lambda: self._in.keyword(*RETURN_OPTIONS))
+        self._in.space()
+        return frozenset(options or ("ALL",))  # RFC 4731 3.1: none is ALL
+
+    def _read_charset(self) -> None:
+        if self._in.octets[self._in.at : self._in.at + 8].upper() != b"CHARSET ":
+            return
+        self._in.at += 8
+        charset = _CHARSETS.get(self._in.astring().upper())
+        if charset is None:
+            raise BadCharset("only US-ASCII and UTF-8 are searched for")
+        self._charset = charset
+        self._in.space()
+
+    def _key(self, depth: int) -> Key:
+        self._keys += 1
+        if self._keys > MAX_KEYS:
+            raise BadSyntax(f"a search of more than {MAX_KEYS} keys")
+        if depth > MAX_NESTING:
+            raise BadSyntax(f"a search nested more than {MAX_NESTING} deep")
+        if self._in.peek(b"("):
+            return _together(self._in.items(lambda: self._key(depth + 1), limit=MAX_KEYS, empty=False))
+        here = self._in.octets[self._in.at : self._in.at + 1]
+        if here.isdigit() or here in (b"*", b"$"):
+            return Numbers(self._in.sequence_set())
+        word = self._in.atom().decode("ascii").upper()
+        if (key := _WORDS.get(word)) is not None:
+            return key
+        self._in.space()
+        if word == "NOT":
+            return Not(self._key(depth + 1))
+        if word == "OR":
+            left = self._key(depth + 1)
+            self._in.space()
+            right = self._key(depth + 1)
+            return Or((left, right))
+        return self._key_with_argument(word)
+
+    def _key_with_argument(self, word: str) -> Key:
+        if word in _FIELDS:
+            return Header(word.capitalize(), self._text())
+        if word in _DATES:
+            return Dated(*_DATES[word], self._in.date())
+        reader = self._READERS.get(word)
+        if reader is None:
+            raise BadSyntax("not a search key")
+        return reader(self)
+
+    def _header(self) -> Key:
+        field = self._in.astring().decode("ascii", "replace")
+        self._in.space()
+        return Header(field, self._text())
+
+    def _mod_sequence(self) -> Key:
+        """RFC 7162 3.1.5: MODSEQ ["/flags/\\Seen" all] n. Ours is per message, so the entry changes nothing."""
+        if self._in.peek(b'"'):
+            self._in.string()
+            self._in.space()
+            self._in.keyword("ALL", "PRIV", "SHARED")
+            self._in.space()
+        self._modseq = True
+        return ModSeq(self._in.number64())
+
+    def _keyword(self) -> str:
+        name = self._in.atom().decode("ascii")
+        if len(name) > MAX_KEYWORD:
+            raise BadSyntax(f"a keyword of more than {MAX_KEYWORD} characters")
+        return name
+
+    def _text(self) -> str:
+        octets = self._in.astring()
+        try:
+            text = octets.decode(self._charset)
+        except UnicodeDecodeError as error:
+            raise BadSyntax("a search text is not in its charset") from error
+        if len(text) > MAX_TEXT:
+            raise BadSyntax(f"a search text of more than {MAX_TEXT} characters")
+        return text
+
+    _READERS: ClassVar[dict[str, Callable[["_Parser"], Key]]] = {
+        "HEADER": _header,
+        "KEYWORD": lambda self: Flag(self._keyword(), True),
+        "UNKEYWORD": lambda self: Flag(self._keyword(), False),
+        "BODY": lambda self: Body(self._text()),
+        "TEXT": lambda self: Text(self._text()),
+        "LARGER": lambda self: Size(True, self._in.number64()),
+        "SMALLER": lambda self: Size(False, self._in.number64()),
+        "UID": lambda self: UidSet(self._in.sequence_set()),
+        "MODSEQ": _mod_sequence,
+    }
+
+
+def _together(keys: list[Key]) -> Key:
+    return keys[0] if len(keys) == 1 else And(tuple(keys))
