@@ -67,6 +67,8 @@ class TlsSection(Section):
 
 class AuthSection(Section):
     plaintext_without_tls: bool = False
+    master_user: str = ""  # may log in as anybody, as "user*master"; "" turns it off
+    master_password: str = Field(default="", repr=False)
 
 
 class DatabaseSection(Section):
@@ -141,6 +143,8 @@ class Settings(Section):
     def without_secrets(self) -> dict[str, Any]:
         """Every value, ready for JSON; passwords inside URLs are starred."""
         content = self.model_dump(mode="json")
+        if content["auth"]["master_password"]:
+            content["auth"]["master_password"] = "***"
         for section in ("database", "bus"):
             url = content[section]["url"]
             content[section]["url"] = re.sub(r"(://[^:/@]*:)[^@]*@", r"\1***@", url)

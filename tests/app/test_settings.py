@@ -1,0 +1,101 @@
+"""mailplat.toml: unknown keys, wrong values, the environment, paths."""
+
+from pathlib import Path
+
+import pytest
+
+from mailplat.app.settings import Settings, find, load
+from mailplat.core.errors import InvalidInput
+
+GOOD = """
+[platform]
+hostname = "mx.example.test"
+[listen]
+smtp = ["127.0.0.1:2525"]
+[store.shards.s1]
+path = "data/shards/s1"
+[filter]
+stages = ["loops"]
+dns = "zone:zone.txt"
+[filter.loops]
+max_received = 30
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "mailplat.toml"
+    path.write_text(text)
+    return path
+
+
+def test_relative_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
+    settings = load(written(tmp_path, GOOD), {})
+    assert settings.store.shards["s1"].path == tmp_path / "data/shards/s1"
+    assert settings.database.url == f"sqlite:///{tmp_path}/data/mailplat.db"
+    assert settings.filter.dns == f"zone:{tmp_path}/zone.txt"
+    assert settings.queue.path == tmp_path / "data/queue"
+    assert settings.platform.hostname == "mx.example.test"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("hostname", "hostnam", "unknown key platform.hostnam; the nearest known key is platform.hostname"),
+        ("[listen]", "[listne]", "unknown key listne; the nearest known key is listen"),
+        ("path = ", "paht = ", "unknown key store.shards.s1.paht; the nearest known key is store.shards.s1.path"),
+        ('"127.0.0.1:2525"', '"2525"', "listen.smtp.0: '2525' is not address:port"),
+        ('"127.0.0.1:2525"', '"127.0.0.1:99999"', "listen.smtp.0: '127.0.0.1:99999' is not address:port"),
+        ('hostname = "mx.example.test"', "hostname = 7", "platform.hostname: "),
+        ("[platform]", "[platform", "mailplat.toml: "),
+        ("[platform]", "[smtp]\nmax_recipients = 5\n[platform]", "smtp.max_recipients: "),
+    ],
+)
+def test_what_is_wrong_is_named_in_one_line(tmp_path: Path, old: str, new: str, complaint: str) -> None:
+    assert old in GOOD
+    with pytest.raises(InvalidInput) as caught:
+        load(written(tmp_path, GOOD.replace(old, new, 1)), {})
+    assert complaint in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    environment = {
+        "MAILPLAT_PLATFORM__HOSTNAME": "other.test",
+        "MAILPLAT_LISTEN__SMTP": '["127.0.0.1:99"]',
+        "MAILPLAT_AUTH__PLAINTEXT_WITHOUT_TLS": "true",
+        "MAILPLAT_CONFIG": "ignored",
+        "UNRELATED__KEY": "ignored",
+    }
+    settings = load(written(tmp_path, GOOD), environment)
+    assert settings.platform.hostname == "other.test"
+    assert settings.listen.smtp == ["127.0.0.1:99"]
+    assert settings.auth.plaintext_without_tls is True
+
+
+def test_an_unknown_key_in_the_environment_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"unknown key platform\.hostnam"):
+        load(written(tmp_path, GOOD), {"MAILPLAT_PLATFORM__HOSTNAM": "x"})
+
+
+def test_a_file_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MAILPLAT_CONFIG", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidInput, match="mailplat init"):
+        find(None)
+    with pytest.raises(InvalidInput, match=r"nowhere\.toml"):
+        find("nowhere.toml")
+    path = written(tmp_path, GOOD)
+    assert find(None).resolve() == path
+    monkeypatch.setenv("MAILPLAT_CONFIG", str(path))
+    assert find(None) == path
+
+
+def test_show_leaves_secrets_out(tmp_path: Path) -> None:
+    text = GOOD + '[database]\nurl = "postgresql://mail:hunter2@db.test/mail"\n'
+    shown = load(written(tmp_path, text), {}).without_secrets()
+    assert "hunter2" not in str(shown)
+    assert shown["database"]["url"] == "postgresql://mail:***@db.test/mail"
+
+
+def test_every_section_has_defaults() -> None:
+    assert Settings().smtp.max_message_size == 50_000_000

@@ -1,0 +1,176 @@
+"""Runs the measurements and prints the table. See the package's docstring."""
+
+import argparse
+import json
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench import copying
+from tests.bench.peers import Peers, start_ours
+from tests.rig import Rig
+
+BASE = 21000  # Dovecot's ports: 21143, 21110, 21024
+CORPUS_MESSAGES = 10_000
+INGEST_MESSAGES = 1500
+SESSIONS = (1, 10, 50)
+
+console = Console()
+
+
+@dataclass
+class Figure:
+    """`better` says which way is good; `ratio` is ours divided by the peer's, above 1.0 when ours is better."""
+
+    work: str
+    unit: str
+    peer_name: str
+    ours: float
+    peer: float | None
+
+    @property
+    def ratio(self) -> float | None:
+        return self.ours / self.peer if self.peer else None
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make bench")
+    parser.add_argument("--shared", type=Path, default=Path(__file__).resolve().parents[3] / "shared")
+    parser.add_argument("--only", choices=["ingest", "imap", "copy"], action="append")
+    parser.add_argument("--workers", type=int, default=2, help="processes of our platform")
+    parser.add_argument("--runs", type=int, default=3)
+    args = parser.parse_args()
+    scripts = args.shared / "bench"
+    if not scripts.is_dir():
+        print(
+            f"make bench: the load generators are not at {scripts}; name the shared folder: BENCH_ARGS=--shared=DIR"
+        )
+        return 1
+    wanted = args.only or ["ingest", "imap", "copy"]
+    figures: list[Figure] = []
+    with tempfile.TemporaryDirectory(prefix="mailplat-bench-") as name:
+        root = Path(name)
+        root.chmod(0o755)
+        corpus = root / "corpus"
+        with tarfile.open(args.shared / "corpus/real-mail.tar.xz") as archive:
+            archive.extractall(corpus, filter="data")
+        bench = Bench(scripts, root, corpus, args.runs)
+        missing = Peers.missing()
+        peers = None if missing else Peers(scripts, root / "peers")
+        if missing:
+            console.print(f"no peers: {', '.join(missing)}; only our own figures are measured")
+        ours = start_ours(root / "ours", args.workers)
+        try:
+            if peers:
+                peers.start_dovecot("A", BASE)
+                peers.start_postfix(BASE)
+            if "ingest" in wanted:
+                figures += bench.ingest(ours, peers)
+            if "imap" in wanted:
+                figures += bench.imap(ours, peers)
+            if "copy" in wanted:
+                figures += copying.measure(bench, ours, peers)
+        finally:
+            ours.stop()
+            if peers:
+                peers.close()
+    show(figures)
+    return 0
+
+
+class Bench:
+    def __init__(self, scripts: Path, root: Path, corpus: Path, runs: int) -> None:
+        self.scripts, self.root, self.corpus, self.runs = scripts, root, corpus, runs
+
+    def script(self, name: str, *arguments: object) -> Iterator[dict[str, Any]]:
+        """The JSON lines that a load generator prints."""
+        done = subprocess.run(
+            [sys.executable, str(self.scripts / name), *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=1800,
+            cwd=self.root,
+            check=False,
+        )
+        if done.returncode:
+            raise SystemExit(f"{name} {' '.join(map(str, arguments))}: {done.stderr[-2000:]}")
+        return (json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))
+
+    def ingest(self, ours: Rig, peers: Peers | None) -> list[Figure]:
+        """Messages of 4 KiB a second, to durable in the mailbox: ours, and Postfix -> Dovecot LMTP -> Maildir."""
+        sessions = ",".join(map(str, SESSIONS))
+        common = ("--n", INGEST_MESSAGES, "--sessions", sessions, "--runs", self.runs, "--size", 4096)
+        found = {
+            row["sessions"]: row
+            for row in self.script("smtp_bench.py", "--port", ours.ports["smtp"], *common)
+        }
+        beside = {}
+        if peers:
+            count = ("--count-glob", f"{peers.maildirs('A')}/*/Maildir/new")
+            rows = self.script("smtp_bench.py", "--port", peers.postfix_port, *common, *count)
+            beside = {row["sessions"]: row["delivered_per_s"] for row in rows}
+        return [
+            Figure(
+                f"durable ingest, {n} sessions",
+                "msg/s",
+                "Postfix+Dovecot",
+                found[n]["accepted_per_s"],
+                beside.get(n),
+            )
+            for n in SESSIONS
+        ]
+
+    def imap(self, ours: Rig, peers: Peers | None) -> list[Figure]:
+        results = []
+        for port in (ours.ports["imap"], BASE + 143 if peers else None):
+            if port is None:
+                results.append({})
+                continue
+            common = (
+                "--port",
+                port,
+                "--corpus",
+                self.corpus,
+                "--user",
+                "user0100@bench.test",
+                "--runs",
+                self.runs,
+            )
+            list(self.script("imap_bench.py", "fill", *common, "--n", CORPUS_MESSAGES))
+            rows = self.script("imap_bench.py", "fetchflags", "envelope", *common)
+            results.append({row["test"]: row["rate"] for row in rows})
+        mine, beside = results
+        names = {
+            "login+SELECT+FETCH 1:* (UID FLAGS)": "FETCH FLAGS of 10,000, with login",
+            "FETCH 1:* (UID FLAGS) repeat": "FETCH FLAGS of 10,000, again",
+            "FETCH 1:* (ENVELOPE BODYSTRUCTURE) warm": "FETCH ENVELOPE of 10,000, warm",
+        }
+        return [Figure(text, "msg/s", "Dovecot", mine[key], beside.get(key)) for key, text in names.items()]
+
+
+def show(figures: list[Figure]) -> None:
+    table = Table(title="mailplat beside its peers: one run, one machine")
+    for column in ("work", "unit", "mailplat", "peer", "", "ratio"):
+        table.add_column(column, justify="left" if column in ("work", "unit", "") else "right")
+    for figure in figures:
+        peer = "-" if figure.peer is None else f"{figure.peer:,.0f}"
+        ratio = "-" if figure.ratio is None else f"{figure.ratio:.2f}"
+        table.add_row(figure.work, figure.unit, f"{figure.ours:,.0f}", peer, figure.peer_name, ratio)
+    console.print(table)
+    results = Path("bench-results")
+    results.mkdir(exist_ok=True)
+    (results / "bench.json").write_text(
+        json.dumps([{**asdict(f), "ratio": f.ratio} for f in figures], indent=2)
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

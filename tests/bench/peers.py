@@ -1,0 +1,88 @@
+"""Starts what is measured: our platform, Dovecot, Postfix in front of Dovecot."""
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+from mailplat.directory.credentials import hash_password
+
+from mailplat.app.settings import load
+from mailplat.app.wiring import Platform
+from mailplat.core.route import ShardHome
+from mailplat.wire.smtp.address import parse_address
+from tests.rig import Rig, free_ports
+
+USERS = 100
+PASSWORD = "pass"  # the load generators' default
+ADDRESS = "user{:04d}@bench.test"
+
+
+def start_ours(root: Path, workers: int) -> Rig:
+    """Every user in turn on one of the shards; filters that Postfix has no equal of are left out."""
+    rig = Rig(
+        root,
+        "mx.bench.test",
+        environment={
+            "MAILPLAT_FILTER__STAGES": '["loops", "limits"]',
+            "MAILPLAT_PLATFORM__WORKERS": str(workers),
+            "MAILPLAT_LOG__LEVEL": "warning",
+        },
+    )
+    platform = Platform(load(rig.config, rig.environment))
+    platform.directory.add_domain("bench.test")
+    password_hash = hash_password(PASSWORD)
+    for number in range(1, USERS + 1):
+        home = ShardHome(f"s{number % 2 + 1}")
+        platform.directory.add_account(
+            parse_address(ADDRESS.format(number)), home=home, password_hash=password_hash
+        )
+    platform.close()
+    rig.start()
+    return rig
+
+
+class Peers:
+    """Dovecot on BASE+143, +110, +24 and Postfix before its LMTP, by the shared scripts; stopped by close()."""
+
+    def __init__(self, scripts: Path, root: Path) -> None:
+        self.scripts = scripts
+        self.root = root
+        self.environment = {**os.environ, "ROOT": str(root)}
+        self.dovecots: dict[str, int] = {}
+        self.postfix_port = 0
+        root.mkdir(parents=True)
+        root.chmod(0o755)
+
+    @staticmethod
+    def missing() -> list[str]:
+        """What keeps the peers from being started here."""
+        found = [name for name in ("dovecot", "postfix") if not shutil.which(name, path="/usr/sbin:/usr/bin")]
+        return [f"{name} is not installed" for name in found] + (["not root"] if os.geteuid() else [])
+
+    def start_dovecot(self, name: str, base: int) -> None:
+        self._script("start_dovecot.sh", name, str(base), "maildir", "optimized", str(USERS))
+        self.dovecots[name] = base
+
+    def start_postfix(self, base: int) -> None:
+        self.postfix_port = free_ports(1)[0]
+        self._script("start_postfix.sh", "lmtpA", str(self.postfix_port), f"lmtp:inet:127.0.0.1:{base + 24}")
+
+    def maildirs(self, name: str) -> Path:
+        return self.root / f"dovecot-{name}" / "mail"
+
+    def _script(self, *arguments: str) -> None:
+        script, *rest = arguments
+        subprocess.run(
+            ["bash", str(self.scripts / script), *rest], env=self.environment, check=True, timeout=60
+        )
+        time.sleep(0.5)
+
+    def close(self) -> None:
+        if self.postfix_port:
+            subprocess.run(["postfix", "-c", str(self.root / "postfix-lmtpA/etc"), "stop"], check=False)
+        for name in self.dovecots:
+            subprocess.run(
+                ["bash", str(self.scripts / "stop_dovecot.sh"), name], env=self.environment, check=False
+            )
