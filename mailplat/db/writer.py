@@ -52,6 +52,7 @@ class GroupWriter(Generic[W, R]):
         if self._closed:
             raise Unavailable("this writer is closed: the process is shutting down")
         future: Future[R] = Future()
+        future.set_running_or_notify_cancel()  # from here on no cancelled caller can tear it out of its group
         self._queue.put((work, future))
         return future
 
