@@ -5,6 +5,9 @@ Layout of this room
     headers.py     header blocks, Content-Type, Content-Disposition
     addresses.py   address lists     words.py  RFC 2047     dates.py  Date
     envelope.py    ENVELOPE          structure.py  BODY, BODYSTRUCTURE
+    sections.py    BODY[1.2.HEADER]: `span(root, section)` as offsets, `extract` as octets, `select_fields`;
+                   `span_without_scan` for BODY[], BODY[HEADER], BODY[TEXT]; sections are wire.imap.fetch.Section
+    text.py        `searchable_text(octets, part, headers=...)`, `field_texts`, `fold` for SEARCH
     rendering.py   `render(octets) -> Rendering`: what the index keeps, made once at append
 
 Invariants: nothing here raises, whatever the octets; every function is linear in its input and bounded in depth,
@@ -17,6 +20,23 @@ What must never happen: two parts that overlap and are not nested; a reply that 
 from mailplat.wire.mime.envelope import render_envelope
 from mailplat.wire.mime.rendering import Rendering, render
 from mailplat.wire.mime.scanner import Part, scan
+from mailplat.wire.mime.sections import extract, find_part, select_fields, span, span_without_scan
 from mailplat.wire.mime.structure import render_bodystructure
+from mailplat.wire.mime.text import field_texts, fold, searchable_text
 
-__all__ = ["Part", "Rendering", "render", "render_bodystructure", "render_envelope", "scan"]
+__all__ = [
+    "Part",
+    "Rendering",
+    "extract",
+    "field_texts",
+    "find_part",
+    "fold",
+    "render",
+    "render_bodystructure",
+    "render_envelope",
+    "scan",
+    "searchable_text",
+    "select_fields",
+    "span",
+    "span_without_scan",
+]

@@ -48,8 +48,9 @@ def known_charset(charset: bytes) -> str | None:
         codec = codecs.lookup(name)
     except (LookupError, ValueError):  # ValueError: a NUL in the name
         return None
-    # Python also lists codecs that are no charsets (base64, zip, rot13).
-    return codec.name if getattr(codec, "_is_text_encoding", True) and name not in _NO_CHARSETS else None
+    # Python also lists codecs that are no charsets: base64, zip, rot13, punycode.
+    is_text: bool = getattr(codec, "_is_text_encoding", True)
+    return codec.name if is_text and codec.name.replace("-", "_") not in _NO_CHARSETS else None
 
 
 # Supersets of what is named: mailers label Windows and Korean text with the smaller set.

@@ -1,0 +1,100 @@
+"""BODY[section] of a message: which octets it is (RFC 3501 6.4.5, RFC 9051 6.4.5.1).
+
+Every section but HEADER.FIELDS is one stretch of the message, so that `span` answers with offsets and a part of
+it, <o.n>, is read without the rest. What a message does not have is None, in a reply NIL.
+"""
+
+import re
+from collections.abc import Collection
+
+from mailplat.wire.imap.fetch import Section, Text
+from mailplat.wire.mime.scanner import Part
+
+Span = tuple[int, int]  # offsets into the message, end excluded
+
+_FIELD = re.compile(rb"[^\n]*+\n(?:[ \t][^\n]*+(?:\n|\Z))*+|[^\n]++")
+_EMPTY_END = re.compile(rb"(?<![^\n])\r?\n\Z")
+
+
+def span_without_scan(section: Section, size: int, header_size: int) -> Span | None:
+    """The octets of sections that need no look at the structure: BODY[], BODY[HEADER], BODY[TEXT] and their
+    other names, for a message of `size` octets. None: the section needs `span` or `select_fields`."""
+    if section.path:
+        return None
+    whole = {Text.ALL: (0, size), Text.HEADER: (0, header_size), Text.TEXT: (header_size, size)}
+    found = whole.get(section.text)
+    return None if found is None else _partial(found, section)
+
+
+def span(root: Part, section: Section) -> Span | None:
+    """The octets of a section, its <offset.length> applied; None where the message has no such part. Of
+    HEADER.FIELDS and HEADER.FIELDS.NOT the whole header block, nothing applied: see `select_fields`."""
+    part = find_part(root, section.path)
+    if part is None:
+        return None
+    if section.text is Text.ALL:
+        return _partial((part.body, part.end) if section.path else (part.start, part.end), section)
+    if section.text is Text.MIME:
+        return _partial((part.start, part.body), section)
+    if section.path:
+        if not part.holds_message:
+            return None  # RFC 3501 6.4.5: HEADER and TEXT are for messages
+        part = part.children[0]
+    if section.text is Text.TEXT:
+        return _partial((part.body, part.end), section)
+    if section.text is Text.HEADER:
+        return _partial((part.start, part.body), section)
+    return part.start, part.body
+
+
+def extract(octets: bytes, root: Part, section: Section) -> bytes | None:
+    """The section's octets; None where the message has no such part."""
+    found = span(root, section)
+    if found is None:
+        return None
+    if section.text not in (Text.FIELDS, Text.FIELDS_NOT):
+        return octets[found[0] : found[1]]
+    names = {name.lower() for name in section.fields}
+    chosen = select_fields(octets[found[0] : found[1]], names, invert=section.text is Text.FIELDS_NOT)
+    start, end = _partial((0, len(chosen)), section)
+    return chosen[start:end]
+
+
+def select_fields(header: bytes, names: Collection[bytes], *, invert: bool) -> bytes:
+    """Of a header block the fields whose lower-case names are in `names` (are not, where `invert`), as they
+    are, and the empty line (RFC 3501 6.4.5: always)."""
+    end = _EMPTY_END.search(header)
+    fields = header[: end.start()] if end else header
+    chosen = [
+        field
+        for field in _FIELD.findall(fields)
+        if (field.partition(b":")[0].rstrip(b" \t").lower() in names) is not invert
+    ]
+    if chosen and not chosen[-1].endswith(b"\n"):
+        chosen.append(b"\r\n")
+    chosen.append(end[0] if end else b"\r\n")
+    return b"".join(chosen)
+
+
+def find_part(root: Part, path: Collection[int]) -> Part | None:
+    """The part with a number such as (1, 2); the root for (). Parts of a multipart count from 1; a message that
+    is no multipart has one part, its body; a message/rfc822 part is numbered through, as the message in it."""
+    part, is_message = root, True
+    for number in path:
+        if not part.is_multipart and not is_message and part.holds_message:
+            part, is_message = part.children[0], True
+        if part.is_multipart:
+            if not 0 < number <= len(part.children):
+                return None
+            part = part.children[number - 1]
+        elif not is_message or number != 1:
+            return None
+        is_message = False
+    return part
+
+
+def _partial(whole: Span, section: Section) -> Span:
+    """RFC 3501 6.4.5: what lies beyond the end is left out; nothing is left of an offset beyond it."""
+    start, end = whole
+    start = min(start + section.offset, end)
+    return start, end if section.length is None else min(start + section.length, end)
