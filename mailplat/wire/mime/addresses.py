@@ -136,10 +136,8 @@ class _Reader:
             self._word(token)
             self._at = len(self._words)
         elif token == b".":
-            # "John Q. Public" keeps its spaces; "john . doe@x" is an obsolete local part without them.
-            spaced, self._spaced = self._spaced, False
+            self._spaced = False
             self._word(token)
-            self._spaced = spaced and self._phrase is None and not self._angle
 
     def _finish(self) -> None:
         words, at = self._words, self._at
@@ -150,7 +148,7 @@ class _Reader:
             if at is None:
                 mailbox, host = b"".join(words), b""
             else:
-                mailbox, host = b"".join(words[: at - 1]), b"".join(words[at:])
+                mailbox, host = _local_part(words[: at - 1]), b"".join(words[at:])
             if mailbox or host or name:
                 self._found.append(MailAddress(name, self._route, mailbox.strip(), host.strip()))
         self._restart()
@@ -160,3 +158,11 @@ class _Reader:
             self._found.append(GROUP_END)
             self._in_group = False
         return self._found
+
+
+def _local_part(words: list[bytes]) -> bytes:
+    """RFC 5322 4.4: "john . doe" is an obsolete way to write john.doe; in the phrase "Q. Public" the space stays."""
+    return b"".join(
+        word[1:] if word.startswith(b" ") and before == b"." else word
+        for before, word in zip([b"", *words], words, strict=False)
+    )

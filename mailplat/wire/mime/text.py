@@ -74,8 +74,9 @@ def decode_base64(content: bytes) -> bytes:
         return binascii.a2b_base64(content)
     except binascii.Error:
         letters = content.translate(None, _NOT_BASE64)
-        letters = letters[: len(letters) - len(letters) % 4]
-        return binascii.a2b_base64(letters)
+        if len(letters) % 4 == 1:
+            letters = letters[:-1]  # six bits make no octet
+        return binascii.a2b_base64(letters + b"=" * (-len(letters) % 4))
 
 
 def _header(octets: bytes, start: int, end: int) -> str:
