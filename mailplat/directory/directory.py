@@ -1,0 +1,282 @@
+"""The door: every method is one transaction, for threads."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from mailplat.core.address import Address
+from mailplat.core.clock import Clock, SystemClock
+from mailplat.core.errors import AlreadyExists, InvalidInput, NotFound
+from mailplat.core.route import BackendHome, Home, Route, RouteState
+from mailplat.db.engine import Database
+from mailplat.directory import resolution, routes, tables
+from mailplat.directory.names import alias_source, domain_key
+from mailplat.directory.types import Account, Alias, Backend, Domain, Login, Resolution
+
+_ACCOUNT = (
+    tables.account.c.id,
+    tables.account.c.local,
+    tables.account.c.domain,
+    tables.account.c.password_hash,
+    tables.account.c.quota,
+    tables.account.c.active,
+)
+_LOGIN = (
+    sa.select(*_ACCOUNT, *routes.COLUMNS)
+    .join(tables.route, tables.route.c.account_id == tables.account.c.id)
+    .where(tables.account.c.key == sa.bindparam("key"))
+)
+
+
+class Directory:
+    """Domains, accounts, aliases, backends, routes of one platform. Raises NotFound, AlreadyExists, InvalidInput,
+    and Unavailable when the database cannot answer."""
+
+    def __init__(self, database: Database, clock: Clock | None = None) -> None:
+        self.database = database
+        self.clock: Clock = clock or SystemClock()
+
+    # domains
+
+    def add_domain(self, name: str) -> Domain:
+        key = domain_key(name)
+        with self._unique(f"domain {key}"), self.database.write() as connection:
+            connection.execute(tables.domain.insert().values(name=key))
+        return Domain(key)
+
+    def domain(self, name: str) -> Domain:
+        key = domain_key(name)
+        with self.database.read() as connection:
+            self._need_domain(connection, key)
+        return Domain(key)
+
+    def domains(self) -> list[Domain]:
+        with self.database.read() as connection:
+            rows = connection.execute(sa.select(tables.domain.c.name).order_by(tables.domain.c.name))
+            return [Domain(name) for (name,) in rows]
+
+    def remove_domain(self, name: str) -> None:
+        """Raises InvalidInput while the domain has accounts or aliases."""
+        key = domain_key(name)
+        with self.database.write() as connection:
+            self._need_domain(connection, key)
+            for what, table in (("accounts", tables.account), ("aliases", tables.alias)):
+                if connection.execute(sa.select(sa.literal(1)).where(table.c.domain == key).limit(1)).first():
+                    raise InvalidInput(f"domain {key} still has {what}; remove them first")
+            connection.execute(tables.domain.delete().where(tables.domain.c.name == key))
+
+    # accounts
+
+    def add_account(
+        self, address: Address, *, home: Home, password_hash: str = "", quota: int = 0
+    ) -> Account:
+        """The account and its route: FINAL when the home is a shard, LEGACY when it is a backend."""
+        state = RouteState.LEGACY if isinstance(home, BackendHome) else RouteState.FINAL
+        with self._unique(f"account {address}"), self.database.write() as connection:
+            self._need_domain(connection, address.domain)
+            row = tables.account.insert().values(
+                key=address.key,
+                local=address.local,
+                domain=address.domain,
+                password_hash=password_hash,
+                quota=quota,
+                active=True,
+            )
+            account_id = connection.execute(row.returning(tables.account.c.id)).scalar_one()
+            routes.insert(connection, account_id, home, state)
+        return Account(account_id, address, password_hash, quota, True)
+
+    def account(self, address: Address) -> Account:
+        return self._account(tables.account.c.key == address.key, str(address))
+
+    def account_by_id(self, account_id: int) -> Account:
+        return self._account(tables.account.c.id == account_id, str(account_id))
+
+    def accounts(self, domain: str | None = None) -> list[Account]:
+        query = sa.select(*_ACCOUNT).order_by(tables.account.c.domain, tables.account.c.key)
+        if domain is not None:
+            query = query.where(tables.account.c.domain == domain_key(domain))
+        with self.database.read() as connection:
+            return [_to_account(*row) for row in connection.execute(query)]
+
+    def accounts_by_home(self) -> dict[str, int]:
+        """Number of accounts in each home, "shard:NAME" or "backend:NAME"."""
+        query = sa.select(tables.route.c.home, sa.func.count()).group_by(tables.route.c.home)
+        with self.database.read() as connection:
+            return dict(connection.execute(query).tuples().all())
+
+    def set_account(
+        self,
+        account_id: int,
+        *,
+        quota: int | None = None,
+        active: bool | None = None,
+        password_hash: str | None = None,
+    ) -> None:
+        given = {"quota": quota, "active": active, "password_hash": password_hash}
+        values = {name: value for name, value in given.items() if value is not None}
+        if not values:
+            return
+        with self.database.write() as connection:
+            done = connection.execute(
+                tables.account.update().where(tables.account.c.id == account_id).values(**values)
+            )
+            if done.rowcount != 1:
+                raise NotFound(f"there is no account {account_id}")
+
+    def remove_account(self, address: Address) -> None:
+        with self.database.write() as connection:
+            done = connection.execute(tables.account.delete().where(tables.account.c.key == address.key))
+            if done.rowcount != 1:
+                raise NotFound(f"there is no account {address}")
+
+    # aliases
+
+    def add_alias(self, source: str, targets: Sequence[Address]) -> Alias:
+        """Targets must be in domains of ours. Raises AlreadyExists when the source is an alias already."""
+        key, domain = alias_source(source)
+        if not targets:
+            raise InvalidInput(f"alias {key} needs at least one target")
+        unique = list({target.key: target for target in targets}.values())
+        with self.database.write() as connection:
+            for name in {domain, *(target.domain for target in unique)}:
+                self._need_domain(connection, name)
+            found = sa.select(sa.literal(1)).where(tables.alias.c.source == key).limit(1)
+            if connection.execute(found).first():
+                raise AlreadyExists(f"alias {key} exists already; remove it first")
+            connection.execute(
+                tables.alias.insert(),
+                [
+                    {
+                        "source": key,
+                        "position": position,
+                        "domain": domain,
+                        "target_local": target.local,
+                        "target_domain": target.domain,
+                    }
+                    for position, target in enumerate(unique)
+                ],
+            )
+        return Alias(key, tuple(unique))
+
+    def aliases(self, domain: str | None = None) -> list[Alias]:
+        columns = (tables.alias.c.source, tables.alias.c.target_local, tables.alias.c.target_domain)
+        query = sa.select(*columns).order_by(tables.alias.c.source, tables.alias.c.position)
+        if domain is not None:
+            query = query.where(tables.alias.c.domain == domain_key(domain))
+        found: dict[str, list[Address]] = {}
+        with self.database.read() as connection:
+            for source, local, at in connection.execute(query):
+                found.setdefault(source, []).append(Address(local, at))
+        return [Alias(source, tuple(targets)) for source, targets in found.items()]
+
+    def remove_alias(self, source: str) -> None:
+        key, _ = alias_source(source)
+        with self.database.write() as connection:
+            if not connection.execute(tables.alias.delete().where(tables.alias.c.source == key)).rowcount:
+                raise NotFound(f"there is no alias {key}")
+
+    # look-ups of the doors
+
+    def resolve(self, address: Address) -> Resolution:
+        with self.database.read() as connection:
+            return resolution.resolve(connection, address)
+
+    def login(self, name: str) -> Login | None:
+        """The account that somebody who calls himself `name` would be, with its route; None for nobody. Never
+        raises for odd names: they are nobody's."""
+        local, separator, domain = name.rpartition("@")
+        if not separator:
+            return None
+        try:
+            key = Address(local, domain_key(domain)).key
+        except InvalidInput:
+            return None
+        with self.database.read() as connection:
+            row = connection.execute(_LOGIN, {"key": key}).one_or_none()
+        if row is None:
+            return None
+        return Login(_to_account(*row[: len(_ACCOUNT)]), routes.from_row(*row[len(_ACCOUNT) :]))
+
+    # routes
+
+    def route(self, account_id: int) -> Route:
+        with self.database.read() as connection:
+            return routes.read(connection, account_id)
+
+    def advance(
+        self, route: Route, state: RouteState, *, home: Home | None = None, fence_deadline: float = 0.0
+    ) -> Route:
+        """One step of a route in a transaction of its own; see `routes.advance`."""
+        with self.database.write() as connection:
+            return routes.advance(
+                connection, self.clock, route, state, home=home, fence_deadline=fence_deadline
+            )
+
+    # backends
+
+    def add_backend(self, backend: Backend) -> None:
+        with self._unique(f"backend {backend.name}"), self.database.write() as connection:
+            connection.execute(tables.backend.insert().values(**asdict(backend)))
+
+    def backend(self, name: str) -> Backend:
+        for backend in self._backends(tables.backend.c.name == name):
+            return backend
+        raise NotFound(f"there is no backend {name}; known: mailplat migrate backend list")
+
+    def backends(self) -> list[Backend]:
+        return self._backends()
+
+    def remove_backend(self, name: str) -> None:
+        """Raises InvalidInput while an account lives there."""
+        with self.database.write() as connection:
+            homes = sa.select(sa.literal(1)).where(tables.route.c.home == str(BackendHome(name))).limit(1)
+            if connection.execute(homes).first():
+                raise InvalidInput(f"accounts still live on backend {name}; move them first")
+            if not connection.execute(tables.backend.delete().where(tables.backend.c.name == name)).rowcount:
+                raise NotFound(f"there is no backend {name}")
+
+    def _backends(self, *conditions: Any) -> list[Backend]:
+        columns = [tables.backend.c[field.name] for field in fields(Backend)]
+        query = sa.select(*columns).where(*conditions).order_by(tables.backend.c.name)
+        with self.database.read() as connection:
+            return [Backend(*row) for row in connection.execute(query)]
+
+    def _account(self, condition: Any, name: str) -> Account:
+        with self.database.read() as connection:
+            row = connection.execute(sa.select(*_ACCOUNT).where(condition)).one_or_none()
+        if row is None:
+            raise NotFound(f"there is no account {name}")
+        return _to_account(*row)
+
+    @staticmethod
+    def _need_domain(connection: Connection, name: str) -> None:
+        if connection.execute(sa.select(sa.literal(1)).where(tables.domain.c.name == name)).first() is None:
+            raise NotFound(f"domain {name} is not ours; add it first: mailplat domain add {name}")
+
+    @staticmethod
+    def _unique(what: str) -> "_Unique":
+        return _Unique(what)
+
+
+class _Unique:
+    """Turns the database's refusal of a second row with one key into AlreadyExists."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, sa.exc.IntegrityError):
+            raise AlreadyExists(f"{self._what} exists already") from error
+
+
+def _to_account(
+    account_id: int, local: str, domain: str, password_hash: str, quota: int, active: bool
+) -> Account:
+    return Account(account_id, Address(local, domain), password_hash, quota, bool(active))

@@ -1,0 +1,31 @@
+"""Names as the directory keeps them: domains as A-labels, alias sources."""
+
+import idna
+
+from mailplat.core.address import Address
+from mailplat.core.errors import InvalidInput
+from mailplat.wire.smtp.address import parse_address
+
+
+def domain_key(name: str) -> str:
+    """A domain as A-labels in lower case. Raises InvalidInput."""
+    try:
+        key = idna.encode(name.strip().rstrip("."), uts46=True).decode("ascii").lower()
+    except idna.IDNAError as error:
+        raise InvalidInput(f"{name!r} is no domain name: {error}") from error
+    if "." not in key and key != "localhost":
+        raise InvalidInput(f"{name!r} is no domain name: it needs at least two labels, such as example.org")
+    return key
+
+
+def alias_source(text: str) -> tuple[str, str]:
+    """("key", "domain") of an alias's source: an address, or "@domain" for the catch-all. Raises InvalidInput."""
+    if text.startswith("@"):
+        name = domain_key(text[1:])
+        return f"@{name}", name
+    address = parse_address(text)
+    return address.key, address.domain
+
+
+def target(address: Address) -> tuple[str, str]:
+    return address.local, address.domain

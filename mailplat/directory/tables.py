@@ -1,0 +1,77 @@
+"""The directory's tables; their revision is `db/schema/platform/versions/0001_directory.py`."""
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+domain = sa.Table(
+    "domain",
+    metadata,
+    sa.Column("name", sa.String(255), primary_key=True),  # A-labels, lower case
+)
+
+account = sa.Table(
+    "account",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("key", sa.String(320), nullable=False, unique=True),  # Address.key: what is looked up
+    sa.Column("local", sa.String(64), nullable=False),  # as it was given
+    sa.Column("domain", sa.String(255), sa.ForeignKey("domain.name"), nullable=False, index=True),
+    sa.Column("password_hash", sa.String(512), nullable=False),
+    sa.Column("quota", sa.BigInteger, nullable=False),
+    sa.Column("active", sa.Boolean, nullable=False),
+    sqlite_autoincrement=True,  # an id that was used is never used again: it names a folder of mail
+)
+
+alias = sa.Table(
+    "alias",
+    metadata,
+    sa.Column("source", sa.String(320), primary_key=True),  # Address.key, or "@domain"
+    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("domain", sa.String(255), sa.ForeignKey("domain.name"), nullable=False, index=True),
+    sa.Column("target_local", sa.String(64), nullable=False),
+    sa.Column("target_domain", sa.String(255), nullable=False),
+)
+
+backend = sa.Table(
+    "backend",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("imap", sa.String(300), nullable=False),
+    sa.Column("imap_tls", sa.String(16), nullable=False),
+    sa.Column("pop3", sa.String(300), nullable=False),
+    sa.Column("pop3_tls", sa.String(16), nullable=False),
+    sa.Column("relay", sa.String(300), nullable=False),
+    sa.Column("master_user", sa.String(255), nullable=False),
+    sa.Column("master_password", sa.String(255), nullable=False),
+    sa.Column("master_style", sa.String(16), nullable=False),
+)
+
+route = sa.Table(
+    "route",
+    metadata,
+    sa.Column("account_id", sa.Integer, sa.ForeignKey("account.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("home", sa.String(80), nullable=False, index=True),
+    sa.Column("epoch", sa.BigInteger, nullable=False),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("fence_deadline", sa.Double, nullable=False),
+    sa.Column("changed", sa.BigInteger, nullable=False, index=True),  # number of the change, see route_change
+)
+
+# The last number given to a change of a route; one row. Taken inside the change's transaction, so that who has
+# read all changes up to a number has missed none below it.
+route_change = sa.Table(
+    "route_change",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("last", sa.BigInteger, nullable=False),
+)
+
+# What each process has seen and acted on: the acknowledgement that a fence waits for.
+route_watcher = sa.Table(
+    "route_watcher",
+    metadata,
+    sa.Column("process", sa.String(80), primary_key=True),
+    sa.Column("seen", sa.BigInteger, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),  # Unix time of the last heartbeat
+)

@@ -1,0 +1,67 @@
+"""The values that cross the directory's door."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from mailplat.core.address import Address
+from mailplat.core.route import Route
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    name: str  # A-labels, lower case
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    id: int
+    address: Address
+    password_hash: str = field(repr=False)  # "{SCHEME}...", "" when only the backend knows the password
+    quota: int  # octets, 0 for none
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    source: str  # an address, or "@domain" for the catch-all
+    targets: Sequence[Address]
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Another platform that accounts may live on. Endpoints are "host:port" or ""; TLS is "none", "starttls" or
+    "implicit"; `relay` is "smtp:host:port" or "lmtp:host:port"."""
+
+    name: str
+    imap: str = ""
+    imap_tls: str = "starttls"
+    pop3: str = ""
+    pop3_tls: str = "starttls"
+    relay: str = ""
+    master_user: str = ""
+    master_password: str = field(default="", repr=False)
+    master_style: str = "login"  # "login": LOGIN user*master; "plain": AUTHENTICATE PLAIN with authzid
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An account that mail for a recipient goes to."""
+
+    address: Address
+    account_id: int
+    quota: int
+    route: Route
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """No targets and a known domain: 550 5.1.1. No known domain: relaying is not allowed."""
+
+    targets: tuple[Target, ...]
+    known_domain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    account: Account
+    route: Route
