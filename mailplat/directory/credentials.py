@@ -1,0 +1,182 @@
+"""Password hashes with scheme tags, and their verification off the event loop.
+
+New passwords become argon2id (RFC 9106). Hashes that came from another platform are verified as they are; the tags
+are Dovecot's. An untagged hash is refused: guessing a scheme is how a hash becomes a password.
+"""
+
+import asyncio
+import base64
+import collections
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable
+
+import argon2
+import structlog
+from passlib import hash as schemes
+
+from mailplat.core.clock import Clock, SystemClock
+from mailplat.core.errors import InvalidInput, Unavailable
+from mailplat.core.executors import Executors
+from mailplat.directory.types import Account
+
+log = structlog.get_logger("credentials")
+
+_argon2 = argon2.PasswordHasher()
+
+# A password longer than this is no password; hashing it would only cost us (RFC 8265 leaves a limit to us).
+MAX_PASSWORD_OCTETS = 1024
+
+# A success is remembered so long: a client that opens ten connections pays for one.
+CACHE_TTL_S = 300.0
+CACHE_ENTRIES = 10_000
+
+# Log-ins that may wait for a free thread. 200 at 0.25 s in 2 threads is 25 s: more would time out anyway.
+MAX_WAITING = 200
+
+
+def _argon2_verify(password: str, hashed: str) -> bool:
+    try:
+        return _argon2.verify(hashed, password)
+    except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
+        return False
+
+
+def _plain_verify(password: str, stored: str) -> bool:
+    return hmac.compare_digest(password.encode(), stored.encode())
+
+
+def _crypt_verify(password: str, hashed: str) -> bool:
+    """{CRYPT}: the hash itself says which."""
+    for prefix, scheme in (
+        ("$6$", schemes.sha512_crypt),
+        ("$5$", schemes.sha256_crypt),
+        ("$1$", schemes.md5_crypt),
+        ("$2", schemes.bcrypt),
+    ):
+        if hashed.startswith(prefix):
+            return bool(scheme.verify(password, hashed))
+    log.warning("hash of {CRYPT} is of a kind that is not known", kind=hashed[:3])
+    return False
+
+
+def _salted(digest: str) -> Callable[[str, str], bool]:
+    """SSHA, SSHA256, SSHA512: base64 of the digest of password and salt, then the salt (RFC 2307's practice)."""
+
+    def verify(password: str, stored: str) -> bool:
+        octets = base64.b64decode(stored, validate=True)
+        size = hashlib.new(digest).digest_size
+        return hmac.compare_digest(
+            hashlib.new(digest, password.encode() + octets[size:]).digest(), octets[:size]
+        )
+
+    return verify
+
+
+SCHEMES: dict[str, Callable[[str, str], bool]] = {
+    "ARGON2ID": _argon2_verify,
+    "ARGON2I": _argon2_verify,
+    "BLF-CRYPT": lambda password, hashed: bool(schemes.bcrypt.verify(password, hashed)),
+    "SHA512-CRYPT": lambda password, hashed: bool(schemes.sha512_crypt.verify(password, hashed)),
+    "SHA256-CRYPT": lambda password, hashed: bool(schemes.sha256_crypt.verify(password, hashed)),
+    "MD5-CRYPT": lambda password, hashed: bool(schemes.md5_crypt.verify(password, hashed)),
+    "CRYPT": _crypt_verify,
+    "SSHA": _salted("sha1"),
+    "SSHA256": _salted("sha256"),
+    "SSHA512": _salted("sha512"),
+    "PLAIN": _plain_verify,
+}
+
+
+def hash_password(password: str) -> str:
+    """A new hash, "{ARGON2ID}$argon2id$...". Costs 64 MiB and about 0.25 s. Raises InvalidInput."""
+    if not password or len(password.encode()) > MAX_PASSWORD_OCTETS:
+        raise InvalidInput(f"a password has 1 to {MAX_PASSWORD_OCTETS} octets")
+    return "{ARGON2ID}" + _argon2.hash(password)
+
+
+def check_hash(stored: str) -> str:
+    """A hash that somebody gives us: it must have a tag that we know. Raises InvalidInput."""
+    scheme, hashed = _split(stored)
+    if scheme not in SCHEMES or not hashed:
+        raise InvalidInput(f"a hash starts with its scheme in braces; known: {', '.join(sorted(SCHEMES))}")
+    return stored
+
+
+def verify_password(password: str, stored: str) -> bool:
+    """False for a wrong password, an unknown scheme (logged) and a hash that cannot be read (logged)."""
+    scheme, hashed = _split(stored)
+    verify = SCHEMES.get(scheme)
+    if verify is None or len(password.encode()) > MAX_PASSWORD_OCTETS:
+        if verify is None:
+            log.warning("password hash with an unknown scheme", scheme=scheme)
+        return False
+    try:
+        return verify(password, hashed)
+    except (ValueError, TypeError) as error:  # binascii.Error is a ValueError
+        log.warning("password hash cannot be read", scheme=scheme, reason=type(error).__name__)
+        return False
+
+
+def _split(stored: str) -> tuple[str, str]:
+    if not stored.startswith("{"):
+        return "", stored
+    scheme, _, hashed = stored[1:].partition("}")
+    return scheme.upper(), hashed
+
+
+class Verifier:
+    """Passwords checked in the bounded executor "password"; successes are remembered for a short while under a
+    keyed hash that only this process can make."""
+
+    def __init__(self, executors: Executors, clock: Clock | None = None) -> None:
+        self._executors = executors
+        self._clock: Clock = clock or SystemClock()
+        self._secret = secrets.token_bytes(32)
+        self._known: collections.OrderedDict[bytes, float] = collections.OrderedDict()
+        self._running: dict[bytes, asyncio.Future[bool]] = {}
+        self._waiting = 0
+        # Verified for nobody, so that an unknown user costs the time of a wrong password.
+        self._nobody = "{ARGON2ID}" + _argon2.hash(secrets.token_hex(16))
+
+    async def verify(self, account: Account | None, password: str) -> bool:
+        """Whether this is the account's password. None and an account without a hash take the same time and are
+        False. Raises Unavailable when more than MAX_WAITING wait already."""
+        stored = account.password_hash if account and account.password_hash else self._nobody
+        key = self._key(account, stored, password)
+        now = self._clock.monotonic()
+        expires = self._known.get(key)
+        if expires is not None and expires > now:
+            return True
+        # Ten connections of one client at once: one of them computes.
+        running = self._running.get(key)
+        if running is None:
+            running = asyncio.ensure_future(self._compute(password, stored))
+            self._running[key] = running
+            running.add_done_callback(lambda _: self._running.pop(key, None))
+        right = await asyncio.shield(running)
+        if not right or account is None or not account.password_hash:
+            return False
+        self._known[key] = now + CACHE_TTL_S
+        self._known.move_to_end(key)
+        while len(self._known) > CACHE_ENTRIES:
+            self._known.popitem(last=False)
+        return True
+
+    async def _compute(self, password: str, stored: str) -> bool:
+        if self._waiting >= MAX_WAITING:
+            raise Unavailable(f"more than {MAX_WAITING} log-ins wait for their password to be checked")
+        self._waiting += 1
+        try:
+            return await self._executors.run("password", verify_password, password, stored)
+        finally:
+            self._waiting -= 1
+
+    def _key(self, account: Account | None, stored: str, password: str) -> bytes:
+        """The stored hash is part of it: a changed password is forgotten at once."""
+        digest = hashlib.blake2b(key=self._secret, digest_size=32)
+        for part in (str(account.id if account else 0), stored, password):
+            octets = part.encode()
+            digest.update(len(octets).to_bytes(4, "big") + octets)
+        return digest.digest()

@@ -1,0 +1,162 @@
+"""How every process learns that a route changed, acts on it, and says so: the fence's acknowledgement.
+
+Each process polls for changes above the last number it has seen (an indexed look-up that finds nothing), at once
+when a hint comes. For each changed route it calls the handlers (close proxied sessions, finish relays in flight);
+only when all returned it writes the number into its row. A fence waits until every living process has written a
+number at least as high as the fence's own (`acknowledged`).
+
+A process that cannot reach the database for LEASE_S closes every forwarded session by itself (`lease_lost`), and
+DEAD_AFTER_S after its last heartbeat nobody waits for it any more. DEAD_AFTER_S - LEASE_S is what it has to notice.
+"""
+
+import asyncio
+import os
+import secrets
+from collections.abc import Callable
+from typing import Protocol
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.engine import Connection
+
+from mailplat.bus import Bus
+from mailplat.core.clock import Clock
+from mailplat.core.errors import MailplatError
+from mailplat.core.executors import Executors
+from mailplat.core.route import Route
+from mailplat.directory import routes
+from mailplat.directory.directory import Directory
+from mailplat.directory.tables import route_watcher
+
+log = structlog.get_logger("watch")
+
+POLL_S = 0.5
+HEARTBEAT_S = 1.0
+LEASE_S = 2.0
+DEAD_AFTER_S = 3.0
+
+# A handler that hangs must not keep every fence of the platform waiting; it is logged and counts as not done, so
+# that this process acknowledges nothing until the fence is over.
+HANDLER_TIMEOUT_S = 10.0
+
+# Rows of processes that are long gone are dropped.
+FORGET_AFTER_S = 3600.0
+
+
+class RouteHandler(Protocol):
+    async def route_changed(self, route: Route) -> None:
+        """Act on the new route; return when nothing of the old one is in flight any more."""
+        ...
+
+    async def lease_lost(self) -> None:
+        """We may be blind to changes: end whatever rests on a route that another home owns."""
+        ...
+
+
+class RouteWatch:
+    """One per process; `run` is its task."""
+
+    def __init__(
+        self, directory: Directory, bus: Bus, executors: Executors, clock: Clock | None = None
+    ) -> None:
+        self._directory = directory
+        self._bus = bus
+        self._executors = executors
+        self._clock: Clock = clock or directory.clock
+        self._handlers: list[RouteHandler] = []
+        self._process = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._seen: int | None = None
+        self._beat = float("-inf")
+        self.healthy = False
+
+    def register(self, handler: RouteHandler) -> Callable[[], None]:
+        """Returns the way to take it back."""
+        self._handlers.append(handler)
+        return lambda: self._handlers.remove(handler)
+
+    async def run(self) -> None:
+        """Until cancelled; then the row is removed, so that no fence waits for us."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._poll())
+                group.create_task(self._heartbeat())
+        finally:
+            await asyncio.shield(self._executors.run("directory", self._leave))
+
+    async def _poll(self) -> None:
+        listener = self._bus.listen("routes")
+        try:
+            while True:
+                try:
+                    await self._look()
+                except MailplatError as error:
+                    log.warning("routes cannot be read", reason=str(error))
+                except TimeoutError:
+                    log.error("a handler did not finish; not acknowledged", seconds=HANDLER_TIMEOUT_S)
+                await listener.wait(POLL_S)
+        finally:
+            listener.close()
+
+    async def _look(self) -> None:
+        last, changed = await self._executors.run("directory", self._read)
+        for route in changed:
+            await asyncio.gather(*(self._handle(handler, route) for handler in tuple(self._handlers)))
+        if last != self._seen:
+            self._seen = last
+            await self._write_row()
+
+    async def _heartbeat(self) -> None:
+        """On its own: while a handler waits for a relay in flight, fences must go on waiting for us."""
+        while True:
+            try:
+                if self._seen is not None:
+                    await self._write_row()
+                    self.healthy = True
+            except MailplatError as error:
+                log.warning("no heartbeat", reason=str(error))
+            if self._clock.monotonic() - self._beat > LEASE_S:
+                await self._lose_lease()
+            await asyncio.sleep(HEARTBEAT_S)
+
+    async def _write_row(self) -> None:
+        assert self._seen is not None
+        began = self._clock.monotonic()
+        await self._executors.run("directory", self._write, self._seen)
+        self._beat = began
+
+    async def _handle(self, handler: RouteHandler, route: Route) -> None:
+        async with asyncio.timeout(HANDLER_TIMEOUT_S):
+            await handler.route_changed(route)
+
+    async def _lose_lease(self) -> None:
+        if self.healthy:
+            log.error("forwarded sessions are closed: no heartbeat", seconds=LEASE_S)
+        self.healthy = False
+        await asyncio.gather(*(handler.lease_lost() for handler in tuple(self._handlers)))
+
+    def _read(self) -> tuple[int, list[Route]]:
+        with self._directory.database.read() as connection:
+            last = routes.last_change(connection)
+            if self._seen is None or self._seen == last:  # what was before us, nobody here acted on
+                return last, []
+            return last, routes.changed_since(connection, self._seen)
+
+    def _write(self, seen: int) -> None:
+        now = self._clock.now()
+        with self._directory.database.write() as connection:
+            mine = route_watcher.c.process == self._process
+            if not connection.execute(route_watcher.update().where(mine).values(seen=seen, at=now)).rowcount:
+                connection.execute(route_watcher.insert().values(process=self._process, seen=seen, at=now))
+                connection.execute(route_watcher.delete().where(route_watcher.c.at < now - FORGET_AFTER_S))
+
+    def _leave(self) -> None:
+        with self._directory.database.write() as connection:
+            connection.execute(route_watcher.delete().where(route_watcher.c.process == self._process))
+
+
+def acknowledged(connection: Connection, clock: Clock, change: int) -> bool:
+    """Whether every living process has acted on change number `change` of the routes."""
+    behind = sa.select(sa.literal(1)).where(
+        route_watcher.c.at > clock.now() - DEAD_AFTER_S, route_watcher.c.seen < change
+    )
+    return connection.execute(behind.limit(1)).first() is None
