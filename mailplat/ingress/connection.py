@@ -1,0 +1,276 @@
+"""One connection without its commands: the aiosmtpd protocol class with what did not hold replaced.
+
+From aiosmtpd we keep the connection's life (transport, stream reader and writer, one task for each client) and
+the look-up of `smtp_VERB` methods. Reading, replying, deadlines, STARTTLS and every command (`session`) are ours;
+what was found in it is listed in tests/ingress/test_aiosmtpd_traps.py, one test each.
+
+Deadlines run only while we wait for the client. Replies are collected and written together when no further
+command waits in the input (RFC 2920 3.2).
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import math
+import ssl
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, cast
+
+import structlog
+from aiosmtpd.smtp import SMTP
+
+from mailplat.core.envelope import Peer
+from mailplat.core.errors import MailplatError
+from mailplat.core.reply import UNAVAILABLE, Reply
+from mailplat.ingress.inlet import READ_SIZE, EndOfInput, Inlet, LineRefused
+from mailplat.ingress.reception import Reception, Rooms, reply_for
+
+if TYPE_CHECKING:
+    from mailplat.ingress.server import SmtpServer
+
+log = structlog.get_logger("ingress")
+logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd logs a line or more for each command
+
+# Replies collected for pipelined commands are written at the latest when they reach this, octets.
+FLUSH_SIZE = 16 * 1024
+
+UNKNOWN_COMMAND = Reply(500, "5.5.2", "Command not known")
+NOT_IN_A_COMMAND = Reply(501, "5.5.2", "A command has no NUL in it")
+TOO_MANY_ERRORS = Reply(421, "4.7.0", "Too many errors, closing")
+COMMAND_TIMEOUT = Reply(421, "4.4.2", "Timeout waiting for a command, closing")
+SHUTTING_DOWN = Reply(421, "4.3.2", "Service is shutting down, try again")
+
+
+class Connection(SMTP):
+    """Reads commands and writes replies until somebody leaves. `refuse` counts what a correct client does not
+    send."""
+
+    # aiosmtpd takes the limit of its stream reader from here.
+    line_length_limit = READ_SIZE
+
+    def __init__(self, server: "SmtpServer", rooms: Rooms, *, lmtp: bool, tls: ssl.SSLContext | None) -> None:
+        self.command_size_limits: dict[str, int] = {}  # aiosmtpd shares and clears one of the class
+        super().__init__(
+            None,
+            data_size_limit=rooms.limits.message_size,
+            enable_SMTPUTF8=True,
+            hostname=rooms.hostname,
+            tls_context=tls,
+            loop=server.loop,
+        )
+        self.server = server
+        self.rooms = rooms
+        self.limits = rooms.limits
+        self.lmtp = lmtp
+        self.peer = Peer("", 0)
+        self.reception = Reception(rooms, lmtp=lmtp)
+        self._out = bytearray()
+        self.errors = 0
+        self._admitted = False
+        self.leaving = False  # set by QUIT and by too many errors
+        self._winding_down = False
+        self._waiting = False  # for a command outside a transaction: closing now loses nothing
+        self._deadline = math.inf
+        self._on_timeout = COMMAND_TIMEOUT
+
+    # The connection's life
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        socket = cast(asyncio.Transport, transport)  # uvloop's do not derive from it
+        self.peer = Peer(*_remote(socket), tls=cipher_of(socket))
+        refusal = self.server.admit(self, self.peer.address)
+        if refusal is not None:
+            socket.write(f"{refusal}\r\n".encode())
+            socket.close()
+            return
+        self._admitted = True
+        super().connection_made(transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self._admitted:
+            return
+        self.server.leave(self, self.peer.address)
+        super().connection_lost(error)  # cancels our task; what it shields goes on
+
+    def eof_received(self) -> bool:
+        # aiosmtpd cancels here. A client may half-close after its last command and still read our replies.
+        return bool(self._admitted and asyncio.StreamReaderProtocol.eof_received(self))
+
+    def wind_down(self) -> None:
+        """The server drains: a session outside a transaction ends now, any other after its message."""
+        self._winding_down = True
+        if self._waiting:
+            self._close_with(SHUTTING_DOWN)
+
+    def abort(self) -> None:
+        if self.transport is not None:
+            self.socket.abort()
+
+    @property
+    def socket(self) -> asyncio.Transport:
+        return cast(asyncio.Transport, self.transport)
+
+    async def start_tls(self, context: ssl.SSLContext) -> None:
+        """The handshake; raises EndOfInput where it fails. What came in clear behind STARTTLS is dropped
+        (RFC 3207 4.2), and nothing that was said before counts."""
+        self.socket.pause_reading()
+        self.inlet.discard()
+        self._reader._buffer.clear()  # type: ignore[attr-defined]  # StreamReader has no other way to forget
+        try:
+            await self._writer.start_tls(context, ssl_handshake_timeout=self.limits.tls_handshake)
+        except (OSError, ssl.SSLError, TimeoutError) as error:
+            log.info("TLS handshake failed", peer=self.peer.address, error=str(error))
+            raise EndOfInput from error
+        self.transport = self._writer.transport
+        self._reader._transport = self.transport  # type: ignore[attr-defined]  # 3.11 leaves the old one
+        self.peer = Peer(self.peer.address, self.peer.port, tls=cipher_of(self.socket))
+        self._set_rset_state()
+
+    def _set_rset_state(self) -> None:
+        super()._set_rset_state()  # type: ignore[no-untyped-call]
+        if self._admitted:
+            self.reception = Reception(self.rooms, lmtp=self.lmtp)
+
+    # Deadlines
+
+    @contextlib.contextmanager
+    def patience(self, seconds: float, reply: Reply) -> Iterator[None]:
+        """While inside, the client has `seconds` to act; then it gets `reply` and the connection closes."""
+        self._on_timeout = reply
+        self._deadline = self.loop.time() + seconds
+        if self._timeout_handle is None or self._deadline < self._timeout_handle.when():
+            self._rearm(self._deadline)
+        try:
+            yield
+        finally:
+            self._deadline = math.inf
+
+    def _rearm(self, when: float) -> None:
+        # One timer for the connection, moved seldom: a command costs an assignment, not a timer.
+        if self._timeout_handle is not None:
+            self._timeout_handle.cancel()
+        self._timeout_handle = self.loop.call_at(when, self._timeout_cb)
+
+    def _reset_timeout(self, duration: float | None = None) -> None:
+        self._rearm(self.loop.time() + (duration or self.limits.command_timeout))
+
+    def _timeout_cb(self) -> None:
+        now = self.loop.time()
+        if now >= self._deadline:
+            log.info("client timed out", peer=self.peer.address, reply=str(self._on_timeout))
+            self._close_with(self._on_timeout)
+        else:
+            self._rearm(min(self._deadline, now + self.limits.command_timeout))
+
+    def _close_with(self, reply: Reply) -> None:
+        self._deadline = math.inf
+        if self.transport is None or self.transport.is_closing():
+            return
+        self.say(reply)
+        self.socket.write(bytes(self._out))
+        self._out.clear()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self.transport is None:
+            return
+        self.socket.close()
+        if self.socket.get_write_buffer_size():  # a client that reads nothing would keep it open for ever
+            if self._timeout_handle is not None:
+                self._timeout_handle.cancel()
+            self._timeout_handle = self.loop.call_later(self.limits.close_grace, self.socket.abort)
+
+    # Reading and replying
+
+    async def _handle_client(self) -> None:
+        self.inlet = Inlet(self._reader)
+        protocol = "LMTP" if self.lmtp else "ESMTP"
+        self.say(Reply(220, "", f"{self.hostname} {protocol} mailplat"))
+        try:
+            while not self.leaving:
+                if self._winding_down and not self.reception.begun:
+                    self.say(SHUTTING_DOWN)
+                    break
+                await self._turn()
+            await self.flush()
+        except (EndOfInput, ConnectionError):
+            pass  # the client is gone: there is nobody to tell
+        finally:
+            self._hang_up()
+
+    async def _turn(self) -> None:
+        try:
+            line = await self._next_line()
+        except LineRefused as error:
+            self.refuse(Reply(500, "5.5.2", str(error)))
+            return
+        verb, _, argument = line.partition(b" ")
+        if b"\0" in line:
+            self.refuse(NOT_IN_A_COMMAND)
+            return
+        method = self._smtp_methods.get(verb.decode("ascii", "replace").upper())
+        if method is None:
+            self.refuse(UNKNOWN_COMMAND)
+            return
+        try:
+            await method(argument.strip(b" "))
+        except (EndOfInput, ConnectionError):
+            raise
+        except Exception as error:  # noqa: BLE001 - logged there; one bad command does not end the session
+            self._out += (await self.handle_exception(error)).encode() + b"\r\n"
+
+    async def _next_line(self) -> bytes:
+        if not self.inlet.pending or len(self._out) >= FLUSH_SIZE:
+            await self.flush()
+        self._waiting = not self.reception.begun
+        try:
+            with self.patience(self.limits.command_timeout, COMMAND_TIMEOUT):
+                return await self.inlet.line(self.limits.command_line)
+        finally:
+            self._waiting = False
+
+    def say(self, *replies: Reply) -> None:
+        for reply in replies:
+            self._out += f"{reply}\r\n".encode("ascii", "replace")
+
+    async def flush(self) -> None:
+        if self._out:
+            self._writer.write(bytes(self._out))
+            self._out.clear()
+            with self.patience(self.limits.command_timeout, COMMAND_TIMEOUT):
+                await self._writer.drain()
+
+    def refuse(self, reply: Reply) -> None:
+        """A reply to something that a correct client does not send."""
+        self.errors += 1
+        if self.errors > self.limits.errors:
+            log.info("too many errors", peer=self.peer.address, last=str(reply))
+            self.say(TOO_MANY_ERRORS)
+            self.leaving = True
+        else:
+            self.say(reply)
+
+    async def handle_exception(self, error: Exception) -> str:
+        """Never a word of it on the wire."""
+        if isinstance(error, MailplatError):
+            log.warning("command failed", peer=self.peer.address, error=f"{type(error).__name__}: {error}")
+            return str(reply_for(error))
+        log.error("command failed: this is a bug", peer=self.peer.address, exc_info=error)
+        return str(UNAVAILABLE)
+
+
+def _remote(transport: asyncio.Transport) -> tuple[str, int]:
+    """Address and port; IPv4 through an IPv6 socket as plain IPv4; ("", 0) for a Unix socket."""
+    name: Any = transport.get_extra_info("peername")
+    if not isinstance(name, tuple):
+        return "", 0
+    address = ipaddress.ip_address(str(name[0]).partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    return str(mapped or address), int(name[1])
+
+
+def cipher_of(transport: asyncio.BaseTransport) -> str:
+    layer: Any = transport.get_extra_info("ssl_object")
+    cipher = layer.cipher() if layer is not None else None
+    return f"{layer.version()} {cipher[0]}" if cipher else ""

@@ -1,0 +1,336 @@
+"""One message on its way in: what MAIL and RCPT said, and what becomes of it after the final dot.
+
+Knows no socket and no aiosmtpd. Every method answers with replies and raises nothing that is expected: an
+error of another room becomes the reply that CONTRACT names for its class.
+"""
+
+import dataclasses
+import time
+from dataclasses import dataclass
+
+import structlog
+
+from mailplat.core.address import NULL_SENDER, Address
+from mailplat.core.clock import Clock
+from mailplat.core.envelope import Envelope, Peer
+from mailplat.core.errors import DiskFull, InvalidInput, MailplatError, OverQuota, StaleEpoch, Unavailable
+from mailplat.core.executors import Executors
+from mailplat.core.reply import (
+    BARE_NEWLINE,
+    DISK_FULL,
+    FENCED,
+    OVER_QUOTA,
+    RELAY_DENIED,
+    TOO_LARGE,
+    UNAVAILABLE,
+    UNKNOWN_RECIPIENT,
+    Reply,
+)
+from mailplat.core.route import Door, Residence, ShardHome
+from mailplat.core.spool import Body
+from mailplat.delivery import Delivery
+from mailplat.directory import Directory, Target
+from mailplat.filtering.mailauth.results import strip
+from mailplat.filtering.pipeline import Pipeline
+from mailplat.filtering.verdict import Action, Transaction
+from mailplat.ingress.limits import IngressLimits
+from mailplat.ingress.trace import new_id, protocol_name, received_field
+from mailplat.queue import Queue
+from mailplat.store import Store
+from mailplat.wire.smtp.address import format_mailbox, parse_path
+from mailplat.wire.smtp.data import DataDecoder
+from mailplat.wire.smtp.parameters import UnknownParameter, parse_parameters, parse_size
+
+log = structlog.get_logger("ingress")
+
+SENDER_OK = Reply(250, "2.1.0", "Sender ok")
+RECIPIENT_OK = Reply(250, "2.1.5", "Recipient ok")
+NESTED_MAIL = Reply(503, "5.5.1", "MAIL was given already; RSET begins anew")
+MAIL_FIRST = Reply(503, "5.5.1", "MAIL comes first")
+RCPT_FIRST = Reply(503, "5.5.1", "RCPT comes first: there is no valid recipient")
+MAIL_SYNTAX = Reply(501, "5.5.4", "Syntax: MAIL FROM:<address> [parameters]")
+RCPT_SYNTAX = Reply(501, "5.5.4", "Syntax: RCPT TO:<address>")
+UNKNOWN_PARAMETER = Reply(555, "5.5.4", "A parameter is not known here")
+TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "Too many recipients; send the rest in another transaction")
+NEEDS_SMTPUTF8 = Reply(553, "5.6.7", "An address that is not ASCII needs SMTPUTF8")
+HEADER_TOO_LARGE = Reply(552, "5.3.4", "Header block is larger than the limit")
+
+_MAIL_PARAMETERS = frozenset({"SIZE", "BODY", "SMTPUTF8"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What the door needs of the house; one for all sessions."""
+
+    hostname: str
+    directory: Directory
+    store: Store
+    queue: Queue
+    pipeline: Pipeline
+    delivery: Delivery
+    executors: Executors
+    clock: Clock
+    limits: IngressLimits = dataclasses.field(default_factory=IngressLimits)
+
+
+class Content:
+    """DATA being received. A full disk or too many octets is remembered and answered after the final dot,
+    as the protocol wants; until then octets are read and dropped."""
+
+    def __init__(self, body: Body, limits: IngressLimits, executors: Executors) -> None:
+        self.body = body
+        self._decoder = DataDecoder(limits.message_size)
+        self._executors = executors
+        self._failure: Reply | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self._decoder.finished
+
+    @property
+    def rest(self) -> bytes:
+        return self._decoder.rest
+
+    @property
+    def refusal(self) -> Reply | None:
+        """Why it cannot be kept, whatever the filters would say."""
+        if self._decoder.too_large:
+            return TOO_LARGE
+        return BARE_NEWLINE if self._decoder.bare else self._failure
+
+    async def feed(self, chunk: bytes) -> None:
+        octets = self._decoder.feed(chunk)
+        if not octets or self.refusal is not None:
+            return
+        try:
+            if self.body.fits(len(octets)):
+                self.body.write(octets)
+            else:
+                await self._executors.run("spool", self.body.write, octets)
+        except MailplatError as error:
+            log.warning("message not spooled", error=str(error))
+            self._failure = reply_for(error)
+
+
+class Reception:
+    """From MAIL to the reply after the final dot; then a new one begins."""
+
+    def __init__(self, rooms: Rooms, *, lmtp: bool) -> None:
+        self._rooms = rooms
+        self._lmtp = lmtp
+        self._envelope: Envelope | None = None
+        self._recipients: list[Address] = []
+        self._accounts: list[tuple[int, ...]] = []  # for each recipient, where it leads
+        self._targets: dict[int, Target] = {}  # by account: one copy each, however many recipients lead there
+
+    @property
+    def begun(self) -> bool:
+        return self._envelope is not None
+
+    def mail(self, argument: bytes, *, esmtp: bool) -> Reply:
+        """MAIL, `argument` being what follows "MAIL " (RFC 5321 4.1.1.2)."""
+        if self._envelope is not None:
+            return NESTED_MAIL
+        if argument[:5].upper() != b"FROM:":
+            return MAIL_SYNTAX
+        path = argument[5:].lstrip(b" ")  # RFC 5321 3.3 forbids the space; too many senders have it
+        try:
+            sender, rest = parse_path(path, utf8=esmtp, null_ok=True)
+        except InvalidInput as error:
+            return Reply(501, "5.1.7", f"Sender: {error}")
+        try:
+            given = parse_parameters(rest, _MAIL_PARAMETERS if esmtp else ())
+            envelope = _envelope(sender, given)
+        except UnknownParameter:
+            return UNKNOWN_PARAMETER
+        except InvalidInput as error:
+            return Reply(501, "5.5.4", str(error))
+        if not envelope.utf8 and not path[: len(path) - len(rest)].isascii():
+            return NEEDS_SMTPUTF8  # RFC 6531 3.5
+        if envelope.declared_size > self._rooms.limits.message_size:
+            return TOO_LARGE
+        self._envelope = envelope
+        return SENDER_OK
+
+    async def rcpt(self, argument: bytes) -> Reply:
+        """RCPT (RFC 5321 4.1.1.3). What the directory does not know is refused here, so that nothing has to
+        be bounced later."""
+        if self._envelope is None:
+            return MAIL_FIRST
+        if argument[:3].upper() != b"TO:":
+            return RCPT_SYNTAX
+        if len(self._recipients) >= self._rooms.limits.recipients:
+            return TOO_MANY_RECIPIENTS
+        path = argument[3:].lstrip(b" ")
+        try:
+            address, rest = parse_path(path, utf8=True, null_ok=False)
+        except InvalidInput as error:
+            return Reply(501, "5.1.3", f"Recipient: {error}")
+        if not self._envelope.utf8 and not path[: len(path) - len(rest)].isascii():
+            return NEEDS_SMTPUTF8
+        try:
+            parse_parameters(rest, ())
+        except UnknownParameter:
+            return UNKNOWN_PARAMETER
+        except InvalidInput as error:
+            return Reply(501, "5.5.4", str(error))
+        reply = await self._admit(address)
+        if not reply.positive:
+            log.info("recipient refused", recipient=format_mailbox(address), reply=str(reply))
+        return reply
+
+    def refuse_data(self) -> Reply | None:
+        """Why DATA cannot begin now, None where it can."""
+        if self._envelope is None:
+            return MAIL_FIRST
+        return None if self._recipients else RCPT_FIRST
+
+    def content(self) -> Content:
+        """Where DATA goes: beside the mail of the first recipient that lives here, else beside the queue."""
+        rooms = self._rooms
+        homes = (_residence(target) for target in self._targets.values())
+        home = next((residence for residence in homes if residence is not None), None)
+        tmp = rooms.queue.tmp if home is None else rooms.store.tmp(home)
+        return Content(Body.create(tmp), rooms.limits, rooms.executors)
+
+    async def finish(self, content: Content, peer: Peer) -> list[Reply]:
+        """Filter, trace, deliver. One reply for SMTP, one for each recipient for LMTP (RFC 2033 4.2). Closes
+        the body. Runs to its end whatever became of the client."""
+        now = self._rooms.clock.now()
+        started = time.perf_counter()
+        message_id = new_id(now)
+        size = content.body.size
+        try:
+            reply = content.refusal or await self._decide(content.body, peer, message_id, now)
+        except MailplatError as error:
+            log.warning("message not accepted", id=message_id, error=f"{type(error).__name__}: {error}")
+            reply = reply_for(error)
+        except Exception:
+            log.exception("message not accepted: this is a bug", id=message_id)
+            reply = UNAVAILABLE
+        finally:
+            content.body.close()
+        replies = self._replies(reply, message_id)
+        self._log(replies, message_id, size, peer, time.perf_counter() - started)
+        return replies
+
+    async def _admit(self, address: Address) -> Reply:
+        rooms = self._rooms
+        try:
+            resolution = await rooms.executors.run("directory", rooms.directory.resolve, address)
+            if not resolution.targets:
+                return UNKNOWN_RECIPIENT if resolution.known_domain else RELAY_DENIED
+            for target in resolution.targets:
+                if await self._over_quota(target):
+                    return OVER_QUOTA
+        except MailplatError as error:
+            log.warning("recipient not looked up", error=str(error))
+            return reply_for(error)
+        self._recipients.append(address)
+        self._accounts.append(tuple(target.account_id for target in resolution.targets))
+        for target in resolution.targets:
+            self._targets.setdefault(target.account_id, target)
+        return RECIPIENT_OK
+
+    async def _over_quota(self, target: Target) -> bool:
+        residence = _residence(target)
+        if not target.quota or residence is None:
+            return False
+        shard = self._rooms.store.shard(residence.shard)
+        octets, _ = await self._rooms.executors.run("store", shard.usage, residence)
+        declared = self._envelope.declared_size if self._envelope else 0
+        return octets >= target.quota or octets + declared > target.quota
+
+    async def _decide(self, body: Body, peer: Peer, message_id: str, now: float) -> Reply | list[Reply]:
+        rooms, envelope = self._rooms, self._envelope
+        assert envelope is not None
+        transaction = Transaction(peer, envelope, tuple(self._recipients), body, rooms.hostname, now)
+        if not transaction.header.complete:
+            return HEADER_TOO_LARGE
+        verdict = await rooms.pipeline.message(transaction)
+        if verdict.action is not Action.ACCEPT:
+            log.info("filtered", id=message_id, score=verdict.score, reasons=verdict.reasons)
+            return verdict.reply or UNAVAILABLE
+        _remove_forgeries(body, transaction)
+        only = self._recipients[0] if len(self._recipients) == 1 else None
+        protocol = protocol_name(peer, lmtp=self._lmtp, utf8=envelope.utf8)
+        received = received_field(peer, rooms.hostname, protocol, message_id, only, now)
+        prefix = b"".join(verdict.headers) + received
+        targets = tuple(self._targets.values())
+        return await rooms.delivery.accept(envelope, targets, body, prefix, peer, separately=self._lmtp)
+
+    def _replies(self, outcome: Reply | list[Reply], message_id: str) -> list[Reply]:
+        """What the client hears. A list has one reply for each target; a recipient that leads to several
+        hears the worst of theirs."""
+        each = [outcome] * len(self._targets) if isinstance(outcome, Reply) else list(outcome)
+        by_account = dict(zip(self._targets, each, strict=True))
+        if self._lmtp:
+            heard = [_worst([by_account[account] for account in accounts]) for accounts in self._accounts]
+        else:
+            heard = [_worst(each)]
+        return [_named(reply, message_id) for reply in heard]
+
+    def _log(self, replies: list[Reply], message_id: str, size: int, peer: Peer, seconds: float) -> None:
+        envelope = self._envelope
+        assert envelope is not None
+        log.info(
+            "message accepted" if any(reply.positive for reply in replies) else "message refused",
+            id=message_id,
+            peer=peer.address,
+            helo=peer.helo,
+            tls=bool(peer.tls),
+            sender=format_mailbox(envelope.reverse_path) if envelope.reverse_path != NULL_SENDER else "<>",
+            recipients=len(self._recipients),
+            recipient=format_mailbox(self._recipients[0]),
+            size=size,
+            reply=str(min(replies, key=lambda reply: reply.positive)),
+            seconds=round(seconds, 4),
+        )
+
+
+def reply_for(error: MailplatError) -> Reply:
+    """CONTRACT, Replies. Anything that is not about this recipient's mailbox is temporary."""
+    if isinstance(error, DiskFull):
+        return DISK_FULL
+    if isinstance(error, StaleEpoch):
+        return FENCED
+    if isinstance(error, OverQuota):
+        return OVER_QUOTA
+    if not isinstance(error, Unavailable):
+        log.error("unexpected refusal", error=f"{type(error).__name__}: {error}")
+    return UNAVAILABLE
+
+
+def _envelope(sender: Address, given: dict[str, str | None]) -> Envelope:
+    body = (given.get("BODY", "7BIT") or "").upper()
+    if body not in ("7BIT", "8BITMIME"):  # RFC 6152 2
+        raise InvalidInput("BODY is 7BIT or 8BITMIME")
+    if given.get("SMTPUTF8") is not None:
+        raise InvalidInput("SMTPUTF8 has no value")
+    size = parse_size(given["SIZE"]) if "SIZE" in given else 0
+    return Envelope(sender, body, "SMTPUTF8" in given, size)
+
+
+def _residence(target: Target) -> Residence | None:
+    """Where the account lives, if that is here and now."""
+    route = target.route
+    if route.door is Door.SERVE and isinstance(route.home, ShardHome):
+        return Residence(target.account_id, route.home.shard, route.epoch)
+    return None
+
+
+def _remove_forgeries(body: Body, transaction: Transaction) -> None:
+    """Fields that claim to be ours (RFC 8601 5). Nothing else of the message is ever altered."""
+    block = transaction.header.block
+    kept = strip(block, transaction.hostname)
+    if kept != block:
+        body.replace_head(len(block), kept)
+
+
+def _worst(replies: list[Reply]) -> Reply:
+    """A temporary refusal before a permanent one: the client then keeps the message and tries again."""
+    return min(replies, key=lambda reply: (not reply.temporary, not reply.permanent))
+
+
+def _named(reply: Reply, message_id: str) -> Reply:
+    return dataclasses.replace(reply, text=f"{reply.text} ({message_id})") if reply.code == 250 else reply
