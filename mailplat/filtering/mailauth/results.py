@@ -24,14 +24,14 @@ _TOKEN = re.compile(rb"[^\x00-\x20\x7f()<>@,;:\\\"/\[\]?=]+")
 def render(
     hostname: str, spf: SpfResult | None, dkim: Sequence[DkimResult], dmarc: DmarcResult | None
 ) -> bytes:
-    """The complete field with CRLF, one method a line. Without any result: "none" (RFC 8601 2.2)."""
+    """The complete field with CRLF, one method a line. `spf` and `dmarc` are None where they were not asked."""
     results: list[authres.core.AuthenticationResult] = []
     if spf is not None:
         results.append(_spf(spf))
-    results += [_dkim(one) for one in dkim] if dkim else []
+    results += [_dkim(one) for one in dkim or (DkimResult("none"),)]
     if dmarc is not None:
         results.append(_dmarc(dmarc))
-    parts = [str(result) for result in results] or ["none"]
+    parts = [str(result) for result in results]
     return ";\r\n\t".join([f"Authentication-Results: {hostname}", *parts]).encode("ascii") + b"\r\n"
 
 

@@ -73,7 +73,9 @@ def _present(pairs: list[tuple[str, Any]]) -> set[str]:
 def _rdata(kind: str, value: Any) -> str:
     if kind == "TXT":
         pieces = value if isinstance(value, list) else [value]
-        strings = [piece[at : at + 255] for piece in map(str, pieces) for at in range(0, max(1, len(piece)), 255)]
+        strings = [
+            piece[at : at + 255] for piece in map(str, pieces) for at in range(0, max(1, len(piece)), 255)
+        ]
         return " ".join('"' + "".join(_octet(c) for c in string) + '"' for string in strings)
     if kind == "MX":
         return f"{value[0]} {_escape(str(value[1]))}."
@@ -87,7 +89,9 @@ def _octet(character: str) -> str:
 
 
 def _escape(name: str) -> str:
-    return ".".join("".join(c if c in "-_*" else _octet(c) for c in label) for label in name.rstrip(".").split("."))
+    return ".".join(
+        "".join(c if c in "-_*" else _octet(c) for c in label) for label in name.rstrip(".").split(".")
+    )
 
 
 def parse(text: str) -> Any:
@@ -142,7 +146,7 @@ def _value(first: str, lines: list[str], indent: int) -> tuple[Any, list[str]]:
 def _scalar(text: str) -> Any:
     if text.startswith("["):
         inner = text[1 : text.rindex("]")].strip()
-        pieces = re.findall(r'''"[^"]*"|'[^']*'|[^,\s][^,]*''', inner)
+        pieces = re.findall(r""""[^"]*"|'[^']*'|[^,\s][^,]*""", inner)
         return [_scalar(piece.strip()) for piece in pieces]
     if text.startswith('"'):
         body = text[1 : text.rindex('"')]
