@@ -73,6 +73,8 @@ def _read_field(text: str) -> tuple[list[str], bool]:
         if "@" not in address:
             continue  # a piece of a display name with a comma in it, or <>
         raw = address.rpartition("@")[2].strip()
+        if raw.startswith("[") and raw.endswith("]"):
+            continue  # an address literal has no DNS
         if (domain := normalise(raw)) is None or "." not in domain:
             return _anything(text), False
         domains.append(domain)

@@ -51,11 +51,14 @@ def _safe_identity(result: SpfResult) -> str:
 
 def _dkim(result: DkimResult) -> authres.dkim_b.DKIMAuthenticationResult:
     made = authres.dkim_b.DKIMAuthenticationResult(
-        result=result.result, reason=result.reason or None, header_d=result.domain, header_b=result.b
+        result=result.result, reason=result.reason or None, header_d=result.domain
     )
     if result.selector:
         made.header_s = result.selector
         made.header_a = result.algorithm
+        made.header_b = (
+            result.b
+        )  # last: it is quoted, and authres as a reader loses a quoted value before others
     return made
 
 
