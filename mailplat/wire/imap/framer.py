@@ -125,6 +125,12 @@ class Framer:
         self._state = _State.LINE
         self._begin()
 
+    def release(self) -> bytes:
+        """Give out what is buffered, for who takes over the connection (a proxy, after login)."""
+        rest = bytes(self._in)
+        self.discard()
+        return rest
+
     def accept(self) -> None:
         """The message announced by Append is wanted: LiteralChunk events follow."""
         append = self._decide()
