@@ -19,3 +19,9 @@ ourselves never counts against the client; memory for one session is bounded wha
 What must never happen: a line that does not end in CRLF is obeyed as a command; octets sent in clear before
 STARTTLS are obeyed after it; a message ends anywhere but at CRLF "." CRLF; text of an exception on the wire.
 """
+
+from mailplat.ingress.limits import IngressLimits
+from mailplat.ingress.reception import Rooms
+from mailplat.ingress.server import SmtpServer
+
+__all__ = ["IngressLimits", "Rooms", "SmtpServer"]

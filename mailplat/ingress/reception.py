@@ -216,10 +216,12 @@ class Reception:
 
     async def _admit(self, address: Address) -> Reply:
         rooms = self._rooms
+        bare = not address.domain
+        asked = Address(address.local, rooms.hostname) if bare else address  # RFC 5321 4.5.1: <postmaster>
         try:
-            resolution = await rooms.executors.run("directory", rooms.directory.resolve, address)
+            resolution = await rooms.executors.run("directory", rooms.directory.resolve, asked)
             if not resolution.targets:
-                return UNKNOWN_RECIPIENT if resolution.known_domain else RELAY_DENIED
+                return UNKNOWN_RECIPIENT if resolution.known_domain or bare else RELAY_DENIED
             for target in resolution.targets:
                 if await self._over_quota(target):
                     return OVER_QUOTA
