@@ -1,0 +1,90 @@
+"""What the platform counts. A door imports this module: `metrics.messages.labels("smtp", "accepted").inc()`.
+
+Several processes on one machine: the supervisor sets PROMETHEUS_MULTIPROC_DIR to an empty folder before a worker
+imports this, and whichever worker is scraped then answers for all of them.
+"""
+
+import os
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+
+# Seconds from a durable write on a fast disk to the longest wait that an SMTP client bears.
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+registry = CollectorRegistry()
+
+messages = Counter(
+    "mailplat_messages",
+    "Messages that came to their final dot, by protocol (smtp, lmtp) and outcome (accepted, deferred, refused)",
+    ("protocol", "outcome"),
+    registry=registry,
+)
+message_seconds = Histogram(
+    "mailplat_message_seconds",
+    "From the final dot to the reply",
+    ("protocol",),
+    buckets=_SECONDS,
+    registry=registry,
+)
+logins = Counter(
+    "mailplat_logins",
+    "Logins, by protocol (imap, pop3) and outcome (served, forwarded, refused, unavailable)",
+    ("protocol", "outcome"),
+    registry=registry,
+)
+attempts = Counter(
+    "mailplat_delivery_attempts",
+    "Attempts of the queue to deliver, by outcome for one recipient (delivered, deferred, failed)",
+    ("outcome",),
+    registry=registry,
+)
+ready = Gauge(
+    "mailplat_ready",
+    "1 while a readiness check passes, 0 while it fails; as of the last time that somebody asked",
+    ("check",),
+    registry=registry,
+    multiprocess_mode="mostrecent",
+)
+
+
+class _Reading(Collector):
+    """A figure that is read when it is asked for."""
+
+    def __init__(self, name: str, text: str, read: Callable[[], float]) -> None:
+        self._name = name
+        self._text = text
+        self._read = read
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        return [GaugeMetricFamily(self._name, self._text, value=self._read())]
+
+
+def watch(name: str, text: str, read: Callable[[], float]) -> Callable[[], None]:
+    """Show a figure of this process that something else keeps: hits of a cache, lost hints, open sessions. `read`
+    must be quick and is called at each scrape. Returns what takes it out again."""
+    reading = _Reading(name, text, read)
+    _readings.register(reading)
+    return lambda: _readings.unregister(reading)
+
+
+_readings = CollectorRegistry()
+PlatformCollector(registry=_readings)
+ProcessCollector(registry=_readings)
+
+
+def exposition() -> bytes:
+    """Everything in the text format 0.0.4. Counters and histograms are those of all processes where they share a
+    folder; figures of `watch` and of the process are this one's."""
+    counted = registry
+    if SHARED_FOLDER in os.environ:
+        counted = CollectorRegistry()
+        multiprocess.MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
+    return generate_latest(counted) + generate_latest(_readings)
