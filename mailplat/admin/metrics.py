@@ -63,6 +63,10 @@ class _Reading(Collector):
         self._text = text
         self._read = read
 
+    def describe(self) -> list[GaugeMetricFamily]:
+        """What the registry looks at to refuse a second of the same name, without reading the figure."""
+        return [GaugeMetricFamily(self._name, self._text)]
+
     def collect(self) -> list[GaugeMetricFamily]:
         return [GaugeMetricFamily(self._name, self._text, value=self._read())]
 
