@@ -75,5 +75,5 @@ def _highest(found: dict[str, Policy], domain: str) -> str:
 
 @functools.cache
 def public_suffixes() -> PublicSuffixList:
-    """Loaded at first use, 44 ms; the whole list, so that github.io counts too."""
+    """Loaded at the first call, 44 ms; the whole list, so that github.io counts too."""
     return PublicSuffixList()

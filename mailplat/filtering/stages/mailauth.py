@@ -14,6 +14,7 @@ from mailplat.core.errors import InvalidInput
 from mailplat.core.reply import Reply
 from mailplat.filtering.mailauth import dkim, dmarc, results, spf
 from mailplat.filtering.mailauth.author import find_author
+from mailplat.filtering.mailauth.organization import public_suffixes
 from mailplat.filtering.mailauth.policy import Disposition
 from mailplat.filtering.settings import nearest
 from mailplat.filtering.stage import Context, Phase, Rule
@@ -57,6 +58,7 @@ class Check:
     def __init__(self, settings: Settings, context: Context) -> None:
         self.settings = settings
         self._context = context
+        public_suffixes()  # loads now, not while the first message waits
         self._trusted = [ipaddress.ip_network(network) for network in settings.trusted_networks]
 
     async def check(self, phase: Phase, transaction: Transaction) -> Verdict:

@@ -174,6 +174,24 @@ async def test_a_forged_result_is_removed_and_a_true_one_is_on_top(bench: Bench)
     assert kept.lower().count(b"authentication-results") == 1
 
 
+async def test_a_name_server_that_never_answers_is_marked_and_refuses_nothing(executors: Executors) -> None:
+    """All of DNS is gone: mail goes on, and says what could not be checked."""
+    silence = "".join(
+        f";!timeout {name}\n"
+        for name in (
+            "sender.example",
+            "s1._domainkey.sender.example",
+            "_dmarc.sender.example",
+            "_dmarc.example",
+        )
+    )
+    check = Check(Settings(), Context(HOST, Zone(silence, deadline=0.01), executors))
+    verdict = await check.check(Phase.MESSAGE, transaction(sign(MESSAGE)))
+    assert verdict.action is Action.ACCEPT
+    for part in (b"spf=temperror", b"dkim=temperror", b"dmarc=temperror"):
+        assert part in verdict.headers[0]
+
+
 async def test_where_nothing_is_to_verify_no_thread_is_used() -> None:
     pools = Executors()
     pools.close()
