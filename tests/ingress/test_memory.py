@@ -4,6 +4,8 @@ import asyncio
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.ingress.wire import Wire
 
 SERVER = """
@@ -28,7 +30,8 @@ asyncio.run(main())
 MEGABYTE = (b"x" * 76 + b"\r\n") * 13_443
 
 
-async def test_a_big_message_in_little_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["anna", "olga"], ids=["to the store", "to the queue"])
+async def test_a_big_message_in_little_memory(tmp_path: Path, name: str) -> None:
     server = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", SERVER, str(tmp_path)),
         stdin=asyncio.subprocess.PIPE,
@@ -50,12 +53,13 @@ async def test_a_big_message_in_little_memory(tmp_path: Path) -> None:
         await stdin.drain()
         return int((await answer())[0])
 
+    recipient = f"{name}@example.org"
     host, port = await answer()
     wire = await Wire.open((host.decode(), int(port)))
     await wire.ask("EHLO c")
-    assert (await wire.mail(b"Subject: warm\r\n\r\n" + MEGABYTE)).startswith("250 ")
+    assert (await wire.mail(b"Subject: warm\r\n\r\n" + MEGABYTE, [recipient])).startswith("250 ")
     before = await peak()
-    for command in ("MAIL FROM:<a@remote.example>", "RCPT TO:<anna@example.org>", "DATA"):
+    for command in ("MAIL FROM:<a@remote.example>", f"RCPT TO:<{recipient}>", "DATA"):
         reply = await wire.ask(command)
     assert reply.startswith("354")
     await wire.send(b"Subject: big\r\n\r\n")

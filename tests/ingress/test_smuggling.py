@@ -34,9 +34,22 @@ SECOND = (
 
 
 @pytest.mark.parametrize("cut", [False, True], ids=["at once", "in pieces"])
-@pytest.mark.parametrize("sequence", SEQUENCES)
-async def test_a_second_message_is_never_found_in_the_first(house: House, sequence: bytes, cut: bool) -> None:
-    wire = await Wire.open(await house.listen())
+async def test_a_second_message_is_never_found_in_the_first(house: House, cut: bool) -> None:
+    address = await house.listen()
+    replies = {sequence: await smuggle(await Wire.open(address), sequence, cut) for sequence in SEQUENCES}
+    # A dot-stuffed line with a NUL has no bare newline: it is content like any other.
+    harmless = b"\r\n.\0\r\n"
+    assert {sequence for sequence, reply in replies.items() if not reply.startswith("550 5.6.0 ")} == {
+        harmless
+    }
+    assert replies[harmless].startswith("250 ")
+    [kept] = house.kept("anna")
+    assert kept.endswith(b"first\r\n\0\r\n" + SECOND.removesuffix(b".\r\n"))
+    assert house.kept("bert") == []
+
+
+async def smuggle(wire: Wire, sequence: bytes, cut: bool) -> str:
+    """The one reply to DATA."""
     await wire.say("EHLO c", "MAIL FROM:<a@remote.example>", "RCPT TO:<anna@example.org>", "DATA")
     octets = b"Subject: first\r\n\r\nfirst" + sequence + SECOND
     for piece in [octets[at : at + 1] for at in range(len(octets))] if cut else [octets]:
@@ -44,24 +57,18 @@ async def test_a_second_message_is_never_found_in_the_first(house: House, sequen
         if cut:
             await asyncio.sleep(0)
     reply = await wire.reply()
-    assert (await wire.ask("NOOP")).startswith("250 2.0.0 ")  # there was one reply and no other
-    assert house.kept("bert") == []
-    if sequence == b"\r\n.\0\r\n":  # a dot-stuffed line with a NUL, no bare newline
-        assert reply.startswith("250 ")
-        assert len(house.kept("anna")) == 1
-    else:
-        assert reply.startswith("550 5.6.0 ")
-        assert house.kept("anna") == []
+    assert (await wire.ask("NOOP")).startswith("250 2.0.0 "), sequence  # there was no second reply
+    return reply
 
 
-@pytest.mark.parametrize(
-    "injected",
-    [
-        b"MAIL FROM:<evil@remote.example>\r\n",
-        b"EHLO evil\r\nMAIL FROM:<evil@remote.example>\r\nRCPT TO:<anna@example.org>\r\n",
-        b"MAIL FROM:<evil@remote",  # half a line, to be completed by the victim's first
-    ],
-)
+INJECTED = [
+    b"MAIL FROM:<evil@remote.example>\r\n",
+    b"EHLO evil\r\nMAIL FROM:<evil@remote.example>\r\nRCPT TO:<anna@example.org>\r\n",
+    b"MAIL FROM:<evil@remote",  # half a line, to be completed by the victim's first
+]
+
+
+@pytest.mark.parametrize("injected", INJECTED)
 async def test_octets_in_clear_behind_starttls_are_dropped(
     house: House, tls: ssl.SSLContext, trust: ssl.SSLContext, injected: bytes
 ) -> None:
