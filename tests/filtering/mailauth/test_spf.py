@@ -160,6 +160,43 @@ async def test_the_whole_check_has_a_deadline(executors: Executors) -> None:
     assert "0.05 s" in result.reason
 
 
+class Levels(Zone):
+    """Notes which questions were under way together."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.together: list[set[str]] = []
+        self._open: set[str] = set()
+
+    async def query(self, name: str, type: str) -> Answer:
+        if not self._open:
+            self.together.append(set())
+        self._open.add(name)
+        self.together[-1].add(name)
+        await asyncio.sleep(0)
+        self._open.discard(name)
+        return await super().query(name, type)
+
+
+async def test_included_records_are_fetched_ahead_and_at_once(executors: Executors) -> None:
+    zone = Levels(
+        "$TTL 60\n"
+        'a.example. IN TXT "v=spf1 include:b.example ?include:C.example. include:%{d}.x redirect=d.example"\n'
+        'b.example. IN TXT "v=spf1 include:e.example -all"\ne.example. IN TXT "v=spf1 ip4:192.0.2.1 -all"\n'
+        'c.example. IN TXT "v=spf1 -all"\nd.example. IN TXT "v=spf1 include:a.example -all"\n'
+    )
+    assert (await ask(zone, executors)).result == "pass"
+    assert zone.together == [{"a.example"}, {"b.example", "c.example", "d.example"}, {"e.example"}]
+
+
+async def test_fetching_ahead_is_bounded(executors: Executors) -> None:
+    terms = " ".join(f"include:i{number}.example" for number in range(300))
+    strings = " ".join(f'"{terms[at : at + 200]}"' for at in range(0, len(terms), 200))
+    zone = Levels(f'a.example. 60 IN TXT "v=spf1 " {strings}\n')
+    assert (await ask(zone, executors)).result == "permerror"
+    assert sum(map(len, zone.together)) <= 11
+
+
 async def test_the_largest_record_of_questions_comes_to_an_end(executors: Executors) -> None:
     """Ten "mx" of ten hosts each: 111 questions, the most that RFC 7208 4.6.4 allows."""
     terms = " ".join(f"mx:m{number}.a.example" for number in range(10))
