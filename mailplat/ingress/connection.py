@@ -1,4 +1,5 @@
-"""One connection without its commands: the aiosmtpd protocol class with what did not hold replaced.
+"""One connection without its commands: the aiosmtpd protocol class with what did not hold replaced; and the gate
+that counts connections.
 
 From aiosmtpd we keep the connection's life (transport, stream reader and writer, one task for each client) and
 the look-up of `smtp_VERB` methods. Reading, replying, deadlines, STARTTLS and every command (`session`) are ours;
@@ -9,13 +10,14 @@ command waits in the input (RFC 2920 3.2).
 """
 
 import asyncio
+import collections
 import contextlib
 import ipaddress
 import logging
 import math
 import ssl
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Coroutine, Iterator
+from typing import Any, cast
 
 import structlog
 from aiosmtpd.smtp import SMTP
@@ -24,10 +26,8 @@ from mailplat.core.envelope import Peer
 from mailplat.core.errors import MailplatError
 from mailplat.core.reply import UNAVAILABLE, Reply
 from mailplat.ingress.inlet import READ_SIZE, EndOfInput, Inlet, LineRefused
+from mailplat.ingress.limits import IngressLimits
 from mailplat.ingress.reception import Reception, Rooms, reply_for
-
-if TYPE_CHECKING:
-    from mailplat.ingress.server import SmtpServer
 
 log = structlog.get_logger("ingress")
 logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd logs a line or more for each command
@@ -39,7 +39,60 @@ UNKNOWN_COMMAND = Reply(500, "5.5.2", "Command not known")
 NOT_IN_A_COMMAND = Reply(501, "5.5.2", "A command has no NUL in it")
 TOO_MANY_ERRORS = Reply(421, "4.7.0", "Too many errors, closing")
 COMMAND_TIMEOUT = Reply(421, "4.4.2", "Timeout waiting for a command, closing")
+BUSY = Reply(421, "4.7.0", "Too many connections, try again later")
+BUSY_FOR_YOU = Reply(421, "4.7.0", "Too many connections from your address")
 SHUTTING_DOWN = Reply(421, "4.3.2", "Service is shutting down, try again")
+
+
+class Gate:
+    """All connections of one process and the messages being stored for them. Lives in one event loop."""
+
+    def __init__(self, limits: IngressLimits) -> None:
+        self.connections: set[Connection] = set()
+        self.storing: set[asyncio.Task[list[Reply]]] = set()
+        self.quiet = asyncio.Event()  # nobody connected, nothing being stored
+        self.quiet.set()
+        self.closed = False
+        self._limits = limits
+        self._from: collections.Counter[str] = collections.Counter()
+
+    def admit(self, connection: "Connection", address: str) -> Reply | None:
+        """Count a connection in, or say why not."""
+        if self.closed:
+            return SHUTTING_DOWN
+        if len(self.connections) >= self._limits.connections:
+            log.warning("connection refused", peer=address, limit=self._limits.connections)
+            return BUSY
+        if self._from[address] >= self._limits.connections_per_address:
+            log.warning("connection refused", peer=address, limit=self._limits.connections_per_address)
+            return BUSY_FOR_YOU
+        self.connections.add(connection)
+        self._from[address] += 1
+        self.quiet.clear()
+        return None
+
+    def leave(self, connection: "Connection", address: str) -> None:
+        self.connections.discard(connection)
+        self._from[address] -= 1
+        if self._from[address] <= 0:
+            del self._from[address]
+        self._settle()
+
+    def keep(self, work: Coroutine[None, None, list[Reply]]) -> asyncio.Task[list[Reply]]:
+        """Run to its end whatever becomes of the connection; draining waits for it."""
+        task = asyncio.get_running_loop().create_task(work)
+        self.storing.add(task)
+        self.quiet.clear()
+        task.add_done_callback(self._kept)
+        return task
+
+    def _kept(self, task: asyncio.Task[list[Reply]]) -> None:
+        self.storing.discard(task)
+        self._settle()
+
+    def _settle(self) -> None:
+        if not self.connections and not self.storing:
+            self.quiet.set()
 
 
 class Connection(SMTP):
@@ -49,7 +102,7 @@ class Connection(SMTP):
     # aiosmtpd takes the limit of its stream reader from here.
     line_length_limit = READ_SIZE
 
-    def __init__(self, server: "SmtpServer", rooms: Rooms, *, lmtp: bool, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, gate: Gate, rooms: Rooms, *, lmtp: bool, tls: ssl.SSLContext | None) -> None:
         self.command_size_limits: dict[str, int] = {}  # aiosmtpd shares and clears one of the class
         super().__init__(
             None,
@@ -57,9 +110,9 @@ class Connection(SMTP):
             enable_SMTPUTF8=True,
             hostname=rooms.hostname,
             tls_context=tls,
-            loop=server.loop,
+            loop=asyncio.get_running_loop(),
         )
-        self.server = server
+        self.gate = gate
         self.rooms = rooms
         self.limits = rooms.limits
         self.lmtp = lmtp
@@ -79,7 +132,7 @@ class Connection(SMTP):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         socket = cast(asyncio.Transport, transport)  # uvloop's do not derive from it
         self.peer = Peer(*_remote(socket), tls=cipher_of(socket))
-        refusal = self.server.admit(self, self.peer.address)
+        refusal = self.gate.admit(self, self.peer.address)
         if refusal is not None:
             socket.write(f"{refusal}\r\n".encode())
             socket.close()
@@ -90,7 +143,7 @@ class Connection(SMTP):
     def connection_lost(self, error: Exception | None) -> None:
         if not self._admitted:
             return
-        self.server.leave(self, self.peer.address)
+        self.gate.leave(self, self.peer.address)
         super().connection_lost(error)  # cancels our task; what it shields goes on
 
     def eof_received(self) -> bool:

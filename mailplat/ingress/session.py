@@ -2,16 +2,12 @@
 
 import asyncio
 import ssl
-from typing import TYPE_CHECKING
 
 from mailplat.core.envelope import Peer
 from mailplat.core.reply import Reply
-from mailplat.ingress.connection import Connection
+from mailplat.ingress.connection import Connection, Gate
 from mailplat.ingress.reception import Content, Reception, Rooms
 from mailplat.ingress.trace import presentable
-
-if TYPE_CHECKING:
-    from mailplat.ingress.server import SmtpServer
 
 # RFC 5321 4.5.3.1.2: what a client calls itself, octets.
 MAX_HELO = 255
@@ -38,8 +34,8 @@ _MISTAKES = frozenset({501, 503, 555})
 class Session(Connection):
     """Made by SmtpServer for each connection. `tls` offers STARTTLS; over an SSL transport it does not."""
 
-    def __init__(self, server: "SmtpServer", rooms: Rooms, *, lmtp: bool, tls: ssl.SSLContext | None) -> None:
-        super().__init__(server, rooms, lmtp=lmtp, tls=tls)
+    def __init__(self, gate: Gate, rooms: Rooms, *, lmtp: bool, tls: ssl.SSLContext | None) -> None:
+        super().__init__(gate, rooms, lmtp=lmtp, tls=tls)
         for verb in ("AUTH", "HELO", "EHLO") if lmtp else ("AUTH", "LHLO"):
             self._smtp_methods.pop(verb)
 
@@ -106,7 +102,7 @@ class Session(Connection):
             content.body.close()
             raise
         # From here on a client that vanishes changes nothing: the task is the server's, not the connection's.
-        storing = self.server.keep(self.reception.finish(content, self.peer))
+        storing = self.gate.keep(self.reception.finish(content, self.peer))
         self.reception = Reception(self.rooms, lmtp=self.lmtp)
         replies = await asyncio.shield(storing)
         if any(reply.positive for reply in replies):

@@ -21,7 +21,7 @@ from mailplat.delivery import Delivery
 from mailplat.directory import Backend, Directory, Resolution, Target
 from mailplat.filtering.pipeline import Pipeline
 from mailplat.ingress import IngressLimits, Rooms, SmtpServer
-from mailplat.ingress.connection import Connection
+from mailplat.ingress.connection import Connection, Gate
 from mailplat.queue import Queue
 from mailplat.store import NewMessage, Store
 from mailplat.wire.smtp.address import parse_address
@@ -70,13 +70,13 @@ class WatchedDirectory(Directory):
         return super().resolve(address)
 
 
-class WatchedServer(SmtpServer):
-    def __init__(self, rooms: Rooms) -> None:
-        super().__init__(rooms)
+class WatchedGate(Gate):
+    def __init__(self, limits: IngressLimits) -> None:
+        super().__init__(limits)
         self.left = asyncio.Event()  # some connection was lost
 
-    def leave(self, session: Connection, address: str) -> None:
-        super().leave(session, address)
+    def leave(self, connection: Connection, address: str) -> None:
+        super().leave(connection, address)
         self.left.set()
 
 
@@ -107,7 +107,7 @@ class House:
             self.executors,
             self.clock,
         )
-        self.server: WatchedServer | None = None
+        self.server: SmtpServer | None = None
         self.residences = self._populate()
 
     def _populate(self) -> dict[str, Residence]:
@@ -155,7 +155,8 @@ class House:
         **limits: Any,
     ) -> tuple[str, int]:
         self.rooms = replace(self.rooms, limits=IngressLimits(**limits))
-        self.server = WatchedServer(self.rooms)
+        self.server = SmtpServer(self.rooms)
+        self.server.gate = self.gate = WatchedGate(self.rooms.limits)
         [address] = await self.server.start(lmtp=lmtp, tls=tls, implicit_tls=implicit_tls)
         return address
 

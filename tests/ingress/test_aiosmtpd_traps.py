@@ -143,7 +143,7 @@ async def test_exceptions_never_reach_the_wire(house: House) -> None:
 async def test_command_size_limits_belong_to_the_connection(house: House) -> None:
     await house.listen()
     assert house.server is not None
-    one, two = (Session(house.server, house.rooms, lmtp=False, tls=None) for _ in range(2))
+    one, two = (Session(house.gate, house.rooms, lmtp=False, tls=None) for _ in range(2))
     assert one.command_size_limits is not two.command_size_limits
     assert one.command_size_limits is not Session.command_size_limits
 

@@ -67,7 +67,7 @@ async def test_a_client_that_reads_no_replies_is_cut_off(house: House) -> None:
     for _ in range(200):
         writer.write(b"HELP\r\n" * 5000)
     assert house.server is not None
-    await until(house.server.left)
+    await until(house.gate.left)
     assert house.server.connections == 0
     writer.transport.abort()
 
@@ -90,7 +90,7 @@ async def test_a_client_that_vanishes_after_the_final_dot_has_its_message_stored
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     wire.writer.transport.abort()
     if reset:
-        await until(house.server.left)
+        await until(house.gate.left)
     assert house.server.storing == 1
     house.delivery.gate.set()
     assert await house.server.drain(PATIENCE) == 0
