@@ -172,8 +172,8 @@ class Queue:
             move = self._save(bounce.id, Body.of(notice.octets), b"")
 
         def apply(connection: Connection) -> bool:
-            empty = rows.settle(connection, leased, gone, deferred, held, now, now + HOLD_RETRY_S)
-            if notice is not None and bounce is not None:
+            empty, deleted = rows.settle(connection, leased, gone, deferred, held, now, now + HOLD_RETRY_S)
+            if deleted and notice is not None and bounce is not None:
                 rows.insert(connection, self._spool.identity, bounce, notice.recipients)
             return empty
 

@@ -156,42 +156,37 @@ def settle(
     held: Collection[int],
     now: float,
     held_until: float,
-) -> bool:
-    """Delete what is `gone`, write back what is not; True where the message has no recipient left and its row
-    was deleted. `deferred` has the outcome and when to try again; who is named nowhere is due at once.
-    Raises StaleLease. A recipient that an admin removed meanwhile is passed over."""
+) -> tuple[bool, bool]:
+    """Delete what is `gone`, write back what is not. Two answers: whether the message has no recipient left and
+    its row was deleted; whether any of `gone` was there to be deleted. `deferred` has the outcome and when to
+    try again; who is named nowhere is due at once. What an admin removed, or an earlier call settled, is passed
+    over, so that a call whose answer was lost may be repeated. Raises StaleLease."""
     # Two workers may settle two recipients of one message: the row lock makes the second see the first's deletes.
     connection.execute(
         sa.select(message.c.id).where(message.c.id == leased.message.id).with_for_update()
     ).all()
     rows = connection.execute(
-        sa.select(recipient.c.id, recipient.c.lease).where(recipient.c.id.in_(leased.recipient_ids))
+        sa.select(recipient.c.id, recipient.c.lease, recipient.c.state).where(
+            recipient.c.id.in_(leased.recipient_ids)
+        )
     ).all()
     leases = {one.id: one.lease for one in leased.recipients}
     if any(leases[row.id] != row.lease for row in rows):
         raise StaleLease(f"{leased.message.id}: the lease ran out and another worker has it")
-    if gone:
-        connection.execute(recipient.delete().where(recipient.c.id.in_(gone)))
+    ours = {row.id for row in rows if row.state == LEASED}
+    deleted = ours.intersection(gone)
+    if deleted:
+        connection.execute(recipient.delete().where(recipient.c.id.in_(deleted)))
     update = recipient.update().where(recipient.c.id == sa.bindparam("_id"))
-    for id_, (outcome, due) in deferred.items():
-        reply = outcome.reply
-        connection.execute(
-            update.values(
-                state=WAITING,
-                due=due,
-                attempts=recipient.c.attempts + 1,
-                reply_code=reply.code,
-                reply_status=reply.status,
-                reply_text=reply.text,
-                remote=outcome.remote,
-            ),
-            {"_id": id_},
-        )
-    for id_ in held:
-        connection.execute(update.values(state=HELD, due=held_until), {"_id": id_})
-    for id_ in leases.keys() - set(gone) - deferred.keys() - set(held):
-        connection.execute(update.values(state=WAITING, due=now), {"_id": id_})
-    return bool(_delete_empty(connection, [leased.message.id]))
+    for id_ in ours - deleted:
+        if id_ in deferred:
+            outcome, due = deferred[id_]
+            connection.execute(update.values(**_deferral(outcome, due)), {"_id": id_})
+        elif id_ in held:
+            connection.execute(update.values(state=HELD, due=held_until), {"_id": id_})
+        else:
+            connection.execute(update.values(state=WAITING, due=now), {"_id": id_})
+    return bool(_delete_empty(connection, [leased.message.id])), bool(deleted)
 
 
 def remove(connection: Connection, wanted: Filter) -> tuple[int, list[str]]:
@@ -283,10 +278,22 @@ def _conditions(wanted: Filter) -> list[sa.ColumnElement[bool]]:
     return [condition for given, condition in pairs if given]
 
 
+def _deferral(outcome: Outcome, due: float) -> dict[str, Any]:
+    return {
+        "state": WAITING,
+        "due": due,
+        "attempts": recipient.c.attempts + 1,
+        "reply_code": outcome.reply.code,
+        "reply_status": outcome.reply.status,
+        "reply_text": outcome.reply.text,
+        "remote": outcome.remote,
+    }
+
+
 def _ours(leased: Leased) -> sa.ColumnElement[bool]:
-    return sa.or_(
-        *(sa.and_(recipient.c.id == one.id, recipient.c.lease == one.lease) for one in leased.recipients)
-    )
+    """Still leased under our number; what we settled already is not."""
+    numbers = (sa.and_(recipient.c.id == one.id, recipient.c.lease == one.lease) for one in leased.recipients)
+    return sa.and_(recipient.c.state == LEASED, sa.or_(*numbers))
 
 
 def _delete_empty(connection: Connection, message_ids: Sequence[str]) -> list[str]:

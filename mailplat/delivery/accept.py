@@ -1,0 +1,182 @@
+"""Delivery: a filtered message and where its recipients lead, to the reply after the final dot."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+
+from mailplat.core.envelope import Envelope, Peer
+from mailplat.core.errors import DiskFull, MailplatError, OverQuota, StaleEpoch
+from mailplat.core.executors import Executors
+from mailplat.core.reply import DISK_FULL, FENCED, LOOP, OVER_QUOTA, UNAVAILABLE, Reply
+from mailplat.core.route import BackendHome, Door, Residence
+from mailplat.core.spool import Body
+from mailplat.delivery.local import LocalTransport, residence_of
+from mailplat.delivery.shelter import to_the_end
+from mailplat.delivery.trace import relayed_to
+from mailplat.directory import Directory, Target
+from mailplat.queue import Queue, QueueRecipient
+from mailplat.store import Store
+
+log = structlog.get_logger("delivery")
+
+STORED = Reply(250, "2.0.0", "Stored")
+QUEUED = Reply(250, "2.0.0", "Accepted for delivery")
+
+# Messages that one account may have waiting before mail for it is refused while it is fenced. A fence takes
+# seconds: this many in that time is a flood, which the sender's queue bears better than ours.
+HOLD_LIMIT = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class _Mail:
+    envelope: Envelope
+    body: Body
+    prefix: bytes
+    peer: Peer
+
+
+class Delivery:
+    """One for a process. `hostname` is what this platform calls itself in its trace fields."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        store: Store,
+        queue: Queue,
+        executors: Executors,
+        *,
+        hostname: str,
+        hold_limit: int = HOLD_LIMIT,
+    ) -> None:
+        self._directory = directory
+        self._queue = queue
+        self._executors = executors
+        self._hostname = hostname
+        self._hold_limit = hold_limit
+        self._local = LocalTransport(store)
+
+    async def accept(
+        self,
+        envelope: Envelope,
+        targets: Sequence[Target],
+        body: Body,
+        prefix: bytes,
+        peer: Peer,
+        *,
+        separately: bool = False,
+    ) -> Reply | list[Reply]:
+        """Keep the message for every target, or for none. One reply (SMTP), or with `separately` one for each
+        target in their order (LMTP, RFC 2033 4.2: each stands for itself). `prefix` is the trace fields of
+        ingress. The body stays the caller's to close; a caller that is cancelled gets its CancelledError when
+        the commit is over. Raises nothing that is expected."""
+        mail = _Mail(envelope, body, prefix, peer)
+        if separately:
+            return await to_the_end(self._separately(mail, targets))
+        return await to_the_end(self._together(mail, targets))
+
+    async def _together(self, mail: _Mail, targets: Sequence[Target]) -> Reply:
+        try:
+            return await self._commit(mail, targets)
+        except OverQuota:
+            if len(targets) == 1:
+                return OVER_QUOTA
+        # One reply for several recipients, and only some have no room: the others must not wait for them.
+        try:
+            return await self._enqueue(mail, targets)
+        except MailplatError as error:
+            return _refusal(error)
+
+    async def _separately(self, mail: _Mail, targets: Sequence[Target]) -> list[Reply]:
+        groups: dict[str, list[Target]] = defaultdict(list)
+        for target in targets:
+            home = residence_of(target.route)
+            groups[home.shard if home else ""].append(target)
+        answered = await asyncio.gather(*(self._group(mail, group) for group in groups.values()))
+        replies = {account: reply for group in answered for account, reply in group.items()}
+        return [replies[target.account_id] for target in targets]
+
+    async def _group(self, mail: _Mail, group: Sequence[Target]) -> dict[int, Reply]:
+        """Replies by account. One commit if it can be, else one for each."""
+        try:
+            reply = await self._commit(mail, group)
+        except OverQuota:
+            if len(group) == 1:
+                return {group[0].account_id: OVER_QUOTA}
+            each = await asyncio.gather(*(self._group(mail, [target]) for target in group))
+            return {account: reply for one in each for account, reply in one.items()}
+        return dict.fromkeys((target.account_id for target in group), reply)
+
+    async def _commit(self, mail: _Mail, targets: Sequence[Target]) -> Reply:
+        """Into one shard or the queue. Raises OverQuota, any other refusal is the reply."""
+        try:
+            try:
+                return await self._place(mail, targets)
+            except StaleEpoch:  # the home changed since RCPT: look again, once
+                return await self._place(mail, await self._look_again(targets))
+        except OverQuota:
+            raise
+        except MailplatError as error:
+            return _refusal(error)
+
+    async def _place(self, mail: _Mail, targets: Sequence[Target]) -> Reply:
+        homes = [(home, target.quota) for target in targets if (home := residence_of(target.route))]
+        if len(homes) == len(targets) and len({home.shard for home, _ in homes}) == 1:
+            return await self._store(mail, homes)
+        return await self._enqueue(mail, targets)
+
+    async def _store(self, mail: _Mail, homes: Sequence[tuple[Residence, int]]) -> Reply:
+        await self._local.deliver(homes, mail.envelope.reverse_path, mail.body, mail.prefix)
+        return STORED
+
+    async def _enqueue(self, mail: _Mail, targets: Sequence[Target]) -> Reply:
+        if await self._loops(mail.body, targets):
+            log.error("mail loop: came back from where we relayed it to", peer=mail.peer.address)
+            return LOOP
+        if await self._crowded(targets):
+            return FENCED
+        recipients = [QueueRecipient(target.address, target.account_id) for target in targets]
+        future = await self._executors.run(
+            "spool",
+            self._queue.submit,
+            mail.envelope,
+            recipients,
+            mail.body,
+            mail.prefix,
+            peer=mail.peer,
+        )
+        queue_id = await asyncio.wrap_future(future)
+        return replace(QUEUED, text=f"{QUEUED.text} as {queue_id}")
+
+    async def _loops(self, body: Body, targets: Sequence[Target]) -> bool:
+        """True where every recipient leads to a backend that this message has been at through us. Said here,
+        so that the backend hears it; the worker looks at each recipient again, its route may change."""
+        homes = [target.route.home for target in targets if target.route.door is Door.FORWARD]
+        backends = {home.backend for home in homes if isinstance(home, BackendHome)}
+        if not backends or len(homes) < len(targets):
+            return False
+        return backends <= await self._executors.run("spool", relayed_to, body, self._hostname)
+
+    async def _crowded(self, targets: Sequence[Target]) -> bool:
+        for target in targets:
+            if target.route.door is Door.HOLD:
+                waiting = await self._executors.run("queue", self._queue.count_account, target.account_id)
+                if waiting >= self._hold_limit:
+                    return True
+        return False
+
+    async def _look_again(self, targets: Sequence[Target]) -> list[Target]:
+        routes = await self._executors.run(
+            "directory", lambda: [self._directory.route(target.account_id) for target in targets]
+        )
+        return [replace(target, route=route) for target, route in zip(targets, routes, strict=True)]
+
+
+def _refusal(error: MailplatError) -> Reply:
+    """The contract's reply. Nothing was kept."""
+    log.warning("message not kept", error=f"{type(error).__name__}: {error}")
+    if isinstance(error, DiskFull):
+        return DISK_FULL
+    return FENCED if isinstance(error, StaleEpoch) else UNAVAILABLE

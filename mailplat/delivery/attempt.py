@@ -1,0 +1,358 @@
+"""One attempt to deliver what was leased: by the route of each recipient at this instant."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+
+from mailplat.core.address import NULL_SENDER
+from mailplat.core.clock import Clock
+from mailplat.core.errors import DiskFull, MailplatError, NotFound, OverQuota, StaleEpoch, Unavailable
+from mailplat.core.executors import Executors
+from mailplat.core.outcome import Outcome, Result
+from mailplat.core.reply import DISK_FULL, LOOP, OVER_QUOTA, UNAVAILABLE, UNKNOWN_RECIPIENT, Reply
+from mailplat.core.route import BackendHome, Door, Residence
+from mailplat.core.spool import Body
+from mailplat.delivery import dsn
+from mailplat.delivery.flights import Abandoned, Flight, Flights
+from mailplat.delivery.local import LocalTransport, residence_of
+from mailplat.delivery.relay import RelayTransport
+from mailplat.delivery.trace import header_block, relay_field, relayed_to
+from mailplat.directory import Directory
+from mailplat.queue import Leased, LeasedRecipient, Notice, Queue, QueueRecipient, StaleLease
+
+log = structlog.get_logger("delivery")
+
+NO_ROUTE = Reply(550, "5.4.4", "There is no way from here to this domain")
+NO_BACKEND = Reply(
+    451, "4.3.5", "The recipient's home cannot be relayed to, see mailplat migrate backend list"
+)
+NO_FILE = Reply(451, "4.3.0", "The message cannot be read")
+STORED = Outcome(Result.DELIVERED, Reply(250, "2.0.0", "Stored"))
+
+# A settlement that the database refuses is tried again: forgetting it would send the message twice.
+SETTLE_PAUSE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    residence: Residence
+    quota: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    next_hop: str
+    backend: str  # "" for the smart host
+
+
+class Hold:
+    """Fenced, or we may not know better: again in a second."""
+
+
+Plan = Serve | Forward | Hold | Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Relay:
+    """Recipients of one message that share a next hop."""
+
+    hop: Forward
+    recipients: Sequence[LeasedRecipient]
+    flight: Flight
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What attempts need of the house; one for all of a process. `healthy` says whether this process hears of
+    changed routes in time: where it does not, nothing is relayed. `smart_host` takes what is for no account of
+    ours ("smtp:host:port"), "" for nowhere."""
+
+    directory: Directory
+    queue: Queue
+    executors: Executors
+    clock: Clock
+    local: LocalTransport
+    relay: RelayTransport
+    flights: Flights
+    hostname: str
+    healthy: Callable[[], bool]
+    smart_host: str = ""
+
+
+class Attempt:
+    """`run` ends when every recipient is settled, or the lease is somebody else's."""
+
+    def __init__(self, tools: Tools, leased: Leased) -> None:
+        self.leased = leased
+        self._tools = tools
+        self._flights: list[Flight] = []
+        self._seen: frozenset[str] | None = None
+
+    def abandon(self) -> None:
+        """The lease is lost or the process must end: stop what has not passed its final dot."""
+        for flight in self._flights:
+            flight.abandon()
+
+    async def run(self) -> None:
+        try:
+            relays, rest = await self._look()
+            try:
+                body = await self._tools.executors.run("queue", self._tools.queue.body, self.leased)
+            except MailplatError as error:
+                log.error("spooled message cannot be read", id=self.leased.message.id, reason=str(error))
+                unread = dict.fromkeys(self.leased.recipient_ids, _deferred(NO_FILE))
+                await self._settle(self.leased.recipients, unread, b"")
+                return
+            try:
+                await self._deliver(relays, rest, body)
+            finally:
+                body.close()
+        finally:
+            for flight in self._flights:
+                self._tools.flights.land(flight)
+
+    async def _look(self) -> tuple[list[_Relay], dict[int, Plan]]:
+        """Every recipient's route, now: relays by next hop, and the plans of all others."""
+        flights, recipients = self._tools.flights, self.leased.recipients
+        by_hop: dict[Forward, list[LeasedRecipient]] = defaultdict(list)
+        rest: dict[int, Plan] = {}
+        # On its way from here on: a fence that begins now waits for us, one that began before is in the routes.
+        looking = flights.start(recipient.account_id for recipient in recipients)
+        try:
+            plans = await self._tools.executors.run("directory", self._plan_all)
+            for recipient, plan in zip(recipients, plans, strict=True):
+                if isinstance(plan, Forward):
+                    by_hop[plan].append(recipient)
+                else:
+                    rest[recipient.id] = plan
+            relays = [
+                _Relay(hop, some, flights.start(one.account_id for one in some))
+                for hop, some in by_hop.items()
+            ]
+            self._flights = [relay.flight for relay in relays]
+            return relays, rest
+        except MailplatError as error:
+            log.warning("routes cannot be read", id=self.leased.message.id, reason=str(error))
+            return [], {recipient.id: Hold() for recipient in recipients}
+        finally:
+            flights.land(looking)
+
+    async def _deliver(self, relays: Sequence[_Relay], rest: Mapping[int, Plan], body: Body) -> None:
+        """All ways at once; each settles its own. A bug in one does not cut off another."""
+        ways = [self._answer(rest, body), *(self._relay(relay, body) for relay in relays)]
+        for ended in await asyncio.gather(*ways, return_exceptions=True):
+            if ended is not None:
+                raise ended
+
+    # -- where to
+
+    def _plan_all(self) -> list[Plan]:
+        return [self._plan(recipient) for recipient in self.leased.recipients]
+
+    def _plan(self, recipient: LeasedRecipient) -> Plan:
+        tools = self._tools
+        if not recipient.account_id:
+            return Forward(tools.smart_host, "") if tools.smart_host else Outcome(Result.FAILED, NO_ROUTE)
+        try:
+            route = tools.directory.route(recipient.account_id)
+            quota = tools.directory.account_by_id(recipient.account_id).quota
+        except NotFound:
+            return Outcome(Result.FAILED, UNKNOWN_RECIPIENT)  # removed since it was accepted
+        if route.door is Door.HOLD:
+            return Hold()
+        residence = residence_of(route)
+        if residence is not None:
+            return Serve(residence, quota)
+        assert isinstance(route.home, BackendHome)
+        try:
+            next_hop = tools.directory.backend(route.home.backend).relay
+        except NotFound:
+            next_hop = ""
+        if not next_hop:
+            return _deferred(NO_BACKEND)
+        return Forward(next_hop, route.home.backend) if tools.healthy() else Hold()
+
+    # -- there
+
+    async def _answer(self, plans: Mapping[int, Plan], body: Body) -> None:
+        """Everything but relays."""
+        some = [recipient for recipient in self.leased.recipients if recipient.id in plans]
+        if not some:
+            return
+        outcomes = await asyncio.gather(
+            *(self._serve(recipient, plans[recipient.id], body) for recipient in some)
+        )
+        known = {
+            recipient.id: outcome
+            for recipient, outcome in zip(some, outcomes, strict=True)
+            if outcome is not None
+        }
+        await self._settle(some, known, await self._header(body, known))
+
+    async def _serve(self, recipient: LeasedRecipient, plan: Plan, body: Body) -> Outcome | None:
+        """None where it stays held."""
+        if isinstance(plan, Outcome):
+            return plan
+        if not isinstance(plan, Serve):
+            return None
+        message = self.leased.message
+        try:
+            await self._tools.local.deliver(
+                [(plan.residence, plan.quota)],
+                message.envelope.reverse_path,
+                body,
+                arrived=message.arrived,
+                dedupe=f"{message.id}:{recipient.id}",
+            )
+        except StaleEpoch:
+            return None
+        except OverQuota:
+            return _deferred(OVER_QUOTA)
+        except DiskFull:
+            return _deferred(DISK_FULL)
+        except MailplatError as error:
+            log.warning("not stored", id=message.id, reason=f"{type(error).__name__}: {error}")
+            return _deferred(UNAVAILABLE)
+        return STORED
+
+    async def _relay(self, relay: _Relay, body: Body) -> None:
+        hop, some, message_id = relay.hop, relay.recipients, self.leased.message.id
+        outcomes: dict[int, Outcome] = {}
+        try:
+            if hop.backend and hop.backend in await self._relayed_before(body):
+                log.error("mail loop: it came from where it should go", id=message_id, backend=hop.backend)
+                outcomes = {one.id: Outcome(Result.FAILED, LOOP) for one in some}
+            else:
+                answers = await relay.flight.carry(self._send(relay, body))
+                outcomes = {one.id: answer for one, answer in zip(some, answers, strict=True)}
+        except Abandoned:
+            log.info("relay stopped before its end", id=message_id, next_hop=hop.next_hop)
+        except MailplatError as error:
+            log.error("not relayed", id=message_id, reason=str(error))
+            outcomes = {one.id: _deferred(NO_BACKEND) for one in some}
+        await self._settle(some, outcomes, await self._header(body, outcomes))
+        self._tools.flights.land(
+            relay.flight
+        )  # no sooner: a fence must not begin between relay and settlement
+
+    async def _send(self, relay: _Relay, body: Body) -> list[Outcome]:
+        tools, hop = self._tools, relay.hop
+        return await tools.relay.deliver(
+            hop.next_hop,
+            self.leased.message.envelope,
+            [one.address for one in relay.recipients],
+            body,
+            prefix=relay_field(tools.hostname, hop.backend) if hop.backend else b"",
+            commit=relay.flight.commit,
+        )
+
+    async def _relayed_before(self, body: Body) -> frozenset[str]:
+        if self._seen is None:
+            self._seen = await self._tools.executors.run("spool", relayed_to, body, self._tools.hostname)
+        return self._seen
+
+    async def _header(self, body: Body, outcomes: Mapping[int, Outcome]) -> bytes:
+        """The message's header block, where a DSN may need it."""
+        if all(outcome.result is Result.DELIVERED for outcome in outcomes.values()):
+            return b""
+        return await self._tools.executors.run("spool", header_block, body)
+
+    # -- what became of it
+
+    async def _settle(
+        self, some: Sequence[LeasedRecipient], outcomes: Mapping[int, Outcome], header: bytes
+    ) -> None:
+        """Who has no outcome stays held. Failed ones leave together with their DSN."""
+        message = self.leased.message
+        final = {id_: self._give_up(outcome) for id_, outcome in outcomes.items()}
+        for one in some:
+            if (outcome := final.get(one.id)) is not None:
+                log.info(
+                    outcome.result.value,
+                    id=message.id,
+                    recipient=str(one.address),
+                    reply=str(outcome.reply),
+                    remote=outcome.remote,
+                    attempts=one.attempts + 1,
+                )
+        failed = [one for one in some if one.id in final and final[one.id].result is Result.FAILED]
+        others = [one for one in some if one not in failed]
+        if others:
+            answered = {one.id: final[one.id] for one in others if one.id in final}
+            held = [one.id for one in others if one.id not in final]
+            await self._write(others, answered, held, None)
+        if failed:
+            await self._fail(failed, final, header)
+
+    async def _fail(
+        self, failed: Sequence[LeasedRecipient], final: Mapping[int, Outcome], header: bytes
+    ) -> None:
+        outcomes = {one.id: final[one.id] for one in failed}
+        failures = [dsn.Failure(one.address, final[one.id]) for one in failed]
+        try:
+            notice = await self._notice(failures, header)
+            await self._write(failed, outcomes, (), notice)
+        except (DiskFull, Unavailable) as error:
+            # No DSN now, so no end now.
+            log.warning("notification not kept", id=self.leased.message.id, reason=str(error))
+            await self._write(failed, {id_: _deferred(DISK_FULL) for id_ in outcomes}, (), None)
+
+    async def _notice(self, failures: Sequence[dsn.Failure], header: bytes) -> Notice | None:
+        """None where nobody can be told."""
+        tools, message = self._tools, self.leased.message
+        sender = message.envelope.reverse_path
+        if sender == NULL_SENDER:
+            log.warning("undeliverable notification dropped", id=message.id)
+            return None
+        resolution = await tools.executors.run("directory", tools.directory.resolve, sender)
+        recipients = [QueueRecipient(target.address, target.account_id) for target in resolution.targets]
+        if not recipients and tools.smart_host and not resolution.known_domain:
+            recipients = [QueueRecipient(sender)]
+        if not recipients:
+            log.warning("sender cannot be told: no way to its domain", id=message.id, sender=str(sender))
+            return None
+        octets = dsn.render(message, failures, header, hostname=tools.hostname, now=tools.clock.now())
+        return Notice(dsn.envelope_for(message), recipients, octets)
+
+    async def _write(
+        self,
+        some: Sequence[LeasedRecipient],
+        outcomes: Mapping[int, Outcome],
+        held: Sequence[int],
+        notice: Notice | None,
+    ) -> None:
+        """Settle, until the database takes it. With a notice, Unavailable and DiskFull are the caller's."""
+        tools = self._tools
+        leased = replace(self.leased, recipients=tuple(some))
+        while True:
+            try:
+                await tools.executors.run(
+                    "queue", tools.queue.settle, leased, outcomes, held=held, notice=notice
+                )
+                return
+            except StaleLease as error:
+                log.error("settled too late", reason=str(error))
+                return
+            except Unavailable as error:
+                if notice is not None:
+                    raise
+                log.warning("not settled yet", id=leased.message.id, reason=str(error))
+                await asyncio.sleep(SETTLE_PAUSE_S)
+
+    def _give_up(self, outcome: Outcome) -> Outcome:
+        """Temporary for too long is permanent (RFC 5321 4.5.4.1)."""
+        schedule = self._tools.queue.schedule
+        if outcome.result is not Result.DEFERRED or not schedule.expired(
+            self.leased.message.arrived, self._tools.clock.now()
+        ):
+            return outcome
+        days = schedule.give_up / 86_400
+        text = f"Not delivered within {days:g} days; the last answer was {outcome.reply}"
+        return Outcome(Result.FAILED, Reply(554, "5.4.7", text[:480]), outcome.remote)
+
+
+def _deferred(reply: Reply) -> Outcome:
+    return Outcome(Result.DEFERRED, reply)
