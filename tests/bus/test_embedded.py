@@ -11,6 +11,7 @@ import pytest
 
 from mailplat.bus import open_bus
 from mailplat.bus.embedded import EmbeddedBus
+from tests.until import until
 
 PARENT = """
 import sys, time
@@ -21,7 +22,6 @@ server.start()
 print(server.pid, flush=True)
 time.sleep(60)
 """
-from tests.until import until
 
 
 def gone(pid: int) -> bool:
