@@ -1,36 +1,93 @@
-"""One shard: its directory, its index, its writer. The methods are the door; each lives in the file of its verb."""
+"""One shard: the door of its verbs. Each lives in the file of its name and says there what it raises."""
 
+import threading
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from mailplat.core.clock import Clock, SystemClock
 from mailplat.core.route import Residence
+from mailplat.store import accounts, changes, copy, expunge, fetch, mailboxes, namer, renaming
+from mailplat.store import flags as storing
+from mailplat.store.changes import Snapshots
+from mailplat.store.site import Publisher, Site
+from mailplat.store.sweeper import sweep_leaving
 from mailplat.store.types import (
     Changes,
     CopyResult,
     FlagMode,
     Mailbox,
     Snapshot,
+    StoreLimits,
     UidRanges,
 )
+from mailplat.store.upkeep import Upkeep
+
+# Connections to the index: the threads of executor "store" and "spool", the writer, the namer.
+_CONNECTIONS = 28
 
 
 class Shard:
-    """All methods are synchronous and thread-safe: call them in executor "store"."""
+    """Every method is synchronous and thread-safe: call them in executor "store". Messages come in through
+    `Store.append` and `Store.deliver` only. Ranges of UIDs are pairs (low, high), None is all."""
 
-    name: str
-    path: Path
-    tmp: Path
+    def __init__(
+        self,
+        name: str,
+        path: Path,
+        bus: Publisher,
+        clock: Clock | None = None,
+        limits: StoreLimits | None = None,
+        *,
+        upkeep: bool = True,
+    ) -> None:
+        """Opens the shard, making it in `path` where it is absent. `upkeep` False: no thread brings names up to
+        date (repairs, tests). Raises Unavailable, DiskFull."""
+        self.name = name
+        self.path = path
+        self.site = Site(name, path, bus, clock or SystemClock(), limits or StoreLimits(), pool=_CONNECTIONS)
+        self.tmp = self.site.tmp
+        self._snapshots = Snapshots(self.site.limits)
+        self._upkeep = Upkeep(self.site) if upkeep else None
+        self._closing = threading.Lock()
+        self._closed = False
+
+    def close(self) -> None:
+        """Finish what was begun, bring names up to date, close the index. Idempotent."""
+        with self._closing:
+            if not self._closed:
+                self._closed = True
+                if self._upkeep is not None:
+                    self._upkeep.close()
+                self.site.close()
+
+    def forget(self) -> None:
+        """Drop what is remembered of the index: it was made anew."""
+        self._snapshots.forget()
+        self.site.library.forget()
 
     # accounts
-    def grant(self, account_id: int, epoch: int) -> None: ...
-    def remove_account(self, residence: Residence) -> None: ...
-    def usage(self, residence: Residence) -> tuple[int, int]: ...  # octets, messages; (0, 0) before the first grant
+
+    def grant(self, account_id: int, epoch: int) -> None:
+        accounts.grant(self.site, account_id, epoch)
+
+    def remove_account(self, residence: Residence) -> None:
+        accounts.remove_account(self.site, residence)
+
+    def usage(self, residence: Residence) -> tuple[int, int]:
+        return accounts.usage(self.site, residence)
 
     # mailboxes
-    def mailboxes(self, residence: Residence) -> list[Mailbox]: ...
-    def mailbox(self, residence: Residence, name: str) -> Mailbox: ...
-    def mailbox_by_id(self, residence: Residence, mailbox_id: int) -> Mailbox: ...
+
+    def mailboxes(self, residence: Residence) -> list[Mailbox]:
+        return mailboxes.list_mailboxes(self.site, residence)
+
+    def mailbox(self, residence: Residence, name: str) -> Mailbox:
+        return mailboxes.find_mailbox(self.site, residence, name)
+
+    def mailbox_by_id(self, residence: Residence, mailbox_id: int) -> Mailbox:
+        return mailboxes.mailbox_by_id(self.site, residence, mailbox_id)
+
     def create(
         self,
         residence: Residence,
@@ -40,27 +97,58 @@ class Shard:
         uidvalidity: int | None = None,
         uidnext: int | None = None,
         modseq: int | None = None,
-    ) -> Mailbox: ...
-    def delete(self, residence: Residence, name: str) -> None: ...
-    def rename(self, residence: Residence, old: str, new: str) -> None: ...
-    def subscribe(self, residence: Residence, name: str, on: bool) -> None: ...
-    def subscriptions(self, residence: Residence) -> list[str]: ...
-    def raise_uidnext(self, residence: Residence, mailbox_id: int, uidnext: int, modseq: int) -> None: ...
+    ) -> Mailbox:
+        return mailboxes.create(
+            self.site,
+            residence,
+            name,
+            special_use=special_use,
+            uidvalidity=uidvalidity,
+            uidnext=uidnext,
+            modseq=modseq,
+        )
+
+    def delete(self, residence: Residence, name: str) -> None:
+        mailboxes.delete(self.site, residence, name)
+
+    def rename(self, residence: Residence, old: str, new: str) -> None:
+        renaming.rename(self.site, residence, old, new)
+
+    def subscribe(self, residence: Residence, name: str, on: bool) -> None:
+        mailboxes.subscribe(self.site, residence, name, on)
+
+    def subscriptions(self, residence: Residence) -> list[str]:
+        return mailboxes.subscriptions(self.site, residence)
+
+    def raise_uidnext(self, residence: Residence, mailbox_id: int, uidnext: int, modseq: int) -> None:
+        mailboxes.raise_uidnext(self.site, residence, mailbox_id, uidnext, modseq)
 
     # reading
-    def snapshot(self, residence: Residence, mailbox_id: int) -> Snapshot: ...
-    def changes(self, residence: Residence, mailbox_id: int, since_modseq: int) -> Changes: ...
+
+    def snapshot(self, residence: Residence, mailbox_id: int) -> Snapshot:
+        return changes.snapshot(self.site, self._snapshots, residence, mailbox_id)
+
+    def changes(self, residence: Residence, mailbox_id: int, since_modseq: int) -> Changes:
+        return changes.changes(self.site, residence, mailbox_id, since_modseq)
+
     def rows(
         self, residence: Residence, mailbox_id: int, uids: UidRanges, columns: Sequence[str]
-    ) -> list[tuple[Any, ...]]: ...
-    def octets(self, residence: Residence, mailbox_id: int, uid: int) -> bytes | None: ...
-    def open(self, residence: Residence, mailbox_id: int, uid: int) -> BinaryIO | None: ...
+    ) -> list[tuple[Any, ...]]:
+        return fetch.rows(self.site, residence, mailbox_id, uids, columns)
+
+    def octets(self, residence: Residence, mailbox_id: int, uid: int) -> bytes | None:
+        return fetch.octets(self.site, residence, mailbox_id, uid)
+
+    def open(self, residence: Residence, mailbox_id: int, uid: int) -> BinaryIO | None:
+        return fetch.open_message(self.site, residence, mailbox_id, uid)
+
     def octets_many(
         self, residence: Residence, mailbox_id: int, uids: UidRanges
-    ) -> Iterator[tuple[int, bytes]]: ...
-    def search(self, residence: Residence, mailbox_id: int, key: Any) -> list[int]: ...
+    ) -> Iterator[tuple[int, bytes]]:
+        return fetch.octets_many(self.site, residence, mailbox_id, uids)
 
     # writing
+
     def store_flags(
         self,
         residence: Residence,
@@ -69,13 +157,32 @@ class Shard:
         mode: FlagMode,
         flags: Collection[str],
         unchanged_since: int | None = None,
-    ) -> tuple[list[tuple[int, int, tuple[str, ...]]], list[int]]: ...
-    def expunge(self, residence: Residence, mailbox_id: int, uids: UidRanges) -> list[int]: ...
-    def expunge_uids(self, residence: Residence, mailbox_id: int, uids: UidRanges) -> list[int]: ...
+    ) -> tuple[list[tuple[int, int, tuple[str, ...]]], list[int]]:
+        return storing.store_flags(self.site, residence, mailbox_id, uids, mode, flags, unchanged_since)
+
+    def expunge(self, residence: Residence, mailbox_id: int, uids: UidRanges) -> list[int]:
+        r"""Those with \Deleted."""
+        return expunge.expunge(self.site, residence, mailbox_id, uids, deleted_only=True)
+
+    def expunge_uids(self, residence: Residence, mailbox_id: int, uids: UidRanges) -> list[int]:
+        return expunge.expunge(self.site, residence, mailbox_id, uids, deleted_only=False)
+
     def copy(
         self, residence: Residence, mailbox_id: int, uids: UidRanges, target_name: str, *, quota: int = 0
-    ) -> CopyResult: ...
+    ) -> CopyResult:
+        return copy.copy(self.site, residence, mailbox_id, uids, target_name, move=False, quota=quota)
+
     def move(
         self, residence: Residence, mailbox_id: int, uids: UidRanges, target_name: str, *, quota: int = 0
-    ) -> CopyResult: ...
-    def settle_names(self) -> int: ...
+    ) -> CopyResult:
+        return copy.copy(self.site, residence, mailbox_id, uids, target_name, move=True, quota=quota)
+
+    # upkeep
+
+    def settle_names(self) -> int:
+        """Bring names of files up to date now. Returns how many were renamed."""
+        return namer.settle_names(self.site)
+
+    def sweep(self) -> int:
+        """Remove now the files of what was expunged or deleted. Returns how many."""
+        return sweep_leaving(self.site)

@@ -105,7 +105,9 @@ class StoreLimits:
     names: int = 200  # file names that the namer changes in one transaction, for the same reason
     dedupe_days: int = 14  # a queue gives up after 5 days; a key is kept well beyond
     sweep_hours: float = 6.0  # a file in tmp/, or one without a row, may be in flight; not after so long
-    mapped: int = 8 * 1024 * 1024  # octets; a larger message is parsed from the page cache, not from our memory
+    mapped: int = (
+        8 * 1024 * 1024
+    )  # octets; a larger message is parsed from the page cache, not from our memory
     snapshots: int = 64  # mailboxes whose snapshot a process keeps ready
     snapshot_messages: int = 1_000_000  # messages in all of these together: some 24 MB
     lock_wait: float = 5.0  # seconds until a locked index is Unavailable

@@ -1,0 +1,167 @@
+"""The store's door: shards by name, and the two ways in for messages."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mailplat.bus import Bus
+from mailplat.core.clock import Clock, SystemClock
+from mailplat.core.errors import InvalidInput, NotFound
+from mailplat.core.executors import Executors
+from mailplat.core.hint import MailboxChanged
+from mailplat.core.route import Residence
+from mailplat.store.append import Arrival
+from mailplat.store.shard import Shard
+from mailplat.store.site import Site, Work
+from mailplat.store.staging import Berth, Staged, discard, find_berth, stage_all
+from mailplat.store.types import Appended, NewMessage, StoreLimits
+
+R = TypeVar("R")
+
+# Messages that one thread stages; a large append is spread over the threads of executor "spool" in such pieces.
+_SLICE = 12
+
+
+class Store:
+    """Opens each shard when it is first asked for: one that is broken harms no other."""
+
+    def __init__(
+        self,
+        shards: Mapping[str, Path],
+        executors: Executors,
+        bus: Bus,
+        clock: Clock | None = None,
+        limits: StoreLimits | None = None,
+    ) -> None:
+        self._paths = dict(shards)
+        self._executors = executors
+        self._bus = bus
+        self._clock = clock or SystemClock()
+        self._limits = limits or StoreLimits()
+        self._shards: dict[str, Shard] = {}
+        self._lock = threading.Lock()
+
+    def shard(self, name: str) -> Shard:
+        """Raises NotFound for a name that is not configured, Unavailable when it cannot be opened."""
+        shard = self._shards.get(name)
+        if shard is None:
+            with self._lock:
+                shard = self._shards.get(name)
+                if shard is None:
+                    if name not in self._paths:
+                        raise NotFound(
+                            f"no shard is called {name!r}; known: {', '.join(sorted(self._paths))}"
+                        )
+                    shard = Shard(name, self._paths[name], self._bus, self._clock, self._limits)
+                    self._shards[name] = shard
+        return shard
+
+    def tmp(self, residence: Residence) -> Path:
+        """Where the octets of a message for this account may be spooled: on the filesystem of its shard."""
+        return self.shard(residence.shard).tmp
+
+    async def append(
+        self, residence: Residence, mailbox: str, messages: Sequence[NewMessage], *, quota: int = 0
+    ) -> list[Appended]:
+        """Store all or none, in one commit that is on disk when this returns. A residence with a higher epoch
+        than the shard knows is granted on the way. Runs to its end when it is cancelled. Raises NotFound,
+        StaleEpoch, OverQuota (`quota` in octets, 0: none), DiskFull, Unavailable, LimitReached, InvalidInput,
+        AlreadyExists for a UID that is taken."""
+        return await _to_the_end(self._append(residence, mailbox, messages, quota))
+
+    async def deliver(
+        self, copies: Sequence[tuple[Residence, str, int]], message: NewMessage
+    ) -> list[Appended]:
+        """One message into (residence, mailbox, quota) each, all of one shard: all or none, in one commit. The
+        file is written once; the others are hard links. Raises as `append` does, InvalidInput for several
+        shards."""
+        return await _to_the_end(self._deliver(copies, message))
+
+    async def _append(
+        self, residence: Residence, mailbox: str, messages: Sequence[NewMessage], quota: int
+    ) -> list[Appended]:
+        if not messages:
+            return []
+        site = self.shard(residence.shard).site if residence.shard in self._shards else None
+        if site is None:
+            site = (await self._executors.run("store", self.shard, residence.shard)).site
+        if len(messages) <= _SLICE:
+            berth, staged = await self._executors.run(
+                "spool", _berth_and_stage, site, residence, mailbox, quota, messages
+            )
+        else:
+            berth = await self._executors.run("store", find_berth, site, residence, mailbox, quota, messages)
+            staged = await self._stage_slices(site, messages, berth)
+        return await self._commit(site, [berth], staged)
+
+    async def _deliver(
+        self, copies: Sequence[tuple[Residence, str, int]], message: NewMessage
+    ) -> list[Appended]:
+        if not copies:
+            return []
+        names = {residence.shard for residence, _, _ in copies}
+        if len(names) != 1:
+            raise InvalidInput(f"one delivery into several shards: {', '.join(sorted(names))}")
+        shard = await self._executors.run("store", self.shard, names.pop())
+        berths, staged = await self._executors.run("spool", _berths_and_stage, shard.site, copies, message)
+        return await self._commit(shard.site, berths, staged)
+
+    async def _stage_slices(self, site: Site, messages: Sequence[NewMessage], berth: Berth) -> list[Staged]:
+        slices = [messages[start : start + _SLICE] for start in range(0, len(messages), _SLICE)]
+        calls = [self._executors.run("spool", stage_all, site, some, berth.keywords) for some in slices]
+        staged: list[Staged] = []
+        errors: list[BaseException] = []
+        for result in await asyncio.gather(*calls, return_exceptions=True):
+            if isinstance(result, BaseException):
+                errors.append(result)
+            else:
+                staged += result
+        if errors:
+            await self._executors.run("spool", discard, [each.path for each in staged])
+            raise errors[0]
+        return staged
+
+    async def _commit(self, site: Site, berths: Sequence[Berth], staged: Sequence[Staged]) -> list[Appended]:
+        arrival = Arrival(site, berths, staged)
+        try:
+            results = await asyncio.wrap_future(site.submit(Work(arrival.apply, arrival.place)))
+        except BaseException:
+            await self._executors.run("spool", arrival.abandon)
+            raise
+        if any(result.duplicate for result in results):
+            await self._executors.run("spool", arrival.drop_duplicates, results)
+        site.publish(*(MailboxChanged(berth.residence.account_id, berth.mailbox_id) for berth in berths))
+        return results
+
+    def close(self) -> None:
+        """Finish what was begun in every shard. Idempotent."""
+        for shard in self._shards.values():
+            shard.close()
+
+
+def _berth_and_stage(
+    site: Site, residence: Residence, mailbox: str, quota: int, messages: Sequence[NewMessage]
+) -> tuple[Berth, list[Staged]]:
+    berth = find_berth(site, residence, mailbox, quota, messages)
+    return berth, stage_all(site, messages, berth.keywords)
+
+
+def _berths_and_stage(
+    site: Site, copies: Sequence[tuple[Residence, str, int]], message: NewMessage
+) -> tuple[list[Berth], list[Staged]]:
+    berths = [find_berth(site, residence, mailbox, quota, [message]) for residence, mailbox, quota in copies]
+    return berths, stage_all(site, [message], berths[0].keywords)
+
+
+async def _to_the_end(work: Coroutine[Any, Any, R]) -> R:
+    """A cancelled caller still waits: it owns the bodies that are being written."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()  # looked at: nobody else will
+        raise

@@ -1,0 +1,72 @@
+"""EXPUNGE: rows go in one commit, files behind it (RFC 3501 6.4.3, RFC 4315 2.1)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from mailplat.core.hint import MailboxChanged
+from mailplat.core.route import Residence
+from mailplat.store.accounts import add_usage, leave
+from mailplat.store.fetch import select_messages
+from mailplat.store.flagsets import DELETED, SEEN, Numbering
+from mailplat.store.mailboxes import advance
+from mailplat.store.maildir import account_path, folder_of, mailbox_folder
+from mailplat.store.site import MailboxRow, Site
+from mailplat.store.types import UidRanges
+
+# Columns of the rows that remove_messages takes.
+REMOVED = "m.uid, m.flagset, m.size, m.name, m.rendering"
+
+
+def expunge(
+    site: Site, residence: Residence, mailbox_id: int, uids: UidRanges, *, deleted_only: bool
+) -> list[int]:
+    r"""Remove for ever, those with \Deleted only or all named. Returns the UIDs, ascending. Raises NotFound,
+    StaleEpoch."""
+
+    def apply(connection: Connection) -> list[int]:
+        site.check_epoch(connection, residence)
+        row = site.mailbox_by_id(connection, residence.account_id, mailbox_id)
+        numbering = Numbering(connection, site.library, mailbox_id, site.limits)
+        found = [each for piece in select_messages(connection, mailbox_id, uids, REMOVED) for each in piece]
+        if deleted_only:
+            doomed = {number for number in {each[1] for each in found} if numbering.mask(number) & DELETED}
+            found = [each for each in found if each[1] in doomed]
+        if found:
+            remove_messages(site, connection, row, found, numbering)
+        return [each[0] for each in found]
+
+    removed = site.write(apply)
+    if removed:
+        site.publish(MailboxChanged(residence.account_id, mailbox_id))
+    return removed
+
+
+def remove_messages(
+    site: Site,
+    connection: Connection,
+    row: MailboxRow,
+    messages: Sequence[Sequence[Any]],
+    numbering: Numbering,
+) -> None:
+    """Take rows (columns REMOVED) out of the index, remember their UIDs, leave their files to the sweeper."""
+    modseq = row.modseq + 1
+    advance(site, connection, row, row.uidnext, modseq)
+    keys = [(row.id, each[0]) for each in messages]
+    connection.exec_driver_sql("DELETE FROM message WHERE mailbox_id = ? AND uid = ?", keys)
+    connection.exec_driver_sql("DELETE FROM rendering WHERE id = ?", [(each[4],) for each in messages])
+    connection.exec_driver_sql(
+        "INSERT INTO expunged (mailbox_id, modseq, uid) VALUES (?, ?, ?)",
+        [(row.id, modseq, each[0]) for each in messages],
+    )
+    octets = sum(each[2] for each in messages)
+    unseen = sum(not numbering.mask(each[1]) & SEEN for each in messages)
+    connection.exec_driver_sql(
+        "UPDATE mailbox SET messages = messages - ?, unseen = unseen - ?, size = size - ? WHERE id = ?",
+        (len(messages), unseen, octets, row.id),
+    )
+    add_usage(connection, row.account_id, -octets, -len(messages))
+    folder = account_path(row.account_id) / mailbox_folder(row.id, row.name)
+    files = [str(folder / folder_of(each[3]) / each[3]) for each in messages]
+    leave(site, connection, row.account_id, row.id, files)

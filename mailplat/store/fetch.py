@@ -1,0 +1,191 @@
+"""Reading messages: rows of the index, octets of the files."""
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from sqlalchemy.engine import Connection
+
+from mailplat.core import disk
+from mailplat.core.errors import InvalidInput, Unavailable
+from mailplat.core.route import Residence
+from mailplat.store.maildir import find_file, folder_of, full_name
+from mailplat.store.site import MailboxRow, Site
+from mailplat.store.types import UidRanges
+
+# What `rows` can answer, as SQL. "flags" and "uidl" are made of more than their column.
+_COLUMNS = {
+    "uid": "m.uid",
+    "modseq": "m.modseq",
+    "flags": "m.flagset",
+    "internaldate": "m.internaldate",
+    "internaldate_zone": "m.zone",
+    "size": "m.size",
+    "saved_at": "m.saved_at",
+    "uidl": "m.uidl",
+    "header_size": "r.header_size",
+    "envelope": "r.envelope",
+    "body": "r.body",
+    "bodystructure": "r.bodystructure",
+    "subject": "r.subject",
+    "from": "r.sender",
+    "to": "r.recipient",
+    "cc": "r.cc",
+    "bcc": "r.bcc",
+    "message_id": "r.message_id",
+    "sent": "r.sent",
+    "sent_day": "r.sent_day",
+}
+
+# Ranges of UIDs in one statement.
+_RANGES = 400
+# Messages whose names `octets_many` asks for at once.
+_NAMES = 200
+# A file that is being renamed is looked for so often before it counts as missing.
+_TRIES = 3
+
+
+def select_messages(
+    connection: Connection,
+    mailbox_id: int,
+    uids: UidRanges,
+    columns: str,
+    *,
+    joined: bool = False,
+    where: str = "",
+) -> Iterator[Sequence[tuple[Any, ...]]]:
+    """Rows of `message m` (and `rendering r`) in UID order, in pieces. `where` is SQL of ours, without values."""
+    source = "message m JOIN rendering r ON r.id = m.rendering" if joined else "message m"
+    extra = f" AND {where}" if where else ""
+    if uids is None:
+        yield connection.exec_driver_sql(
+            f"SELECT {columns} FROM {source} WHERE m.mailbox_id = ?{extra} ORDER BY m.uid", (mailbox_id,)
+        ).fetchall()
+        return
+    ordered = merge_ranges(uids)
+    for start in range(0, len(ordered), _RANGES):
+        some = ordered[start : start + _RANGES]
+        if len(some) == 1:
+            statement = f"SELECT {columns} FROM {source} WHERE m.mailbox_id = ? AND m.uid BETWEEN ? AND ?"
+            values: tuple[int, ...] = (mailbox_id, *some[0])
+        else:
+            marks = ", ".join(["(?, ?)"] * len(some))
+            statement = (
+                f"WITH wanted (low, high) AS (VALUES {marks}) SELECT {columns} FROM wanted CROSS JOIN {source}"
+                " WHERE m.mailbox_id = ? AND m.uid BETWEEN wanted.low AND wanted.high"
+            )
+            values = (*(bound for pair in some for bound in pair), mailbox_id)
+        found = connection.exec_driver_sql(f"{statement}{extra} ORDER BY m.uid", values)
+        yield found.fetchall()
+
+
+def merge_ranges(uids: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Ascending, without overlap; neighbours joined; (5, 2) means (2, 5)."""
+    merged: list[tuple[int, int]] = []
+    for low, high in sorted((min(pair), max(pair)) for pair in uids):
+        if merged and low <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
+        else:
+            merged.append((low, high))
+    return merged
+
+
+def rows(
+    site: Site, residence: Residence, mailbox_id: int, uids: UidRanges, columns: Sequence[str]
+) -> list[tuple[Any, ...]]:
+    """The columns asked for of each message that is there, in UID order. Raises NotFound, InvalidInput for a
+    column that is none."""
+    unknown = [column for column in columns if column not in _COLUMNS]
+    if unknown or not columns:
+        raise InvalidInput(f"no such column: {', '.join(unknown) or '(none)'}")
+    expressions = [_COLUMNS[column] for column in columns]
+    joined = any(expression.startswith("r.") for expression in expressions)
+    found: list[Sequence[Any]] = []
+    with site.read() as connection:
+        mailbox = site.mailbox_by_id(connection, residence.account_id, mailbox_id)
+        if "uidl" in columns:
+            expressions[columns.index("uidl")] = (
+                f"coalesce(m.uidl, '{mailbox.uidvalidity}.' || cast(m.uid AS text))"
+            )
+        for piece in select_messages(connection, mailbox_id, uids, ", ".join(expressions), joined=joined):
+            found += piece
+        if "flags" not in columns:
+            return [tuple(row) for row in found]
+        at = columns.index("flags")
+        book = site.library.book(connection, mailbox_id, {row[at] for row in found})
+    return [(*row[:at], book.flags(row[at]), *row[at + 1 :]) for row in found]
+
+
+def open_message(site: Site, residence: Residence, mailbox_id: int, uid: int) -> BinaryIO | None:
+    """The file for reading, None when the message was expunged. Raises NotFound, Unavailable."""
+    with site.read() as connection:
+        mailbox = site.mailbox_by_id(connection, residence.account_id, mailbox_id)
+    fd = _open(site, mailbox, uid)
+    return None if fd is None else os.fdopen(fd, "rb")
+
+
+def octets(site: Site, residence: Residence, mailbox_id: int, uid: int) -> bytes | None:
+    """The whole message, None when it was expunged. Raises NotFound, Unavailable."""
+    with site.read() as connection:
+        mailbox = site.mailbox_by_id(connection, residence.account_id, mailbox_id)
+    fd = _open(site, mailbox, uid)
+    return None if fd is None else _read_all(fd)
+
+
+def octets_many(
+    site: Site, residence: Residence, mailbox_id: int, uids: UidRanges
+) -> Iterator[tuple[int, bytes]]:
+    """(uid, octets) of each message that is there, in UID order, one file in memory at a time."""
+    with site.read() as connection:
+        mailbox = site.mailbox_by_id(connection, residence.account_id, mailbox_id)
+        listed = [
+            row for piece in select_messages(connection, mailbox_id, uids, "m.uid, m.name") for row in piece
+        ]
+    folder = site.mailbox_folder(mailbox)
+    for uid, name in listed:
+        fd = _open_file(folder, name)
+        if fd is None:
+            fd = _open(site, mailbox, uid)
+        if fd is not None:
+            yield uid, _read_all(fd)
+
+
+def _open(site: Site, mailbox: MailboxRow, uid: int) -> int | None:
+    """By the row's name; where that file is not, by the name the namer is about to write into the row; at last
+    by the unique part of the name."""
+    folder = site.mailbox_folder(mailbox)
+    for _ in range(_TRIES):
+        with site.read() as connection:
+            row = connection.exec_driver_sql(
+                "SELECT name, flagset FROM message WHERE mailbox_id = ? AND uid = ?", (mailbox.id, uid)
+            ).fetchone()
+            if row is None:
+                return None
+            name, flagset = row
+            mask = site.library.book(connection, mailbox.id, (flagset,)).mask(flagset)
+        for candidate in (name, full_name(name, uid, mask)):
+            fd = _open_file(folder, candidate)
+            if fd is not None:
+                return fd
+        found = find_file(folder, name.partition(",")[0])
+        fd = None if found is None else _open_file(folder, found)
+        if fd is not None:
+            return fd
+    raise Unavailable(
+        f"{folder / folder_of(name) / name}: the file of UID {uid} is missing; run shard verify"
+    )
+
+
+def _open_file(folder: Path, name: str) -> int | None:
+    path = folder / folder_of(name) / name
+    with contextlib.suppress(FileNotFoundError), disk.failures(path):
+        # a link put there by hand must not lead out of the account
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    return None
+
+
+def _read_all(fd: int) -> bytes:
+    with os.fdopen(fd, "rb") as file, disk.failures("message file"):
+        return file.read()

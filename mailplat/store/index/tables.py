@@ -1,0 +1,171 @@
+"""The index as SQLAlchemy tables: the reference for the revisions in `mailplat/db/schema/shard` (a test compares
+them). Hot paths speak SQL with tuples; nothing reads or writes through these objects.
+
+Rows of messages are small and clustered by (mailbox_id, uid): 10,000 flags are one short scan. What is
+rendered once at append, ten times as large, lies apart.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData()
+
+# SQLite numbers rows itself only where the type is spelled INTEGER.
+_Number = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _partial(name: str, column: Column[int], condition: str) -> Index:
+    return Index(name, column, sqlite_where=text(condition), postgresql_where=text(condition))
+
+
+account = Table(
+    "account",
+    metadata,
+    Column("account_id", _Number, primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False),  # granted last; every write carries it
+    Column("uidvalidity", BigInteger, nullable=False),  # given last to a mailbox; the next one is higher
+    Column("octets", BigInteger, nullable=False),
+    Column("messages", BigInteger, nullable=False),
+    Column("described", SmallInteger, nullable=False),  # 0: mailplat-account.json lags behind
+    Column(
+        "closed", SmallInteger, nullable=False
+    ),  # 1: moved away or removed; only a higher epoch opens it again
+)
+_partial("account_undescribed", account.c.account_id, "described = 0")
+
+subscription = Table(  # outlives the mailbox of that name (RFC 3501 6.3.6)
+    "subscription",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    PrimaryKeyConstraint("account_id", "name"),
+    sqlite_with_rowid=False,
+)
+
+mailbox = Table(
+    "mailbox",
+    metadata,
+    Column("id", _Number, primary_key=True, autoincrement=True),  # never used again
+    Column("account_id", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("special_use", Text, nullable=False),
+    Column("uidvalidity", BigInteger, nullable=False),
+    Column("uidnext", BigInteger, nullable=False),
+    Column("modseq", BigInteger, nullable=False),  # HIGHESTMODSEQ; grows with every change
+    Column("uid_ceiling", BigInteger, nullable=False),  # as mailplat-mailbox.json says: uidnext <= ceiling
+    Column("modseq_ceiling", BigInteger, nullable=False),  # the same for modseq
+    Column("messages", BigInteger, nullable=False),
+    Column("unseen", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("backfills", BigInteger, nullable=False),  # appends below uidnext or modseq: caches start afresh
+    Column("named", BigInteger, nullable=False),  # names of files are true up to this modseq
+    Column("described", SmallInteger, nullable=False),  # 0: mailplat-mailbox.json lags behind
+    UniqueConstraint("account_id", "name", name="mailbox_name"),
+    sqlite_autoincrement=True,
+)
+_partial("mailbox_lagging", mailbox.c.id, "named < modseq OR described = 0")
+
+keyword = Table(  # number 0 to 25 is the letter a to z in file names; never numbered anew
+    "keyword",
+    metadata,
+    Column("mailbox_id", BigInteger, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    PrimaryKeyConstraint("mailbox_id", "number"),
+    sqlite_with_rowid=False,
+)
+
+flagset = Table(  # sets that hold a keyword; a set of system flags only is its own number, 0 to 31
+    "flagset",
+    metadata,
+    Column("mailbox_id", BigInteger, nullable=False),
+    Column("id", Integer, nullable=False),  # from 32; never given another meaning
+    Column("mask", Text, nullable=False),  # hexadecimal, see flagsets.py
+    PrimaryKeyConstraint("mailbox_id", "id"),
+    UniqueConstraint("mailbox_id", "mask", name="flagset_mask"),
+    sqlite_with_rowid=False,
+)
+
+message = Table(
+    "message",
+    metadata,
+    Column("mailbox_id", BigInteger, nullable=False),
+    Column("uid", BigInteger, nullable=False),
+    Column("modseq", BigInteger, nullable=False),
+    Column("flagset", Integer, nullable=False),
+    Column("size", BigInteger, nullable=False),  # octets of the file
+    Column("internaldate", BigInteger, nullable=False),  # Unix seconds; the file's mtime too
+    Column("zone", Integer, nullable=False),  # minutes east of UTC
+    Column("saved_at", BigInteger, nullable=False),  # SAVEDATE (RFC 8514)
+    Column("rendering", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),  # of the file; in cur/ when it has ":2,", else in new/
+    Column("uidl", Text, nullable=True),  # NULL: UIDVALIDITY and UID
+    PrimaryKeyConstraint("mailbox_id", "uid"),
+    sqlite_with_rowid=False,
+)
+Index("message_modseq", message.c.mailbox_id, message.c.modseq)
+
+rendering = Table(  # wire/mime/rendering.py; one row for each message
+    "rendering",
+    metadata,
+    Column("id", _Number, primary_key=True, autoincrement=False),
+    Column("header_size", BigInteger, nullable=False),
+    Column("sent", BigInteger, nullable=True),
+    Column("sent_day", BigInteger, nullable=True),
+    Column("subject", Text, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("cc", Text, nullable=False),
+    Column("bcc", Text, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("bodystructure", LargeBinary, nullable=False),
+)
+
+expunged = Table(  # RFC 7162 3.2: what is gone since a MODSEQ
+    "expunged",
+    metadata,
+    Column("mailbox_id", BigInteger, nullable=False),
+    Column("modseq", BigInteger, nullable=False),
+    Column("uid", BigInteger, nullable=False),
+    PrimaryKeyConstraint("mailbox_id", "modseq", "uid"),
+    sqlite_with_rowid=False,
+)
+
+dedupe = Table(
+    "dedupe",
+    metadata,
+    Column("mailbox_id", BigInteger, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("uid", BigInteger, nullable=False),
+    Column("modseq", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("mailbox_id", "key"),
+    sqlite_with_rowid=False,
+)
+Index("dedupe_at", dedupe.c.at)
+
+leaving = Table(  # files and folders that no row speaks of any more and that are to be removed
+    "leaving",
+    metadata,
+    Column("id", _Number, primary_key=True, autoincrement=True),
+    Column("account_id", BigInteger, nullable=False),
+    Column("mailbox_id", BigInteger, nullable=False),  # 0: the whole account; -1: that, set aside
+    Column("path", Text, nullable=False),  # relative to the shard
+    Column("at", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("leaving_account", leaving.c.account_id)

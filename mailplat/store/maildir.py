@@ -1,0 +1,173 @@
+"""Names of files: `<unique>,S=<size>[,Z=<zone>][,P=<uidl>][,U=<uid>][,K=<keywords>]:2,<flags>`.
+
+unique  time, process, counter and chance; never changes, so that a file is found whatever else its name says
+S=      size in octets, as Dovecot and Courier write it
+Z=      minutes east of UTC of the INTERNALDATE, left out when 0 (the date itself is the file's mtime)
+P=      POP3 UIDL that another platform gave, with ``%,/:`` as %XX; left out when too long for a file name
+U=      UID; from here on as the namer writes it
+K=      keywords number 26 and up as a hexadecimal mask
+flags   P is not used; D Draft, F Flagged, R Answered, S Seen, T Deleted, a to z keywords 0 to 25
+
+A file in `new/` has no ":2,", one in `cur/` has it. Names of mailboxes are never part of a path.
+"""
+
+import hashlib
+import itertools
+import os
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+from mailplat.store.flagsets import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN, SYSTEM_BITS
+
+FOLDERS = ("cur", "new", "tmp")
+MARKER = "maildirfolder"  # Maildir++: this is a folder of the Maildir above
+MAILBOX_FILE = "mailplat-mailbox.json"
+ACCOUNT_FILE = "mailplat-account.json"
+
+LETTERS = 26
+# Longest P= field; a name (at most 255 octets) must hold all the others too.
+_LONGEST_UIDL = 110
+
+# In the order in which Maildir wants them: ASCII.
+_SYSTEM_LETTERS = (("D", DRAFT), ("F", FLAGGED), ("R", ANSWERED), ("S", SEEN), ("T", DELETED))
+_LETTER_BITS = dict(_SYSTEM_LETTERS) | {chr(ord("a") + n): 1 << (SYSTEM_BITS + n) for n in range(LETTERS)}
+
+_counter = itertools.count()
+_UIDL_QUOTED = {ord(char): f"%{ord(char):02X}" for char in "%,/:"}
+
+
+def new_unique() -> str:
+    """A name that no other file has or had: two processes differ in number or in chance, two calls of one
+    process in the counter."""
+    now = time.time_ns()
+    return (
+        f"{now // 1_000_000_000}.M{now // 1000 % 1_000_000:06d}P{os.getpid()}Q{next(_counter)}"
+        f"R{secrets.token_hex(4)}"
+    )
+
+
+def first_name(unique: str, size: int, zone: int = 0, uidl: str = "") -> str:
+    """The name at append, without UID and flags."""
+    parts = [unique, f"S={size}"]
+    if zone:
+        parts.append(f"Z={zone}")
+    if uidl:
+        quoted = uidl.translate(_UIDL_QUOTED)
+        if len(quoted) <= _LONGEST_UIDL:
+            parts.append(f"P={quoted}")
+    return ",".join(parts)
+
+
+def full_name(name: str, uid: int, mask: int) -> str:
+    """The name that says all; `name` is any earlier name of the file."""
+    base = name.partition(":")[0]
+    kept = [
+        part for number, part in enumerate(base.split(",")) if number == 0 or part[:2] not in ("U=", "K=")
+    ]
+    kept.append(f"U={uid}")
+    beyond = mask >> (SYSTEM_BITS + LETTERS)
+    if beyond:
+        kept.append(f"K={beyond:x}")
+    return f"{','.join(kept)}:2,{letters(mask)}"
+
+
+def letters(mask: int) -> str:
+    text = "".join(letter for letter, bit in _SYSTEM_LETTERS if mask & bit)
+    keywords = mask >> SYSTEM_BITS
+    if keywords:
+        text += "".join(chr(ord("a") + n) for n in range(LETTERS) if keywords >> n & 1)
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class FileName:
+    """What a file's name says. `size` -1, `uid` 0: not said. `ours` is False for a name that another program
+    gave."""
+
+    unique: str
+    size: int
+    zone: int
+    uidl: str
+    uid: int
+    mask: int
+    ours: bool
+
+
+def parse_name(name: str) -> FileName:
+    """Never raises: what cannot be read counts as not said."""
+    base, _, information = name.partition(":")
+    unique, *fields = base.split(",")
+    said = {field[:2]: field[2:] for field in reversed(fields)}
+    mask = 0
+    if information.startswith("2,"):
+        for letter in information[2:]:
+            mask |= _LETTER_BITS.get(letter, 0)
+    mask |= _number(said.get("K=", ""), 16) << (SYSTEM_BITS + LETTERS)
+    zone = said.get("Z=", "")
+    minutes = _number(zone.removeprefix("-"))
+    uid = _number(said.get("U=", ""))
+    size = said.get("S=", "")
+    return FileName(
+        unique=unique,
+        size=_number(size) if size else -1,
+        zone=-minutes if zone.startswith("-") else minutes,
+        uidl=unquote(said.get("P=", "")),
+        uid=uid,
+        mask=mask,
+        ours=_is_ours(unique),
+    )
+
+
+def saved_at(unique: str) -> int:
+    """When the file was made, by its name; 0 where the name does not say."""
+    return _number(unique.partition(".")[0])
+
+
+def _is_ours(unique: str) -> bool:
+    seconds, _, rest = unique.partition(".M")
+    return seconds.isdecimal() and rest[:6].isdecimal() and "P" in rest and "Q" in rest and "R" in rest
+
+
+def _number(text: str, base: int = 10) -> int:
+    if not text.isascii() or not text.isalnum() or len(text) > 80:
+        return 0
+    try:
+        return int(text, base)
+    except ValueError:
+        return 0
+
+
+def folder_of(name: str) -> str:
+    return "cur" if ":2," in name else "new"
+
+
+def spread(account_id: int) -> str:
+    """Two hexadecimal digits: 256 folders share the accounts of a shard."""
+    return hashlib.blake2s(str(account_id).encode(), digest_size=1).hexdigest()
+
+
+def account_path(account_id: int) -> Path:
+    """Relative to the shard."""
+    return Path("accounts") / spread(account_id) / str(account_id)
+
+
+def mailbox_folder(mailbox_id: int, name: str) -> str:
+    """Relative to the account: the Maildir's root for INBOX, else a Maildir++ folder named by number."""
+    return "" if name == "INBOX" else f".m{mailbox_id}"
+
+
+def find_file(folder: Path, unique: str) -> str | None:
+    """The present name of the file with this unique part, looked for in cur/ and new/. Reads the whole
+    directory: for the rare moment between a rename and its row."""
+    for place in ("cur", "new"):
+        try:
+            with os.scandir(folder / place) as entries:
+                for entry in entries:
+                    if entry.name.startswith(unique) and entry.name[len(unique) : len(unique) + 1] in ",:":
+                        return entry.name
+        except FileNotFoundError:
+            continue
+    return None

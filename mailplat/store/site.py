@@ -1,0 +1,190 @@
+"""What every verb of a shard needs: its directory, its index, its writer, the bus, the clock, the limits."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from sqlalchemy.engine import URL, Connection
+
+from mailplat.core import disk
+from mailplat.core.clock import Clock
+from mailplat.core.errors import NotFound, StaleEpoch
+from mailplat.core.hint import Hint, MailboxChanged
+from mailplat.core.route import Residence
+from mailplat.db import schema
+from mailplat.db.engine import Database
+from mailplat.db.writer import GroupWriter
+from mailplat.store.flagsets import Library
+from mailplat.store.maildir import account_path, mailbox_folder
+from mailplat.store.types import StoreLimits
+
+R = TypeVar("R")
+
+# Directories of one group that are fsynced at the same time; they wait for one journal commit together.
+_SYNCERS = 8
+
+
+class Publisher(Protocol):
+    """The one thing of the bus that the store needs."""
+
+    def publish(self, hint: Hint) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Work(Generic[R]):
+    """One change. `place`, if any, puts files where their rows will say, before the transaction, and returns the
+    folders to fsync; it may be called twice and must then do nothing twice. `apply` writes rows, and may run
+    twice."""
+
+    apply: Callable[[Connection], R]
+    place: Callable[[], Collection[Path]] | None = None
+
+
+class MailboxRow(NamedTuple):
+    """The row of `mailbox`, in the order of COLUMNS."""
+
+    id: int
+    account_id: int
+    name: str
+    special_use: str
+    uidvalidity: int
+    uidnext: int
+    modseq: int
+    uid_ceiling: int
+    modseq_ceiling: int
+    messages: int
+    unseen: int
+    size: int
+    backfills: int
+    named: int
+    described: int
+
+
+COLUMNS = ", ".join(MailboxRow._fields)
+_BY_ID = f"SELECT {COLUMNS} FROM mailbox WHERE id = ? AND account_id = ?"
+_BY_NAME = f"SELECT {COLUMNS} FROM mailbox WHERE account_id = ? AND name = ?"
+
+
+class Site:
+    def __init__(
+        self, name: str, path: Path, bus: Publisher, clock: Clock, limits: StoreLimits, *, pool: int
+    ) -> None:
+        """Opens the shard in `path`, making it where it is absent. Raises Unavailable or DiskFull."""
+        self.name = name
+        self.path = path
+        self.tmp = path / "tmp"
+        self.clock = clock
+        self.limits = limits
+        self.library = Library()
+        self._bus = bus
+        with disk.failures(path):
+            for folder in (path, self.tmp, path / "accounts"):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.database = Database(
+            URL.create("sqlite", database=str(path / "index.db")),
+            busy_timeout=limits.lock_wait,
+            pool_size=pool,
+        )
+        schema.upgrade(self.database, "shard")
+        self._syncers = ThreadPoolExecutor(_SYNCERS, thread_name_prefix=f"{name}-dirsync")
+        self._writer: GroupWriter[Work[Any], Any] = GroupWriter(
+            self.database,
+            lambda connection, work: work.apply(connection),
+            prepare=self._prepare,
+            name=f"{name}-writer",
+            max_group=limits.group,
+        )
+        self.changed = threading.Event()  # wakes the namer
+
+    def close(self) -> None:
+        """Finish what was submitted, then close the index. Idempotent."""
+        self._writer.close()
+        self._syncers.shutdown()
+        self.database.close()
+
+    # reading and writing
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Connection]:
+        with self.database.read() as connection:
+            yield connection
+
+    def submit(self, work: Work[R]) -> "Future[R]":
+        return self._writer.submit(work)
+
+    def write(self, apply: Callable[[Connection], R], *hints: MailboxChanged) -> R:
+        """Run `apply` in a transaction shared with others; returns when it is durable, then sends the hints."""
+        result = self.submit(Work(apply)).result()
+        self.publish(*hints)
+        return result
+
+    def publish(self, *hints: MailboxChanged) -> None:
+        for hint in hints:
+            self._bus.publish(hint)
+        self.changed.set()
+
+    def _prepare(self, works: Sequence[Work[Any]]) -> None:
+        folders: dict[Path, None] = {}
+        for work in works:
+            if work.place is not None:
+                folders.update(dict.fromkeys(work.place()))
+        self.sync_folders(list(folders), "append.dirsync")
+
+    def sync_folders(self, folders: Sequence[Path], step: str) -> None:
+        """fsync each folder, at the same time. Raises Unavailable, NotFound when one has gone meanwhile."""
+        try:
+            if len(folders) == 1:
+                _sync_folder(folders[0], step)
+            elif folders:
+                for future in [self._syncers.submit(_sync_folder, folder, step) for folder in folders]:
+                    future.result()
+        except FileNotFoundError as error:
+            raise NotFound(f"{error.filename}: the mailbox was deleted meanwhile") from error
+
+    # places
+
+    def account_folder(self, account_id: int) -> Path:
+        return self.path / account_path(account_id)
+
+    def mailbox_folder(self, row: MailboxRow) -> Path:
+        return self.account_folder(row.account_id) / mailbox_folder(row.id, row.name)
+
+    # rows that every verb asks for
+
+    def check_epoch(self, connection: Connection, residence: Residence) -> tuple[int, int]:
+        """(octets, messages) of the account, when the residence is the one granted last. Raises StaleEpoch."""
+        row = connection.exec_driver_sql(
+            "SELECT epoch, octets, messages, closed FROM account WHERE account_id = ?",
+            (residence.account_id,),
+        ).fetchone()
+        if row is None or row[0] != residence.epoch or row[3]:
+            held = (
+                "has no such account" if row is None else f"granted epoch {row[0]}{' and closed it' * row[3]}"
+            )
+            raise StaleEpoch(
+                f"shard {self.name}: account {residence.account_id} under epoch {residence.epoch}; the shard "
+                f"{held}; read its route again, then grant()"
+            )
+        return row[1], row[2]
+
+    def mailbox_by_id(self, connection: Connection, account_id: int, mailbox_id: int) -> MailboxRow:
+        """Raises NotFound: deleted, or another account's."""
+        row = connection.exec_driver_sql(_BY_ID, (mailbox_id, account_id)).fetchone()
+        if row is None:
+            raise NotFound(f"account {account_id} has no mailbox number {mailbox_id}")
+        return MailboxRow(*row)
+
+    def mailbox_by_name(self, connection: Connection, account_id: int, name: str) -> MailboxRow:
+        row = connection.exec_driver_sql(_BY_NAME, (account_id, name)).fetchone()
+        if row is None:
+            raise NotFound(f"account {account_id} has no mailbox {name!r}")
+        return MailboxRow(*row)
+
+
+def _sync_folder(folder: Path, step: str) -> None:
+    with disk.failures(folder):
+        disk.fsync_directory(folder, step)

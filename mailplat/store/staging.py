@@ -1,0 +1,185 @@
+"""The first half of an append: octets on disk, rendered, in the shard's tmp/ under the name they will have.
+
+Runs in threads of executor "spool", many at once; knows no UID yet and changes no row.
+"""
+
+import contextlib
+import math
+import os
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from mailplat.core import disk
+from mailplat.core.errors import InvalidInput, Unavailable
+from mailplat.core.route import Residence
+from mailplat.store.accounts import check_quota, grant_newer
+from mailplat.store.flagsets import SYSTEM_BITS, Numbering, split_flags
+from mailplat.store.maildir import first_name, full_name, new_unique
+from mailplat.store.mapped import MappedFile
+from mailplat.store.names import canonical
+from mailplat.store.site import Site
+from mailplat.store.types import MAX_MODSEQ, MAX_UID, NewMessage
+from mailplat.wire.mime import Rendering, render
+
+# RFC 1939 7.
+_UIDL = re.compile(r"[\x21-\x7e]{1,70}")
+
+# What a date of RFC 3501 can show, years 1 to 9999; and zones of RFC 5322 3.3.
+_EARLIEST, _LATEST = -62_135_596_800, 253_402_300_799
+_WIDEST_ZONE = 99 * 60 + 59
+
+
+@dataclass(frozen=True, slots=True)
+class Berth:
+    """Where messages of one append go."""
+
+    residence: Residence
+    mailbox_id: int
+    folder: Path
+    quota: int
+    keywords: Mapping[str, int]  # numbers of keywords, folded: for names that are final at once
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A message whose octets are durable in tmp/ and that no row knows."""
+
+    path: Path  # in tmp/
+    name: str  # of the file in its mailbox
+    size: int
+    internaldate: int
+    zone: int
+    saved_at: int
+    message: NewMessage
+    rendering: tuple[Any, ...]  # the columns of `rendering` behind its id
+
+
+def find_berth(
+    site: Site, residence: Residence, mailbox: str, quota: int, messages: Sequence[NewMessage]
+) -> Berth:
+    """Refuses early what the transaction would refuse: NotFound, StaleEpoch, OverQuota, InvalidInput."""
+    keywords = _check_messages(site, messages)
+    added = sum(len(message.prefix) + message.body.size for message in messages)
+    grant_newer(site, residence)
+    with site.read() as connection:
+        octets, _ = site.check_epoch(connection, residence)
+        row = site.mailbox_by_name(connection, residence.account_id, canonical(mailbox))
+        check_quota(residence.account_id, octets, added, quota)
+        numbers: Mapping[str, int] = site.library.book(connection, row.id).numbers
+    if not all(word.casefold() in numbers for word in keywords):
+        numbers = _number_keywords(site, residence, row.id, keywords)
+    return Berth(residence, row.id, site.mailbox_folder(row), quota, numbers)
+
+
+def _check_messages(site: Site, messages: Sequence[NewMessage]) -> list[str]:
+    """The keywords that must have a number before files are named. Raises InvalidInput, LimitReached."""
+    wanted: dict[str, None] = {}
+    for message in messages:
+        if message.uid is not None and not 1 <= message.uid <= MAX_UID:
+            raise InvalidInput(f"UID {message.uid} is not between 1 and {MAX_UID}")
+        if message.modseq is not None and not (message.uid and 1 <= message.modseq <= MAX_MODSEQ):
+            raise InvalidInput(f"MODSEQ {message.modseq} needs a UID and a value from 1 to {MAX_MODSEQ}")
+        if message.uidl and not _UIDL.fullmatch(message.uidl):
+            raise InvalidInput(f"{message.uidl[:80]!r} is no UIDL: 1 to 70 visible ASCII characters")
+        date = message.internaldate
+        if date is not None and not (math.isfinite(date) and _EARLIEST <= date <= _LATEST):
+            raise InvalidInput(f"INTERNALDATE {date} is not between the years 1 and 9999")
+        if abs(message.internaldate_zone) > _WIDEST_ZONE:
+            raise InvalidInput(f"a zone of {message.internaldate_zone} minutes")
+        if message.flags:
+            _, keywords = split_flags(message.flags, site.limits.keyword)
+            if message.uid is not None:
+                wanted.update(dict.fromkeys(keywords))
+    return list(wanted)
+
+
+def _number_keywords(
+    site: Site, residence: Residence, mailbox_id: int, keywords: Collection[str]
+) -> Mapping[str, int]:
+    def apply(connection: Any) -> None:
+        site.check_epoch(connection, residence)
+        Numbering(connection, site.library, mailbox_id, site.limits).mask_of(keywords)
+
+    site.write(apply)
+    with site.read() as connection:
+        site.library.forget_one(mailbox_id)
+        return site.library.book(connection, mailbox_id).numbers
+
+
+def stage_all(site: Site, messages: Sequence[NewMessage], keywords: Mapping[str, int]) -> list[Staged]:
+    """All or none. Raises DiskFull, Unavailable."""
+    done: list[Staged] = []
+    try:
+        for message in messages:
+            done.append(stage(site, message, keywords))
+    except BaseException:
+        discard(staged.path for staged in done)
+        raise
+    return done
+
+
+def stage(site: Site, message: NewMessage, keywords: Mapping[str, int]) -> Staged:
+    """Write, fsync, render. The file's mtime is the INTERNALDATE."""
+    unique = new_unique()
+    path = site.tmp / unique
+    size = len(message.prefix) + message.body.size
+    now = site.clock.now()
+    date = math.floor(now if message.internaldate is None else message.internaldate)
+    if size <= site.limits.mapped:
+        rendering = render(message.prefix + message.body.octets())
+        message.body.save(path, message.prefix, "append")
+    else:
+        message.body.save(path, message.prefix, "append")
+        rendering = _render_file(path)
+    try:
+        with disk.failures(path):
+            if os.stat(path).st_size != size:
+                raise Unavailable(f"{path.name}: not {size} octets as announced; was the body closed?")
+            os.utime(path, (now, date))
+    except BaseException:
+        discard([path])
+        raise
+    name = first_name(unique, size, message.internaldate_zone, message.uidl)
+    if message.uid is not None:
+        name = full_name(name, message.uid, _mask(message, keywords, site.limits.keyword))
+    zone = message.internaldate_zone
+    return Staged(path, name, size, date, zone, math.floor(now), message, columns(rendering))
+
+
+def columns(rendering: Rendering) -> tuple[Any, ...]:
+    return (
+        rendering.header_size,
+        rendering.sent,
+        rendering.sent_day,
+        rendering.subject,
+        rendering.from_,
+        rendering.to,
+        rendering.cc,
+        rendering.bcc,
+        rendering.message_id,
+        rendering.envelope,
+        rendering.body,
+        rendering.bodystructure,
+    )
+
+
+def _render_file(path: Path) -> Rendering:
+    with disk.failures(path), open(path, "rb") as file, MappedFile.of(file.fileno()) as octets:
+        return render(cast(bytes, octets))  # scans, and copies header blocks only
+
+
+def _mask(message: NewMessage, keywords: Mapping[str, int], limit: int) -> int:
+    mask, words = split_flags(message.flags, limit)
+    for word in words:
+        mask |= 1 << (SYSTEM_BITS + keywords[word.casefold()])
+    return mask
+
+
+def discard(paths: Iterable[Path]) -> None:
+    """Files of an append that failed, as far as they are there. What cannot be removed is swept later."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            path.unlink()

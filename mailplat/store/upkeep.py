@@ -1,0 +1,60 @@
+"""The shard's background thread: namer and sweeper, shortly after each change, and once in a while anyway."""
+
+import threading
+
+import structlog
+
+from mailplat.core.errors import MailplatError
+from mailplat.store.namer import settle_names
+from mailplat.store.site import Site
+from mailplat.store.sweeper import expire_keys, sweep_leaving
+
+log = structlog.get_logger(__name__)
+
+# Changes of so many seconds are settled together: a client that marks 100 messages one by one renames each once.
+DELAY_S = 1.0
+
+# Without a change of our own: another process may have died before it settled its changes.
+IDLE_S = 60.0
+
+# After a failure (disk full, index locked).
+RETRY_S = 10.0
+
+
+class Upkeep:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"{site.name}-upkeep", daemon=True)
+        site.changed.set()  # what an earlier process left undone
+        self._thread.start()
+
+    def close(self) -> None:
+        """Settle what is open, then stop."""
+        self._stop.set()
+        self._site.changed.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._site.changed.wait(IDLE_S)
+            self._stop.wait(DELAY_S)
+            self._site.changed.clear()
+            if not self._settle():
+                self._stop.wait(RETRY_S)
+        self._settle()
+
+    def _settle(self) -> bool:
+        try:
+            settle_names(self._site)
+            sweep_leaving(self._site)
+            expire_keys(self._site)
+        except MailplatError as error:
+            log.warning(
+                "names of files are not up to date; trying again", shard=self._site.name, error=str(error)
+            )
+            return False
+        except Exception:
+            log.exception("upkeep failed: this is a bug", shard=self._site.name)
+            return False
+        return True
