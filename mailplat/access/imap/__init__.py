@@ -1,0 +1,41 @@
+"""The IMAP server: IMAP4rev1 (RFC 3501) and the extensions that capability.py names.
+
+Layout of this room
+    server.py        ImapServer: all sessions of the process; ends them when a route moves or the process leaves
+    session.py       Session: one connection; framer events -> commands -> replies; the state of RFC 3501 3
+    stream.py        Stream: the socket; joined writes with backpressure, inactivity and stall timers, STARTTLS
+    command.py       Command: name, states, what it may send; the registry is the folder commands/
+    commands/x.py    one file a command (twins such as FETCH and UID FETCH share one)
+    view.py          View: what this client believes about its mailbox: sequence numbers, flags, MODSEQ
+    fetch.py         plan of a FETCH; rows of the index to reply lines.   bodies.py: sections of message files
+    matching.py      SEARCH keys that the view alone can answer
+    listing.py       the names that LIST and LSUB answer, with their attributes
+    appending.py     Appender: pipelined APPENDs gathered into one commit, answered in order
+    authentication.py  LOGIN and AUTHENTICATE behind one door; hands forwarded accounts to access/proxy.py
+    idle.py          wait for changes or DONE
+    refusal.py       errors of the house to NO and BAD.   capability.py: what is advertised when.   limits.py
+
+The way of a command: socket -> wire.imap.Framer -> Session.dispatch (state, flags of the Command) -> commands/x.py ->
+store (in a thread) -> untagged replies -> View.flush (EXPUNGE only where the Command allows it) -> tagged reply.
+
+Invariants
+    * Nothing is written to a client while a transaction is open: store calls return first, then we write.
+    * A sequence number means what the client believes: only View.flush renumbers, and only while a command runs that
+      may send EXPUNGE (RFC 3501 5.5, 7.4.1). FETCH, STORE and SEARCH (not their UID twins) never do.
+    * Replies come in the order of commands. One command runs at a time; consecutive APPENDs are gathered.
+    * First subscribe to hints, then read the mailbox: a hint that is lost costs time (limits.view_lease, idle_poll),
+      never truth.
+    * A message that another client expunged, still numbered here: FLAGS and UID are answered from the view; anything
+      else makes FETCH, STORE and COPY end in NO [EXPUNGEISSUED] after what could be answered (RFC 2180 4.1.2, 4.2.2,
+      4.4.1). The UID forms skip it silently.
+    * \\Recent is never set: 0 RECENT always (RFC 9051 appendix E dropped it; RFC 3501 clients lose nothing that
+      UIDNEXT does not tell them better).
+
+What must never happen: an exception's text on the wire; a write under an epoch that is not the account's (the store
+refuses, we say BYE); a literal read as a command; a plaintext octet from before STARTTLS read after it.
+"""
+
+from mailplat.access.imap.limits import ImapLimits
+from mailplat.access.imap.server import ImapServer
+
+__all__ = ["ImapLimits", "ImapServer"]

@@ -1,0 +1,212 @@
+"""APPEND (RFC 3501 6.3.11), MULTIAPPEND (RFC 3502), UIDPLUS (RFC 4315 3): pipelined commands share one commit.
+
+A client that uploads a folder sends many APPENDs with LITERAL+ in a row. A durable commit costs an fsync whatever it
+holds, so consecutive APPENDs to one mailbox are gathered while the commit before them runs, and then stored by
+one call, in their order; the tagged replies come in the order of the commands. When a gathered call fails, each
+command is tried alone, so that only the one at fault is refused.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from mailplat.access.imap.refusal import BUG, Tagged, bad, no, ok, refusal
+from mailplat.access.imap.session import MOVED, Farewell, Session, State, log
+from mailplat.core.errors import MailplatError, StaleEpoch, Unavailable
+from mailplat.core.spool import MEMORY_LIMIT, Body
+from mailplat.store.types import Appended, NewMessage
+from mailplat.wire.imap import events, response
+from mailplat.wire.imap.errors import BadSyntax
+from mailplat.wire.imap.storing import AppendProgram, parse_append
+
+
+@dataclass(slots=True)
+class Upload:
+    """One APPEND command: all of its messages, or none."""
+
+    tag: str
+    mailbox: str
+    messages: list[NewMessage] = field(default_factory=list)
+    failure: Exception | None = None  # while it was spooled
+
+    @property
+    def size(self) -> int:
+        return sum(message.body.size for message in self.messages)
+
+    def close(self) -> None:
+        for message in self.messages:
+            message.body.close()
+
+
+class Appender:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._upload: Upload | None = None  # its literals are coming in
+        self._complete: list[Upload] = []  # wait for their commit
+        self._octets = 0  # of the complete ones
+        self._task: asyncio.Task[None] | None = None  # the commit that runs
+        self._stale = False  # the account has moved; what was not stored is not answered, BYE says so
+
+    async def begin(self, event: events.Append) -> None:
+        """A message is announced: take it, or refuse it before it is sent where the client waits to be asked."""
+        session = self._session
+        try:
+            program = parse_append(event.arguments(), first=event.index == 0)
+            refused = await self._judge(event, program)
+        except (BadSyntax, MailplatError) as error:
+            refused = refusal(error, missing="TRYCREATE")
+        if refused is not None:
+            session.framer.refuse()
+            self.drop()
+            await self.finish()
+            session.out(response.tagged(event.tag, refused.status, refused.text, refused.code))
+            return
+        if event.index == 0:
+            self.drop()
+            self._upload = Upload(event.tag, program.mailbox)
+        assert self._upload is not None
+        body = Body.create(session.services.store.tmp(session.residence))
+        self._upload.messages.append(
+            NewMessage(
+                body, flags=program.flags, internaldate=program.internaldate, internaldate_zone=program.zone
+            )
+        )
+        session.framer.accept()
+        if event.synchronising:
+            session.out(b"+ OK\r\n")
+            await session.stream.flush()
+
+    async def _judge(self, event: events.Append, program: AppendProgram) -> Tagged | None:
+        """Why this message is not wanted; None when it is."""
+        session = self._session
+        if session.state not in (State.AUTHENTICATED, State.SELECTED):
+            return bad("Log in first")
+        if event.size > session.limits.message_size:
+            return no(f"Message is larger than {session.limits.message_size} octets", "TOOBIG")
+        if event.synchronising and event.index == 0:
+            await session.call(session.shard.mailbox, session.residence, program.mailbox)
+        return None
+
+    async def chunk(self, octets: bytes) -> None:
+        upload = self._upload
+        if upload is None or upload.failure is not None:
+            return
+        body = upload.messages[-1].body
+        try:
+            if body.size + len(octets) <= MEMORY_LIMIT:
+                body.write(octets)
+            else:
+                await self._session.services.executors.run("spool", body.write, octets)
+        except Unavailable as error:
+            upload.failure = error
+
+    async def complete(self) -> None:
+        """The command has all its messages."""
+        upload, self._upload = self._upload, None
+        assert upload is not None
+        if upload.failure is not None:
+            await self.finish()
+            self._answer(upload, upload.failure)
+            return
+        self._complete.append(upload)
+        self._octets += upload.size
+        limits = self._session.limits
+        if len(self._complete) >= limits.append_batch or self._octets >= limits.append_octets:
+            await self._wait()
+            self.start()
+
+    def drop(self) -> None:
+        """The command whose literals were coming in is not wanted any more."""
+        if self._upload is not None:
+            self._upload.close()
+            self._upload = None
+
+    def start(self) -> None:
+        """Commit what is complete, unless a commit runs: that one goes on with it."""
+        if self._complete and self._task is None:
+            self._task = asyncio.create_task(self._work())
+
+    async def finish(self) -> None:
+        """All complete APPENDs are answered when this returns. Raises Farewell when the account has moved."""
+        if self._complete or self._task is not None:
+            self.start()
+            await self._wait()
+        if self._stale:
+            raise Farewell(MOVED)
+
+    async def close(self) -> None:
+        """The connection ends: what was complete is stored all the same, what was not is dropped."""
+        self.drop()
+        self.start()
+        await self._wait()
+
+    async def _wait(self) -> None:
+        if self._task is not None:
+            await asyncio.shield(self._task)
+
+    async def _work(self) -> None:
+        session = self._session
+        try:
+            while self._complete:
+                batch = self._take()
+                await self._store(batch)
+                for upload in batch:
+                    upload.close()
+            session.stream.push()
+        finally:
+            self._task = None
+
+    def _take(self) -> list[Upload]:
+        """The longest run of commands for one mailbox."""
+        mailbox = self._complete[0].mailbox
+        count = next((n for n, upload in enumerate(self._complete) if upload.mailbox != mailbox), None)
+        batch = self._complete[:count]
+        del self._complete[:count]
+        self._octets = sum(upload.size for upload in self._complete)
+        return batch
+
+    async def _store(self, batch: list[Upload]) -> None:
+        session = self._session
+        messages = [message for upload in batch for message in upload.messages]
+        store, quota = session.services.store, session.account.quota
+        try:
+            appended = await store.append(session.residence, batch[0].mailbox, messages, quota=quota)
+        except StaleEpoch:
+            self._stale = True
+            session.stop(MOVED)
+            return
+        except Exception as error:  # noqa: BLE001 - answered, and logged where it is no refusal
+            if len(batch) > 1:
+                for upload in batch:
+                    await self._store([upload])
+            else:
+                self._answer(batch[0], error)
+            return
+        await self._look(batch[0].mailbox)
+        for upload in batch:
+            count = len(upload.messages)
+            self._answer(upload, appended[:count])
+            appended = appended[count:]
+
+    async def _look(self, mailbox: str) -> None:
+        """RFC 3501 6.3.11: who appends to the selected mailbox hears of the new messages at once."""
+        session = self._session
+        if session.view is None:
+            return
+        try:
+            await session.refresh(now=session.view.name == mailbox)
+            session.announce(expunge=True)
+        except MailplatError as error:  # the messages are stored; the next command looks again
+            log.warning("no look after APPEND", account=session.account_id, reason=str(error))
+
+    def _answer(self, upload: Upload, result: list[Appended] | Exception) -> None:
+        session = self._session
+        if isinstance(result, Exception):
+            tagged = refusal(result, missing="TRYCREATE")
+            if tagged is None:
+                log.error("APPEND failed", account=session.account_id, exc_info=result)
+                tagged = BUG
+            upload.close()
+        else:
+            uids = [appended.uid for appended in result]
+            tagged = ok("Stored", response.appenduid(result[0].uidvalidity, uids))
+        session.out(response.tagged(upload.tag, tagged.status, tagged.text, tagged.code))

@@ -1,0 +1,70 @@
+"""LOGIN and AUTHENTICATE behind one door: to the account's shard, or through to its backend."""
+
+from mailplat.access.imap.capability import capabilities
+from mailplat.access.imap.refusal import BAD_LOGIN, UNAVAILABLE, Tagged, no, ok
+from mailplat.access.imap.session import ConnectionGone, Farewell, Session, log
+from mailplat.access.login import AuthenticationFailed, Forward, Serve
+from mailplat.access.proxy import connect_imap, splice
+from mailplat.core.errors import LimitReached, StaleEpoch, Unavailable
+from mailplat.wire.imap import response
+
+# The route may change between its reading and the session's entry into the list; it is then read again.
+_ATTEMPTS = 3
+
+
+async def authenticate(session: Session, tag: str, name: str, password: str) -> Tagged | None:
+    """None: the connection was handed to a backend and is over."""
+    for _ in range(_ATTEMPTS):
+        try:
+            granted = await session.services.login.login(name, password, session.peer, "imap")
+            if isinstance(granted, Forward):
+                return await _forward(session, tag, granted)
+            return _enter(session, granted)
+        except AuthenticationFailed:
+            return failed(session, tag)
+        except StaleEpoch:
+            continue
+        except Unavailable as error:
+            log.warning("login not possible now", name=name, reason=str(error))
+            return UNAVAILABLE
+    return UNAVAILABLE
+
+
+def _enter(session: Session, granted: Serve) -> Tagged:
+    try:
+        session.services.enter(session, granted)
+    except LimitReached as error:
+        log.warning("login refused", reason=str(error))
+        return no("Too many connections of this account", "LIMIT")
+    session.log_in(granted)
+    return ok("Logged in", b"CAPABILITY " + capabilities(session))
+
+
+def failed(session: Session, tag: str) -> Tagged:
+    """One text for an unknown user and a wrong password. The connection ends after some."""
+    session.failures += 1
+    if session.failures >= session.limits.login_failures:
+        session.out(response.tagged(tag, "NO", BAD_LOGIN.text, BAD_LOGIN.code))
+        raise Farewell("Too many failed logins")
+    return BAD_LOGIN
+
+
+async def _forward(session: Session, tag: str, granted: Forward) -> Tagged | None:
+    """The backend checks the password. After its OK the connection is its own: what the client sent behind its login
+    goes there too. The client's capabilities are now the backend's."""
+    try:
+        upstream = await connect_imap(granted)
+    except AuthenticationFailed:
+        await session.services.login.failed(granted.name, session.peer, "imap", granted.account)
+        raise
+    session.handed_over = True
+    session.out(b"%b OK %b\r\n" % (tag.encode("ascii"), upstream.text))
+    try:
+        await session.stream.flush()
+    except BaseException:
+        upstream.close()
+        raise
+    session.stream.detach()
+    session.interruptible = True  # at shutdown: nothing of ours is half done
+    await splice(session.stream.reader, session.stream.writer, upstream, session.framer.release())
+    raise ConnectionGone

@@ -1,0 +1,36 @@
+"""COPY and UID COPY (RFC 3501 6.4.7), with COPYUID (RFC 4315 3)."""
+
+from mailplat.access.imap.command import SELECTED, Command
+from mailplat.access.imap.refusal import EXPUNGED, Tagged, ok
+from mailplat.access.imap.session import Request, Session
+from mailplat.wire.imap import response
+from mailplat.wire.imap.storing import parse_copy
+
+
+async def run(session: Session, request: Request) -> Tagged:
+    numbers, target = parse_copy(request.arguments)
+    view = session.selected
+    spans = view.spans(numbers, by_uid=request.by_uid)
+    done = f"{request.name} completed"
+    if not request.by_uid:
+        # RFC 2180 4.4.1: COPY is all or nothing, so messages that are gone are found out first.
+        await session.refresh()
+        if view.any_gone(spans):
+            return EXPUNGED
+    result = await session.call(
+        session.shard.copy,
+        session.residence,
+        view.mailbox_id,
+        view.ranges(spans),
+        target,
+        quota=session.account.quota,
+    )
+    if not result.source_uids:
+        return ok(done)
+    return ok(done, response.copyuid(result.uidvalidity, result.source_uids, result.target_uids))
+
+
+COMMANDS = (
+    Command("COPY", run, states=SELECTED, creates_messages=True),
+    Command("UID COPY", run, states=SELECTED, creates_messages=True),
+)

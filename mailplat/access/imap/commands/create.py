@@ -1,0 +1,32 @@
+"""CREATE (RFC 3501 6.3.3), with USE (RFC 6154 3)."""
+
+from mailplat.access.imap.command import Command
+from mailplat.access.imap.refusal import Tagged, no, ok
+from mailplat.access.imap.session import Request, Session
+
+# RFC 6154 2. \All and \Flagged are views of other mailboxes, which this store has not (3: NO [USEATTR]).
+USES = {use.upper(): use for use in ("\\Archive", "\\Drafts", "\\Junk", "\\Sent", "\\Trash")}
+
+
+async def run(session: Session, request: Request) -> Tagged:
+    arguments = request.arguments
+    arguments.space()
+    # RFC 3501 6.3.3: a trailing separator says that names will be made below; the mailbox can hold both here.
+    name = arguments.mailbox().removesuffix("/")
+    wanted: list[str] = []
+    if not arguments.at_end:
+        arguments.space()
+        arguments.expect(b"(")
+        arguments.keyword("USE")
+        arguments.space()
+        wanted = [use.upper() for use in arguments.items(arguments.flag)]
+        arguments.expect(b")")
+    arguments.end()
+    if len(wanted) > 1 or any(use not in USES for use in wanted):
+        return no("That special use cannot be given here", "USEATTR")
+    use = USES[wanted[0]] if wanted else ""
+    await session.call(session.shard.create, session.residence, name, special_use=use)
+    return ok("CREATE completed")
+
+
+COMMANDS = (Command("CREATE", run),)

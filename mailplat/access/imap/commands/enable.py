@@ -1,0 +1,24 @@
+"""ENABLE (RFC 5161). Names that we do not know are ignored (3.1)."""
+
+from mailplat.access.imap.command import AFTER_LOGIN, Command
+from mailplat.access.imap.refusal import Tagged, ok
+from mailplat.access.imap.session import Request, Session
+
+KNOWN = frozenset({"CONDSTORE"})  # RFC 7162 3.1.2
+
+
+async def run(session: Session, request: Request) -> Tagged:
+    arguments = request.arguments
+    wanted: list[str] = []
+    while not wanted or not arguments.at_end:
+        arguments.space()
+        wanted.append(arguments.atom().decode("ascii").upper())
+    arguments.end()
+    enabled = [name for name in dict.fromkeys(wanted) if name in KNOWN and name not in session.enabled]
+    session.out(" ".join(("* ENABLED", *enabled)).encode() + b"\r\n")
+    for name in enabled:
+        session.enable(name)
+    return ok("ENABLE completed")
+
+
+COMMANDS = (Command("ENABLE", run, states=AFTER_LOGIN),)

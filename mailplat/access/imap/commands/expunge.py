@@ -1,0 +1,24 @@
+"""EXPUNGE (RFC 3501 6.4.3) and UID EXPUNGE (RFC 4315 2.1)."""
+
+from mailplat.access.imap.command import SELECTED, Command
+from mailplat.access.imap.refusal import READ_ONLY, Tagged, ok
+from mailplat.access.imap.session import Request, Session
+
+
+async def run(session: Session, request: Request) -> Tagged:
+    arguments = request.arguments
+    view = session.selected
+    uids = None
+    if request.by_uid:
+        arguments.space()
+        numbers = arguments.sequence_set()
+        uids = view.ranges(view.spans(numbers, by_uid=True))
+    arguments.end()
+    if view.read_only:
+        return READ_ONLY
+    if uids is None or uids:
+        await session.write(request, session.shard.expunge, uids)
+    return ok(f"{request.name} completed")
+
+
+COMMANDS = (Command("EXPUNGE", run, states=SELECTED), Command("UID EXPUNGE", run, states=SELECTED))

@@ -1,0 +1,68 @@
+"""FETCH and UID FETCH (RFC 3501 6.4.5, 6.4.8), with CHANGEDSINCE (RFC 7162 3.1.4)."""
+
+import asyncio
+
+from mailplat.access.imap import fetch
+from mailplat.access.imap.bodies import fetch_bodies
+from mailplat.access.imap.command import SELECTED, Command
+from mailplat.access.imap.refusal import EXPUNGED, Tagged, bad, ok
+from mailplat.access.imap.session import Request, Session
+from mailplat.access.imap.view import Spans
+from mailplat.wire.imap.fetch import Item, parse_fetch
+
+
+async def run(session: Session, request: Request) -> Tagged:
+    program = parse_fetch(request.arguments)
+    if program.vanished:
+        return bad("VANISHED needs ENABLE QRESYNC")  # RFC 7162 3.2.6
+    if program.changed_since is not None or Item.MODSEQ in program.items:
+        session.enable("CONDSTORE")  # RFC 7162 3.1
+    view = session.selected
+    spans = view.spans(program.numbers, by_uid=request.by_uid)
+    if program.changed_since is not None:
+        places = fetch.changed_since(view, spans, program.changed_since)
+        spans = [(place, place + 1) for place in places]
+    plan = fetch.make_plan(program, by_uid=request.by_uid, read_only=view.read_only)
+    if plan.sections:
+        gone = await fetch_bodies(session, plan, spans)
+    elif plan.columns:
+        gone = await _from_index(session, plan, spans)
+    else:
+        gone = False
+        await _from_view(session, plan, spans)
+    if gone and not request.by_uid:
+        return EXPUNGED
+    return ok(f"{request.name} completed")
+
+
+async def _from_view(session: Session, plan: fetch.Plan, spans: Spans) -> None:
+    for places in fetch.chunks(spans, session.limits.rows):
+        session.out(fetch.from_view(plan, session.selected, places))
+        if session.stream.full:
+            await session.stream.flush()
+
+
+async def _from_index(session: Session, plan: fetch.Plan, spans: Spans) -> bool:
+    """One piece is written while the next is read. True when a message was gone."""
+    gone = False
+    shard, residence, view = session.shard, session.residence, session.selected
+    pieces = fetch.chunks(spans, session.limits.rows)
+    piece = next(pieces, None)
+    while piece is not None:
+        reading = asyncio.ensure_future(session.call(fetch.from_index, plan, view, piece, shard, residence))
+        try:
+            await session.stream.flush()
+        except BaseException:
+            await asyncio.gather(reading, return_exceptions=True)
+            raise
+        lines, missing = await reading
+        session.out(lines)
+        gone = gone or missing
+        piece = next(pieces, None)
+    return gone
+
+
+COMMANDS = (
+    Command("FETCH", run, states=SELECTED, may_expunge=False),
+    Command("UID FETCH", run, states=SELECTED),
+)

@@ -1,0 +1,23 @@
+"""RENAME (RFC 3501 6.3.5). The selected mailbox stays selected under its new name."""
+
+from mailplat.access.imap.command import Command
+from mailplat.access.imap.refusal import Tagged, ok
+from mailplat.access.imap.session import Request, Session
+
+
+async def run(session: Session, request: Request) -> Tagged:
+    arguments = request.arguments
+    arguments.space()
+    old = arguments.mailbox()
+    arguments.space()
+    new = arguments.mailbox().removesuffix("/")
+    arguments.end()
+    await session.call(session.shard.rename, session.residence, old, new)
+    view = session.view
+    # RFC 3501 6.3.5: renaming INBOX moves its messages, INBOX itself stays.
+    if view is not None and old != "INBOX" and (view.name == old or view.name.startswith(f"{old}/")):
+        view.name = new + view.name[len(old) :]
+    return ok("RENAME completed")
+
+
+COMMANDS = (Command("RENAME", run),)

@@ -1,0 +1,24 @@
+"""STATUS (RFC 3501 6.3.10; HIGHESTMODSEQ of RFC 7162 3.1.7; SIZE of RFC 8438; DELETED of RFC 9051 6.3.11)."""
+
+from mailplat.access.imap.command import Command
+from mailplat.access.imap.counting import count
+from mailplat.access.imap.refusal import Tagged, ok
+from mailplat.access.imap.session import Request, Session
+from mailplat.wire.imap import response
+from mailplat.wire.imap.storing import parse_status
+
+
+async def run(session: Session, request: Request) -> Tagged:
+    name, items = parse_status(request.arguments)
+    if "HIGHESTMODSEQ" in items:
+        session.enable("CONDSTORE")  # RFC 7162 3.1
+    shard, residence = session.shard, session.residence
+
+    def read() -> dict[str, int]:
+        return count(shard, residence, shard.mailbox(residence, name), items)
+
+    session.out(response.status_line(name, await session.call(read)))
+    return ok("STATUS completed")
+
+
+COMMANDS = (Command("STATUS", run),)

@@ -1,0 +1,17 @@
+"""SUBSCRIBE and UNSUBSCRIBE (RFC 3501 6.3.6, 6.3.7)."""
+
+from mailplat.access.imap.command import Command
+from mailplat.access.imap.refusal import Tagged, ok
+from mailplat.access.imap.session import Request, Session
+
+
+async def run(session: Session, request: Request) -> Tagged:
+    arguments = request.arguments
+    arguments.space()
+    name = arguments.mailbox()
+    arguments.end()
+    await session.call(session.shard.subscribe, session.residence, name, request.name == "SUBSCRIBE")
+    return ok(f"{request.name} completed")
+
+
+COMMANDS = (Command("SUBSCRIBE", run), Command("UNSUBSCRIBE", run))

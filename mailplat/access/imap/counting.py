@@ -1,0 +1,36 @@
+"""The numbers that STATUS and LIST RETURN (STATUS ...) give of a mailbox. Called in a thread of the store."""
+
+from collections.abc import Sequence
+
+from mailplat.core.route import Residence
+from mailplat.store import Shard
+from mailplat.store.types import Mailbox
+
+
+def count(shard: Shard, residence: Residence, mailbox: Mailbox, items: Sequence[str]) -> dict[str, int]:
+    """Each item of wire.imap.storing.STATUS_ITEMS that was asked for, in that order."""
+    return {item: _number(shard, residence, mailbox, item) for item in items}
+
+
+def _number(shard: Shard, residence: Residence, mailbox: Mailbox, item: str) -> int:
+    match item:
+        case "MESSAGES":
+            return mailbox.messages
+        case "RECENT":
+            return 0  # no message is recent here, see the package
+        case "UIDNEXT":
+            return mailbox.uidnext
+        case "UIDVALIDITY":
+            return mailbox.uidvalidity
+        case "UNSEEN":
+            return mailbox.unseen
+        case "HIGHESTMODSEQ":
+            return mailbox.modseq
+        case "SIZE":
+            return mailbox.size
+        case "DELETED":
+            snapshot = shard.snapshot(residence, mailbox.id)
+            deleted = {number for number, flags in enumerate(snapshot.flagsets) if "\\Deleted" in flags}
+            return sum(number in deleted for number in snapshot.flags)
+        case _:
+            raise ValueError(f"STATUS has no item {item}")

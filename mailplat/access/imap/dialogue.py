@@ -1,0 +1,162 @@
+"""The loop of one connection: framer events to commands, errors to replies, in the order of the commands."""
+
+import asyncio
+import ssl
+
+from mailplat.access.imap.appending import Appender
+from mailplat.access.imap.capability import capabilities
+from mailplat.access.imap.command import Command, registry
+from mailplat.access.imap.refusal import BUG, Tagged, bad, refusal
+from mailplat.access.imap.session import MOVED, ConnectionGone, Farewell, Request, Session, State, log
+from mailplat.core.errors import StaleEpoch
+from mailplat.wire.imap import events, response
+
+# Commands that run without an await in between, before other connections get a turn.
+BURST = 50
+
+
+class Dialogue:
+    """Runs a Session to its end."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._commands = registry()
+        self._appender = Appender(session)
+        self._bad = 0  # commands not understood, in a row
+
+    async def run(self) -> None:
+        """Returns when the connection is over, whoever ended it; raises only CancelledError."""
+        session = self.session
+        host = session.services.hostname.encode("ascii", "replace")
+        session.out(b"* OK [CAPABILITY %b] %b ready\r\n" % (capabilities(session), host))
+        try:
+            await self._converse()
+        except Farewell as farewell:
+            session.out(b"* BYE %b\r\n" % str(farewell).encode("ascii", "replace"))
+        except (ConnectionError, ConnectionGone, ssl.SSLError):
+            pass  # the client went away: nobody is left to tell
+        except asyncio.CancelledError:
+            if not session.ending:
+                raise
+            if session.handed_over:
+                return
+            session.out(b"* BYE %b\r\n" % session.ending.encode("ascii", "replace"))
+        finally:
+            await self._appender.close()
+
+    async def _converse(self) -> None:
+        session = self.session
+        burst = 0
+        while session.state is not State.LOGOUT:
+            event = session.framer.next()
+            if event is None:
+                self._appender.start()
+                await session.stream.flush()
+                octets = await session.read()
+                if not octets:
+                    return
+                session.framer.feed(octets)
+                burst = 0
+                continue
+            await self._take(event)
+            if session.stream.full:
+                await session.stream.flush()
+            burst += 1
+            if burst % BURST == 0:
+                await asyncio.sleep(0)
+            if session.ending:
+                raise Farewell(session.ending)
+
+    async def _take(self, event: events.Event) -> None:
+        match event:
+            case events.Command():
+                await self._appender.finish()
+                await self._run(event)
+            case events.Continue():
+                await self._prompt()
+            case events.Append():
+                await self._appender.begin(event)
+            case events.LiteralChunk():
+                await self._appender.chunk(event.octets)
+            case events.AppendEnd():
+                await self._appender.complete()
+            case events.Refused():
+                await self._appender.finish()
+                self._appender.drop()
+                self.session.out(event.reply)
+                self._count_bad()
+                if event.fatal:
+                    raise Farewell("Cannot follow you any more")
+            case events.Line():
+                raise AssertionError("a line that nobody asked for")
+
+    async def _prompt(self) -> None:
+        """The client waits before it sends a literal."""
+        await self._appender.finish()
+        self.session.out(b"+ OK\r\n")
+        await self.session.stream.flush()
+
+    async def _run(self, event: events.Command) -> None:
+        session = self.session
+        command = self._commands.get(event.name)
+        if command is None:
+            self._reply(event.tag, bad("Unknown command"))
+            self._count_bad()
+            return
+        if session.state not in command.states:
+            self._reply(event.tag, _misplaced(session, command))
+            return
+        request = Request(event.tag, event.name, event.arguments())
+        tagged = await self._attempt(command, request)
+        if tagged is None:
+            return
+        if tagged.status == "BAD":
+            self._count_bad()
+        else:
+            self._bad = 0
+        self._reply(event.tag, tagged)
+
+    async def _attempt(self, command: Command, request: Request) -> Tagged | None:
+        """Run it and bring the view up to date; the tagged reply comes after both."""
+        session = self.session
+        try:
+            tagged = await command.run(session, request)
+            if session.view is not None:
+                if not request.fresh:
+                    await session.refresh()
+                session.announce(expunge=command.may_expunge)
+            return tagged
+        except (Farewell, ConnectionGone, ConnectionError, asyncio.CancelledError):
+            raise
+        except StaleEpoch as error:
+            log.info("session ends", account=session.account_id, reason=str(error))
+            raise Farewell(MOVED) from error
+        except Exception as error:  # noqa: BLE001 - logged, and the client gets its reply
+            tagged = refusal(error, missing="TRYCREATE" if command.creates_messages else "NONEXISTENT")
+            if tagged is None:
+                log.exception("command failed", command=request.name, account=session.account_id)
+                return BUG
+            if tagged.code == "UNAVAILABLE":
+                log.warning(
+                    "command not possible now",
+                    command=request.name,
+                    account=session.account_id,
+                    reason=str(error),
+                )
+            return tagged
+
+    def _reply(self, tag: str, tagged: Tagged) -> None:
+        self.session.out(response.tagged(tag, tagged.status, tagged.text, tagged.code))
+
+    def _count_bad(self) -> None:
+        self._bad += 1
+        if self._bad >= self.session.limits.bad_commands:
+            raise Farewell("Too many commands that are none")
+
+
+def _misplaced(session: Session, command: Command) -> Tagged:
+    if session.state is State.NOT_AUTHENTICATED:
+        return bad("Log in first")
+    if State.SELECTED in command.states:
+        return bad("Select a mailbox first")
+    return bad("Already logged in")

@@ -1,0 +1,176 @@
+"""FETCH without message files: rows of the view and the index to reply lines, in bulk (RFC 3501 6.4.5, 7.4.2).
+
+What a client asks for becomes one bytes template for the whole command, and each message one `%` of it; the loops run
+in C. What bodies.py needs for the other half of a reply line comes from here too.
+"""
+
+import itertools
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mailplat.access.imap.view import Spans, View
+from mailplat.core.route import Residence
+from mailplat.store import Shard
+from mailplat.wire.imap import response
+from mailplat.wire.imap.fetch import FetchProgram, Item, Section
+
+# Positions of the messages that one step renders.
+Places = Sequence[int]
+
+Column = Iterable[Any]
+
+# What the reply calls each item, with the format of its value; the index columns it is made of.
+_FORMATS = {
+    Item.UID: b"UID %d",
+    Item.FLAGS: b"FLAGS %b",
+    Item.MODSEQ: b"MODSEQ (%d)",  # RFC 7162 3.1.4.1
+    Item.INTERNALDATE: b"INTERNALDATE %b",
+    Item.SIZE: b"RFC822.SIZE %d",
+    Item.ENVELOPE: b"ENVELOPE %b",
+    Item.BODY: b"BODY %b",
+    Item.BODYSTRUCTURE: b"BODYSTRUCTURE %b",
+}
+_COLUMNS: dict[Item, tuple[str, ...]] = {
+    Item.INTERNALDATE: ("internaldate", "internaldate_zone"),
+    Item.SIZE: ("size",),
+    Item.ENVELOPE: ("envelope",),
+    Item.BODY: ("body",),
+    Item.BODYSTRUCTURE: ("bodystructure",),
+}
+
+_SIZES = ("size", "header_size")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One FETCH command, made ready."""
+
+    items: tuple[Item, ...]  # in the order of the reply
+    sections: tuple[Section, ...]
+    template: bytes  # "UID %d FLAGS %b", "" where only sections are asked for
+    # Of the index: "uid", what the items need, and for sections _SIZES at the end; empty when the view knows all.
+    columns: tuple[str, ...]
+    marks_seen: bool
+
+
+def make_plan(program: FetchProgram, *, by_uid: bool, read_only: bool) -> Plan:
+    items = list(dict.fromkeys(item for item in program.items if isinstance(item, Item)))
+    sections = tuple(item for item in program.items if isinstance(item, Section))
+    if by_uid and Item.UID not in items:
+        items.insert(0, Item.UID)  # RFC 3501 6.4.8
+    if Item.MODSEQ not in items and program.changed_since is not None:
+        items.append(Item.MODSEQ)  # RFC 7162 3.1.4.1
+    columns = [column for item in items for column in _COLUMNS.get(item, ())]
+    return Plan(
+        items=tuple(items),
+        sections=sections,
+        template=b" ".join(_FORMATS[item] for item in items),
+        columns=("uid", *columns, *_SIZES) if sections else ("uid", *columns) if columns else (),
+        marks_seen=program.sets_seen and not read_only,
+    )
+
+
+def chunks(spans: Spans, size: int) -> Iterator[Places]:
+    """Positions in pieces of at most `size`; a piece of neighbours is a range."""
+    places = itertools.chain.from_iterable(range(low, high) for low, high in spans)
+    if len(spans) == 1:
+        low, high = spans[0]
+        for start in range(low, high, size):
+            yield range(start, min(start + size, high))
+        return
+    while piece := list(itertools.islice(places, size)):
+        yield piece
+
+
+def changed_since(view: View, spans: Spans, modseq: int) -> list[int]:
+    """RFC 7162 3.1.4.1: positions of the messages with a greater MODSEQ."""
+    return [place for low, high in spans for place in range(low, high) if view.modseqs[place] > modseq]
+
+
+def uid_ranges(view: View, places: Places) -> list[tuple[int, int]]:
+    """UID ranges that name these positions and no others: between neighbours of the view the store has no message."""
+    if isinstance(places, range):
+        return [(view.uids[places.start], view.uids[places.stop - 1])]
+    ranges: list[tuple[int, int]] = []
+    last = -2
+    for place in places:
+        uid = view.uids[place]
+        if place == last + 1:
+            ranges[-1] = (ranges[-1][0], uid)
+        else:
+            ranges.append((uid, uid))
+        last = place
+    return ranges
+
+
+def from_view(plan: Plan, view: View, places: Places) -> bytes:
+    """Reply lines of a plan that needs no column of the index."""
+    template = b"* %d FETCH (" + plan.template + b")\r\n"
+    columns = [_from_view(item, view, places) for item in plan.items]
+    return b"".join(map(template.__mod__, zip(_numbers(places), *columns, strict=True)))
+
+
+def from_index(
+    plan: Plan, view: View, places: Places, shard: Shard, residence: Residence
+) -> tuple[bytes, bool]:
+    """Reply lines of a plan without sections, and whether a message was gone. Runs in a thread of the store."""
+    rows = shard.rows(residence, view.mailbox_id, uid_ranges(view, places), plan.columns)
+    there = present(view, places, rows)
+    template = b"* %d FETCH (" + plan.template + b")\r\n"
+    columns = item_columns(plan, view, there, rows)
+    lines = b"".join(map(template.__mod__, zip(_numbers(there), *columns, strict=True)))
+    return lines, len(there) < len(places)
+
+
+def present(view: View, places: Places, rows: Sequence[tuple[Any, ...]]) -> Places:
+    """The positions that have a row (the first column is the UID), in the order of the rows."""
+    if len(rows) == len(places):
+        return places
+    known = {view.uids[place]: place for place in places}
+    return [known[row[0]] for row in rows]
+
+
+def item_columns(plan: Plan, view: View, places: Places, rows: Sequence[tuple[Any, ...]]) -> list[Column]:
+    """One column of template values for each item of the plan, parallel to `places` and `rows`."""
+    found = dict(zip(plan.columns, zip(*rows, strict=True), strict=False)) if rows else {}
+    return [
+        _FROM_INDEX[item](found) if item in _COLUMNS and rows else _from_view(item, view, places)
+        for item in plan.items
+    ]
+
+
+_FROM_INDEX: dict[Item, Callable[[dict[str, Any]], Column]] = {
+    Item.INTERNALDATE: lambda found: map(
+        response.internal_date, found["internaldate"], found["internaldate_zone"]
+    ),
+    Item.SIZE: lambda found: found["size"],
+    Item.ENVELOPE: lambda found: found["envelope"],
+    Item.BODY: lambda found: found["body"],
+    Item.BODYSTRUCTURE: lambda found: found["bodystructure"],
+}
+
+
+def _from_view(item: Item, view: View, places: Places) -> Column:
+    match item:
+        case Item.UID:
+            return _pick(view.uids, places)
+        case Item.MODSEQ:
+            return _pick(view.modseqs, places)
+        case Item.FLAGS:
+            return map(view.rendered.__getitem__, _pick(view.flags, places))
+        case _:  # no row, no line
+            return ()
+
+
+def _pick(column: "array[int]", places: Places) -> Iterable[int]:
+    if isinstance(places, range):
+        return column[places.start : places.stop]
+    return map(column.__getitem__, places)
+
+
+def _numbers(places: Places) -> Iterable[int]:
+    if isinstance(places, range):
+        return range(places.start + 1, places.stop + 1)
+    return (place + 1 for place in places)

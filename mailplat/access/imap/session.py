@@ -1,0 +1,270 @@
+"""One connection: its state, its mailbox, and what commands may do with them. The loop is dialogue.py."""
+
+import asyncio
+import enum
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
+
+import structlog
+
+from mailplat.access.imap.limits import ImapLimits
+from mailplat.access.imap.stream import Stream
+from mailplat.access.imap.view import View
+from mailplat.access.login import LoginService, Serve
+from mailplat.bus import Bus, Listener
+from mailplat.core.clock import Clock
+from mailplat.core.envelope import Peer
+from mailplat.core.executors import Executors
+from mailplat.core.route import Residence
+from mailplat.directory import Account
+from mailplat.store import Shard, Store
+from mailplat.store.types import Changes, UidRanges
+from mailplat.wire.imap import events
+from mailplat.wire.imap.arguments import Arguments
+from mailplat.wire.imap.framer import Framer
+
+log = structlog.get_logger("imap")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+# RFC 5530: the route of the account says another home.
+MOVED = "[UNAVAILABLE] Mailbox has moved, connect again"
+
+
+class State(enum.Enum):
+    """RFC 3501 3."""
+
+    NOT_AUTHENTICATED = enum.auto()
+    AUTHENTICATED = enum.auto()
+    SELECTED = enum.auto()
+    LOGOUT = enum.auto()
+
+
+@dataclass(slots=True)
+class Request:
+    """One command as it came."""
+
+    tag: str
+    name: str  # upper case; "UID FETCH" is a name of its own
+    arguments: Arguments
+    # The command read the changes in the same hop as its work: no second look before the tagged reply.
+    fresh: bool = False
+
+    @property
+    def by_uid(self) -> bool:
+        return self.name.startswith("UID ")
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What all sessions of a process share."""
+
+    login: LoginService
+    store: Store
+    bus: Bus
+    executors: Executors
+    clock: Clock
+    limits: ImapLimits
+    hostname: str
+    tls: ssl.SSLContext | None
+    plaintext_without_tls: bool
+    large: asyncio.Semaphore  # messages that are held whole, see limits.large_messages
+    enter: "Callable[[Session, Serve], None]"  # Sessions.enter
+
+
+class Farewell(Exception):
+    """The session ends now; the argument is the text of `* BYE`, response code included. Raised by commands."""
+
+
+class ConnectionGone(Exception):
+    """The client closed the connection, or its time was over, while a command waited for it."""
+
+
+class Session:
+    """`out` takes untagged replies; nothing is sent before `stream.flush`."""
+
+    def __init__(self, services: Services, stream: Stream, peer: Peer) -> None:
+        self.services = services
+        self.stream = stream
+        self.out = stream.write
+        self.peer = peer
+        self.framer = Framer(services.limits.before_login)
+        self.state = State.NOT_AUTHENTICATED
+        self.granted: Serve | None = None
+        self.view: View | None = None
+        self.enabled: set[str] = set()  # CONDSTORE ...
+        self.failures = 0  # logins
+        self.listener: Listener | None = None
+        self.interruptible = False  # waits for the client: may be woken to say BYE
+        self.ending = ""  # text of the BYE that the server asked for
+        self.handed_over = False  # to a backend: nothing of ours is said any more
+        self.task = asyncio.current_task()
+
+    @property
+    def limits(self) -> ImapLimits:
+        return self.services.limits
+
+    @property
+    def account_id(self) -> int | None:
+        return self.granted.account.id if self.granted else None
+
+    @property
+    def account(self) -> Account:
+        assert self.granted is not None
+        return self.granted.account
+
+    @property
+    def residence(self) -> Residence:
+        assert self.granted is not None
+        return self.granted.residence
+
+    @property
+    def shard(self) -> Shard:
+        return self.services.store.shard(self.residence.shard)
+
+    @property
+    def selected(self) -> View:
+        assert self.view is not None
+        return self.view
+
+    @property
+    def condstore(self) -> bool:
+        return "CONDSTORE" in self.enabled
+
+    async def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """A synchronous call of the store, in its threads."""
+        return await self.services.executors.run("store", function, *args, **kwargs)
+
+    def log_in(self, granted: Serve) -> None:
+        self.granted = granted
+        self.state = State.AUTHENTICATED
+        self.framer.limits = self.limits.after_login
+        self.stream.timeout = self.limits.autologout
+        self.stream.farewell = b"* BYE Autologout; idle for too long\r\n"
+
+    def listen(self) -> Listener:
+        """Hints for this account. Always before the mailbox is read, so that no change falls between."""
+        if self.listener is None:
+            self.listener = self.services.bus.listen(f"account:{self.account_id}")
+        return self.listener
+
+    def select(self, view: View) -> None:
+        self.view = view
+        self.state = State.SELECTED
+
+    def unselect(self) -> None:
+        self.view = None
+        if self.state is State.SELECTED:
+            self.state = State.AUTHENTICATED
+
+    async def refresh(self, *, now: bool = False) -> None:
+        """Read the changes of the selected mailbox into the view: when a hint came, when the last look is older than
+        limits.view_lease, or `now`. Raises Farewell when the mailbox is gone."""
+        view = self.view
+        if view is None:
+            return
+        clock = self.services.clock
+        if (
+            not now
+            and not self.listen().pending
+            and clock.monotonic() - view.checked < self.limits.view_lease
+        ):
+            return
+        await self.quiet()
+        started = clock.monotonic()
+        changes = await self.call(self.shard.changes, self.residence, view.mailbox_id, view.modseq)
+        view.apply(changes, started)
+
+    async def quiet(self) -> None:
+        """Take note of the hint that is pending. Before the changes are read, so that a later one is not lost."""
+        listener = self.listen()
+        if listener.pending:
+            await listener.wait(0)
+
+    async def write(
+        self,
+        request: Request,
+        function: Callable[[Residence, int, UidRanges], T],
+        uids: UidRanges,
+        *,
+        first: Callable[[T], None] | None = None,
+    ) -> T:
+        """A writing call on the selected mailbox, and the changes since, in one hop to a thread. `first` takes in the
+        result before the view takes in the changes, which have it too."""
+        view = self.selected
+        await self.quiet()
+        started = self.services.clock.monotonic()
+        residence, shard = self.residence, self.shard
+
+        def work() -> tuple[T, Changes]:
+            result = function(residence, view.mailbox_id, uids)
+            return result, shard.changes(residence, view.mailbox_id, view.modseq)
+
+        result, changes = await self.call(work)
+        if first is not None:
+            first(result)
+        view.apply(changes, started)
+        request.fresh = True
+        return result
+
+    def enable(self, name: str) -> None:
+        """RFC 7162 3.1: from now on replies carry MODSEQ."""
+        if name not in self.enabled:
+            self.enabled.add(name)
+            if name == "CONDSTORE" and self.view is not None:
+                self.out(b"* OK [HIGHESTMODSEQ %d] Highest\r\n" % self.view.modseq)
+
+    def announce(self, *, expunge: bool) -> None:
+        """Tell the client what the view learned."""
+        if self.view is not None:
+            lines = self.view.flush(expunge=expunge, modseq=self.condstore)
+            if lines:
+                self.out(lines)
+
+    async def read(self) -> bytes:
+        """Octets from the client; b"" at its end. While it waits the session may be woken to say BYE."""
+        if self.ending:
+            raise Farewell(self.ending)
+        self.interruptible = True
+        try:
+            return await self.stream.read()
+        finally:
+            self.interruptible = False
+
+    async def line(self, tag: str) -> bytes | None:
+        """One line outside a command: a SASL response, DONE. None: it was no line that can be read, and the command
+        has been answered. Raises ConnectionGone."""
+        self.framer.expect_line(tag)
+        while True:
+            event = self.framer.next()
+            match event:
+                case None:
+                    await self.stream.flush()
+                    octets = await self.read()
+                    if not octets:
+                        raise ConnectionGone
+                    self.framer.feed(octets)
+                case events.Line():
+                    return event.octets
+                case events.Refused():
+                    self.out(event.reply)
+                    return None
+                case _:
+                    raise AssertionError(f"{type(event).__name__} where a line was expected")
+
+    def stop(self, text: str) -> None:
+        """Called by the server: end with `* BYE text` as soon as the running command is done."""
+        self.ending = text
+        if self.interruptible and self.task is not None:
+            self.task.cancel()
+
+    def close(self) -> None:
+        """Give back what the session holds, apart from the connection."""
+        self.view = None
+        if self.listener is not None:
+            self.listener.close()
+            self.listener = None

@@ -1,0 +1,85 @@
+"""The sessions of one process, by account: to end those whose account moves."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from mailplat.access.imap.limits import ImapLimits
+from mailplat.access.imap.session import MOVED, Session
+from mailplat.access.login import Serve
+from mailplat.core.errors import LimitReached, StaleEpoch
+from mailplat.core.route import Door, Route
+
+# Routes whose last change is remembered, for logins that were under way when they changed.
+_REMEMBERED = 10_000
+
+
+class Sessions:
+    def __init__(self, limits: ImapLimits) -> None:
+        self._limits = limits
+        self._all: set[Session] = set()
+        self._by_account: dict[int, set[Session]] = {}
+        self._moved: OrderedDict[int, Route] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def add(self, session: Session) -> None:
+        """Raises LimitReached."""
+        if len(self._all) >= self._limits.connections:
+            raise LimitReached(
+                f"{len(self._all)} IMAP connections are open; imap.max_connections is the limit"
+            )
+        self._all.add(session)
+
+    def enter(self, session: Session, granted: Serve) -> None:
+        """The session is logged in. Raises StaleEpoch when the route changed since it was read (log in again), and
+        LimitReached."""
+        account_id = granted.account.id
+        route = self._moved.get(account_id)
+        if route is not None and _ends(route, granted.residence.epoch):
+            raise StaleEpoch(f"account {account_id} moved during its login")
+        there = self._by_account.setdefault(account_id, set())
+        if len(there) >= self._limits.connections_per_account:
+            raise LimitReached(f"account {account_id} has {len(there)} IMAP connections")
+        there.add(session)
+
+    def remove(self, session: Session) -> None:
+        self._all.discard(session)
+        account_id = session.account_id
+        if account_id is not None and (there := self._by_account.get(account_id)) is not None:
+            there.discard(session)
+            if not there:
+                del self._by_account[account_id]
+
+    async def follow(self, route: Route) -> None:
+        """A route changed: end what it no longer allows. Returns when those sessions are over."""
+        self._moved[route.account_id] = route
+        self._moved.move_to_end(route.account_id)
+        if len(self._moved) > _REMEMBERED:
+            self._moved.popitem(last=False)
+        there = self._by_account.get(route.account_id, ())
+        await self.end([s for s in there if s.granted and _ends(route, s.granted.residence.epoch)], MOVED)
+
+    async def end_all(self, text: str) -> None:
+        await self.end(self._all, text)
+
+    async def end(self, sessions: Iterable[Session], text: str) -> None:
+        """`* BYE text` after the command that runs; cut off what takes longer than limits.stop_grace."""
+        ended = list(sessions)
+        tasks = [session.task for session in ended if session.task is not None]
+        for session in ended:
+            session.stop(text)
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=self._limits.stop_grace)
+        if late:
+            for session in ended:
+                if session.task in late:
+                    session.stream.abort()
+                    session.task.cancel()
+            await asyncio.wait(late, timeout=self._limits.stop_grace)
+
+
+def _ends(route: Route, epoch: int) -> bool:
+    return route.epoch > epoch or route.door is not Door.SERVE

@@ -1,0 +1,236 @@
+"""What one client believes about the mailbox it selected: sequence numbers, flags, MODSEQ.
+
+The store tells the truth by UID; a client counts messages. A View holds the list of UIDs that the client has been
+told of, in order (sequence number = position + 1), takes changes in as the store reports them, and says in `flush`
+what the client must hear so that both agree again: EXPUNGE, EXISTS, FLAGS, FETCH, in this order.
+
+Held in arrays: a message costs 14 octets, and most connections are idle.
+"""
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+
+from mailplat.store.types import SYSTEM_FLAGS, Changes, Snapshot
+from mailplat.wire.imap import response
+from mailplat.wire.imap.errors import BadSyntax
+from mailplat.wire.imap.sequence import SequenceSet
+
+# [low, high) positions in the view, ascending, not touching each other.
+Spans = list[tuple[int, int]]
+
+
+class View:
+    """Positions count from 0. `uids`, `flags` (an index into `flagsets`) and `modseqs` run in parallel."""
+
+    __slots__ = (
+        "_dirty",
+        "_gone",
+        "_index",
+        "_keywords",
+        "_keywords_changed",
+        "_told",
+        "checked",
+        "flags",
+        "flagsets",
+        "mailbox_id",
+        "modseq",
+        "modseqs",
+        "name",
+        "read_only",
+        "rendered",
+        "uidnext",
+        "uids",
+        "uidvalidity",
+    )
+
+    def __init__(
+        self, mailbox_id: int, name: str, snapshot: Snapshot, *, read_only: bool, checked: float
+    ) -> None:
+        self.mailbox_id = mailbox_id
+        self.name = name
+        self.read_only = read_only
+        self.uidvalidity = snapshot.uidvalidity
+        self.uidnext = snapshot.uidnext
+        self.modseq = snapshot.modseq  # up to here the view knows everything
+        self.checked = checked  # Clock.monotonic() when it last was
+        self.uids = array("I", snapshot.uids)
+        self.modseqs = array("Q", snapshot.modseqs)
+        self.flags = array("H" if len(snapshot.flagsets) <= 0x10000 else "I", snapshot.flags)
+        self.flagsets: list[tuple[str, ...]] = [tuple(flags) for flags in snapshot.flagsets]
+        self.rendered: list[bytes] = [response.flag_list(flags) for flags in self.flagsets]
+        self._index = {flags: number for number, flags in enumerate(self.flagsets)}
+        self._keywords: dict[str, None] = {}
+        for flags in self.flagsets:
+            self._learn(flags)
+        self._keywords_changed = False
+        self._told = len(self.uids)
+        self._gone: set[int] = set()  # UIDs expunged, still numbered for this client
+        self._dirty: set[int] = set()  # UIDs whose flags the client must hear of
+
+    def __len__(self) -> int:
+        return len(self.uids)
+
+    @property
+    def keywords(self) -> list[str]:
+        return list(self._keywords)
+
+    def position(self, uid: int) -> int | None:
+        """Where a UID is, None when the client does not know it."""
+        place = bisect_left(self.uids, uid)
+        return place if place < len(self.uids) and self.uids[place] == uid else None
+
+    def first_without(self, flag: str) -> int | None:
+        """Position of the first message that lacks a flag."""
+        lacking = {number for number, flags in enumerate(self.flagsets) if flag not in flags}
+        return next((place for place, number in enumerate(self.flags) if number in lacking), None)
+
+    def spans(self, numbers: SequenceSet, *, by_uid: bool) -> Spans:
+        """The messages that a set names. Raises BadSyntax for a sequence number beyond the last message; but 1:* of
+        an empty mailbox names nothing, because clients ask for it before they look at EXISTS."""
+        if numbers.saved:
+            raise BadSyntax("no search result is saved")  # RFC 5182 is not offered
+        if not self.uids and (by_uid or all(0 in pair for pair in numbers.ranges)):
+            return []
+        if not by_uid:
+            return [(low - 1, high) for low, high in numbers.numbers(len(self.uids))]
+        spans: Spans = []
+        for low, high in numbers.merged(self.uids[-1]):
+            start, end = bisect_left(self.uids, low), bisect_right(self.uids, high)
+            if start == end:
+                continue
+            if spans and spans[-1][1] == start:
+                spans[-1] = (spans[-1][0], end)
+            else:
+                spans.append((start, end))
+        return spans
+
+    def ranges(self, spans: Spans) -> list[tuple[int, int]]:
+        """The same messages as (low, high) UID ranges: the store has no message between two neighbours of ours."""
+        return [(self.uids[low], self.uids[high - 1]) for low, high in spans]
+
+    def any_gone(self, spans: Spans) -> bool:
+        """Whether a message among these was expunged meanwhile."""
+        places = [place for uid in self._gone if (place := self.position(uid)) is not None]
+        return any(low <= place < high for place in places for low, high in spans)
+
+    def numbers_of(self, uids: Sequence[int]) -> list[int]:
+        """Sequence numbers; UIDs that the client does not know are left out."""
+        return [place + 1 for uid in uids if (place := self.position(uid)) is not None]
+
+    def apply(self, changes: Changes, checked: float) -> None:
+        """Take in what the store reports since `modseq`."""
+        self.checked = checked
+        if changes.modseq <= self.modseq and not changes.changed and not changes.expunged:
+            return
+        self.modseq = max(self.modseq, changes.modseq)
+        self.uidnext = max(self.uidnext, changes.uidnext)
+        self._remove(changes.expunged)
+        last = self.uids[-1] if self.uids else 0
+        for uid, modseq, flags in sorted(changes.changed):
+            if uid > last:
+                self.uids.append(uid)
+                self.modseqs.append(modseq)
+                self.flags.append(self._number(flags))
+            else:
+                self.note(uid, modseq, flags, tell=True)
+
+    def note(self, uid: int, modseq: int, flags: tuple[str, ...], *, tell: bool) -> None:
+        """A message's flags as they are now. Client hears of it when something changed and `tell`."""
+        place = self.position(uid)
+        if place is None:
+            return
+        number = self._number(flags)
+        if self.modseqs[place] != modseq or self.flags[place] != number:
+            self.flags[place] = number
+            self.modseqs[place] = modseq
+            if tell:
+                self._dirty.add(uid)
+
+    def tell(self, spans: Spans) -> None:
+        """The client is to hear the flags of these messages, changed or not (answer to STORE)."""
+        for low, high in spans:
+            self._dirty.update(self.uids[low:high])
+
+    def flush(self, *, expunge: bool, modseq: bool) -> bytes:
+        """What the client must hear now. `expunge`: the running command may renumber (RFC 3501 7.4.1); `modseq`: it
+        asked for CONDSTORE (RFC 7162 3.1)."""
+        if not (self._gone or self._dirty or self._keywords_changed) and self._told == len(self.uids):
+            return b""
+        lines: list[bytes] = []
+        if expunge and self._gone:
+            places = sorted((p for uid in self._gone if (p := self.position(uid)) is not None), reverse=True)
+            lines += [b"* %d EXPUNGE\r\n" % (place + 1) for place in places]
+            self._told -= len(places)
+            self._cut(places)
+            self._dirty -= self._gone
+            self._gone.clear()
+        if self._told != len(self.uids):
+            self._told = len(self.uids)
+            lines.append(b"* %d EXISTS\r\n" % self._told)
+        if self._keywords_changed:
+            self._keywords_changed = False
+            lines.append(self.flags_line())
+        if self._dirty:
+            lines += [self._flags_of(uid, modseq) for uid in sorted(self._dirty - self._gone)]
+            self._dirty.clear()
+        return b"".join(lines)
+
+    def flags_line(self, limit: int = 200) -> bytes:
+        """RFC 3501 7.2.6."""
+        return b"* FLAGS %b\r\n" % response.flag_list((*SYSTEM_FLAGS, *self.keywords[:limit]))
+
+    def _flags_of(self, uid: int, modseq: bool) -> bytes:
+        place = self.position(uid)
+        if place is None:
+            return b""
+        flags = self.rendered[self.flags[place]]
+        if modseq:
+            return b"* %d FETCH (UID %d MODSEQ (%d) FLAGS %b)\r\n" % (
+                place + 1,
+                uid,
+                self.modseqs[place],
+                flags,
+            )
+        return b"* %d FETCH (UID %d FLAGS %b)\r\n" % (place + 1, uid, flags)
+
+    def _remove(self, expunged: Sequence[int]) -> None:
+        unheard: list[int] = []
+        for uid in expunged:
+            place = self.position(uid)
+            if place is None:
+                continue
+            if place < self._told:
+                self._gone.add(uid)
+            else:  # came and went before the client heard of it
+                unheard.append(place)
+        self._cut(sorted(unheard, reverse=True))
+
+    def _cut(self, places: Sequence[int]) -> None:
+        """Drop positions, given in descending order."""
+        if len(places) > 16:  # one pass is cheaper than moving the tail for each
+            dropped = set(places)
+            keep = [place for place in range(len(self.uids)) if place not in dropped]
+            self.uids = array("I", map(self.uids.__getitem__, keep))
+            self.modseqs = array("Q", map(self.modseqs.__getitem__, keep))
+            self.flags = array(self.flags.typecode, map(self.flags.__getitem__, keep))
+            return
+        for place in places:
+            del self.uids[place], self.modseqs[place], self.flags[place]
+
+    def _number(self, flags: tuple[str, ...]) -> int:
+        number = self._index.get(flags)
+        if number is None:
+            number = self._index[flags] = len(self.flagsets)
+            self.flagsets.append(flags)
+            self.rendered.append(response.flag_list(flags))
+            self._learn(flags)
+            if number == 0x10000:  # a mailbox where hardly two messages share their flags
+                self.flags = array("I", self.flags)
+        return number
+
+    def _learn(self, flags: tuple[str, ...]) -> None:
+        for flag in flags:
+            if flag not in SYSTEM_FLAGS and flag not in self._keywords:
+                self._keywords[flag] = None
+                self._keywords_changed = True

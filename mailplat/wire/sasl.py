@@ -1,0 +1,39 @@
+"""SASL without I/O: what a client's response says (RFC 4422). Its line is the door's to read."""
+
+import base64
+import binascii
+from dataclasses import dataclass, field
+
+from mailplat.core.errors import InvalidInput
+
+# RFC 4616 2: names and the password have at most 255 characters each in practice; UTF-8 may take 4 octets for one.
+MAX_PART = 1020
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A PLAIN response (RFC 4616 2). `authzid` is empty where the client acts for itself."""
+
+    authzid: str
+    authcid: str
+    password: str = field(repr=False)
+
+
+def decode_base64(line: bytes) -> bytes:
+    """One line of a SASL exchange, without its line end. Strict: raises InvalidInput for anything but base64."""
+    try:
+        return base64.b64decode(line, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidInput("not base64") from error
+
+
+def decode_plain(response: bytes) -> Plain:
+    """[authzid] NUL authcid NUL password, UTF-8. Raises InvalidInput, whose text says nothing of the content."""
+    parts = response.split(b"\0")
+    if len(parts) != 3 or not parts[1] or any(len(part) > MAX_PART for part in parts):
+        raise InvalidInput("not a PLAIN response")
+    try:
+        authzid, authcid, password = (part.decode("utf-8") for part in parts)
+    except UnicodeDecodeError as error:
+        raise InvalidInput("a PLAIN response that is not UTF-8") from error
+    return Plain(authzid, authcid, password)
