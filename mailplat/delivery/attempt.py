@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from mailplat.core import disk
 from mailplat.core.address import NULL_SENDER
 from mailplat.core.clock import Clock
 from mailplat.core.errors import DiskFull, MailplatError, NotFound, OverQuota, StaleEpoch, Unavailable
@@ -327,6 +328,7 @@ class Attempt:
         """Settle, until the database takes it. With a notice, Unavailable and DiskFull are the caller's."""
         tools = self._tools
         leased = replace(self.leased, recipients=tuple(some))
+        disk.step("attempt.outcome")
         while True:
             try:
                 await tools.executors.run(

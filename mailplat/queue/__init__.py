@@ -27,7 +27,7 @@ What a crash (kill -9, power) leaves, by the last step done:
     put.commit      file and rows                      delivered; the client comes again if it saw no 250, as
                                                        with every SMTP server (RFC 1047)
     lease.commit    rows leased by a dead worker       taken over after the deadline
-    (an attempt)    local: the store has the message   appended again with the same dedupe key: no second copy
+    attempt.outcome local: the store has the message   appended again with the same dedupe key: no second copy
                     remote: it said 250, row leased    sent again: THE one way to double a message
     settle.commit   settled rows gone, file left       swept; the DSN of failed ones is in the same transaction
     settle.unlink   nothing                            nothing to do

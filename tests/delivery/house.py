@@ -19,7 +19,7 @@ from mailplat.db.engine import Database
 from mailplat.delivery import Delivery, RelayLimits, Worker, WorkerLimits
 from mailplat.directory import Backend, Directory, Target
 from mailplat.directory.watch import RouteWatch
-from mailplat.queue import Queue, RetrySchedule
+from mailplat.queue import LEASE_S, Queue, RetrySchedule
 from mailplat.store import Store
 from tests.until import until
 
@@ -37,7 +37,14 @@ EAGER = RetrySchedule(first=0.0, longest=0.0)
 class House:
     """`legacy` is the backend; `close` ends everything that was opened."""
 
-    def __init__(self, root: Path, *, clock: Clock | None = None, schedule: RetrySchedule = EAGER) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        clock: Clock | None = None,
+        schedule: RetrySchedule = EAGER,
+        lease_s: float = LEASE_S,
+    ) -> None:
         self.root = root
         self.clock = clock or SystemClock()
         self.bus = MemoryBus()
@@ -49,7 +56,9 @@ class House:
         for path in shards.values():
             path.mkdir(exist_ok=True)
         self.store = Store(shards, self.executors, self.bus)
-        self.queue = Queue(self.database, root / "queue", self.clock, self.bus, schedule=schedule)
+        self.queue = Queue(
+            self.database, root / "queue", self.clock, self.bus, schedule=schedule, lease_s=lease_s
+        )
         self.delivery = Delivery(self.directory, self.store, self.queue, self.executors, hostname=HOSTNAME)
         self.watch = RouteWatch(self.directory, self.bus, self.executors)
         if DOMAIN not in [domain.name for domain in self.directory.domains()]:
