@@ -110,7 +110,8 @@ class Attempt:
             try:
                 await self._deliver(relays, rest, body)
             finally:
-                body.close()
+                # Closing the last handle of an unlinked file is when the filesystem frees it: not on the loop.
+                await self._tools.executors.run("spool", body.close)
         finally:
             for flight in self._flights:
                 self._tools.flights.land(flight)
@@ -331,8 +332,10 @@ class Attempt:
         disk.step("attempt.outcome")
         while True:
             try:
-                await tools.executors.run(
-                    "queue", tools.queue.settle, leased, outcomes, held=held, notice=notice
+                await asyncio.wrap_future(
+                    await tools.executors.run(
+                        "spool", tools.queue.submit_settlement, leased, outcomes, held=held, notice=notice
+                    )
                 )
                 return
             except StaleLease as error:

@@ -158,6 +158,17 @@ class Queue:
         counting as an attempt; whoever is not named is due again at once. `notice` (the DSN for failed
         ones) enters the queue in the same commit, so that neither exists without the other.
         Raises StaleLease: nothing was kept."""
+        self.submit_settlement(leased, outcomes, held=held, notice=notice).result()
+
+    def submit_settlement(
+        self,
+        leased: Leased,
+        outcomes: Mapping[int, Outcome],
+        *,
+        held: Collection[int] = (),
+        notice: Notice | None = None,
+    ) -> "Future[None]":
+        """As settle, but only the notice's file is synced when it returns; the rest comes with the commit."""
         now = self._clock.now()
         attempts = {one.id: one.attempts + 1 for one in leased.recipients}
         gone = [id_ for id_, outcome in outcomes.items() if outcome.result is not Result.DEFERRED]
@@ -171,15 +182,19 @@ class Queue:
             bounce = QueuedMessage(new_id(now), notice.envelope, OURSELVES, len(notice.octets), now)
             move = self._save(bounce.id, Body.of(notice.octets), b"")
 
-        def apply(connection: Connection) -> bool:
-            empty, deleted = rows.settle(connection, leased, gone, deferred, held, now, now + HOLD_RETRY_S)
+        emptied = False
+
+        def apply(connection: Connection) -> None:
+            nonlocal emptied
+            emptied, deleted = rows.settle(connection, leased, gone, deferred, held, now, now + HOLD_RETRY_S)
             if deleted and notice is not None and bounce is not None:
                 rows.insert(connection, self._spool.identity, bounce, notice.recipients)
-            return empty
 
-        empty = self._submit(apply, "settle.commit", move=move, wake=notice is not None).result()
-        if empty:
-            self._spool.unlink([leased.message.id])
+        def sweep() -> None:
+            if emptied:
+                self._spool.unlink([leased.message.id])
+
+        return self._submit(apply, "settle.commit", move=move, wake=notice is not None, then=sweep)
 
     def next_due(self) -> float | None:
         """Unix time of the next recipient, None in an empty queue."""
@@ -252,14 +267,22 @@ class Queue:
         *,
         move: tuple[Path, Path] | None = None,
         wake: bool = False,
+        then: Callable[[], None] = lambda: None,
     ) -> "Future[T]":
-        future: Future[T] = self._writer.submit(_Work(apply, move))
+        """`then` runs after the commit and before the answer, in the writer's thread: it must be quick and may
+        not fail. The answer cannot be cancelled."""
+        answer: Future[T] = Future()
+        answer.set_running_or_notify_cancel()
 
-        def committed(done: "Future[T]") -> None:
-            if done.exception() is None:
-                disk.step(step)
-                if wake:
-                    self._bus.publish(QueueChanged())
+        def ended(done: "Future[T]") -> None:
+            if (error := done.exception()) is not None:
+                answer.set_exception(error)
+                return
+            disk.step(step)
+            then()
+            if wake:
+                self._bus.publish(QueueChanged())
+            answer.set_result(done.result())
 
-        future.add_done_callback(committed)
-        return future
+        self._writer.submit(_Work(apply, move)).add_done_callback(ended)
+        return answer
