@@ -8,7 +8,7 @@ from mailplat.access.imap.capability import capabilities
 from mailplat.access.imap.command import Command, registry
 from mailplat.access.imap.refusal import BUG, Tagged, bad, refusal
 from mailplat.access.imap.session import MOVED, ConnectionGone, Farewell, Request, Session, State, log
-from mailplat.core.errors import StaleEpoch
+from mailplat.core.errors import NotFound, StaleEpoch
 from mailplat.wire.imap import events, response
 
 # Commands that run without an await in between, before other connections get a turn.
@@ -132,6 +132,8 @@ class Dialogue:
             log.info("session ends", account=session.account_id, reason=str(error))
             raise Farewell(MOVED) from error
         except Exception as error:  # noqa: BLE001 - logged, and the client gets its reply
+            if isinstance(error, NotFound):
+                await session.refresh(now=True)  # the selected mailbox itself? Then this ends the session.
             tagged = refusal(error, missing="TRYCREATE" if command.creates_messages else "NONEXISTENT")
             if tagged is None:
                 log.exception("command failed", command=request.name, account=session.account_id)

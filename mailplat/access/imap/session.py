@@ -16,6 +16,7 @@ from mailplat.access.login import LoginService, Serve
 from mailplat.bus import Bus, Listener
 from mailplat.core.clock import Clock
 from mailplat.core.envelope import Peer
+from mailplat.core.errors import NotFound
 from mailplat.core.executors import Executors
 from mailplat.core.route import Residence
 from mailplat.directory import Account
@@ -176,7 +177,11 @@ class Session:
             return
         await self.quiet()
         started = clock.monotonic()
-        changes = await self.call(self.shard.changes, self.residence, view.mailbox_id, view.modseq)
+        try:
+            changes = await self.call(self.shard.changes, self.residence, view.mailbox_id, view.modseq)
+        except NotFound as error:
+            # RFC 2180 3.3: what the client has selected is no more; only a new beginning makes sense.
+            raise Farewell("The selected mailbox was deleted") from error
         view.apply(changes, started)
 
     async def quiet(self) -> None:

@@ -1,84 +1,80 @@
 """A real IMAP server on loopback over a real store in a temporary folder."""
 
 import asyncio
-import itertools
+import shutil
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 import trustme
 
+from mailplat.access.forwarding import ForwardedSessions
 from mailplat.access.imap import ImapLimits, ImapServer
-from mailplat.access.login import AuthenticationFailed, Serve
+from mailplat.access.login import LoginService
 from mailplat.bus import MemoryBus
 from mailplat.core.address import Address
 from mailplat.core.clock import SystemClock
-from mailplat.core.envelope import Peer
 from mailplat.core.executors import Executors
-from mailplat.core.route import Residence, Route, RouteState, ShardHome
+from mailplat.core.route import Residence, ShardHome
 from mailplat.core.spool import Body
-from mailplat.directory import Account
-from mailplat.store import Shard, Store
+from mailplat.db import schema
+from mailplat.db.engine import Database
+from mailplat.directory import Directory
+from mailplat.directory.credentials import Verifier
+from mailplat.store import Store
 from mailplat.store.types import Appended, NewMessage
 from tests.access.imap.client import Client
 
 PASSWORD = "secret"
-
-
-class Accounts:
-    """The login door, without its waiting room: names and one password."""
-
-    def __init__(self, shard: Shard) -> None:
-        self._shard = shard
-        self._granted: dict[str, Serve] = {}
-        self.error: Exception | None = None  # raised instead of an answer
-
-    def add(self, name: str, quota: int = 0) -> Serve:
-        number = len(self._granted) + 1
-        account = Account(number, Address(name, "example.test"), "", quota, True)
-        self._shard.grant(number, 1)
-        serve = Serve(account, Residence(number, self._shard.name, 1))
-        self._granted[name] = serve
-        return serve
-
-    async def login(self, name: str, password: str, peer: Peer, protocol: str) -> Serve:
-        if self.error is not None:
-            raise self.error
-        granted = self._granted.get(name)
-        if granted is None or password != PASSWORD:
-            raise AuthenticationFailed(name)
-        return granted
+DOMAIN = "example.test"
 
 
 class Rig:
     """`server` with its store; `login` gives clients."""
 
     def __init__(self, folder: Path, limits: ImapLimits, tls: ssl.SSLContext | None) -> None:
+        self.folder = folder
         self.bus = MemoryBus()
         self.executors = Executors()
-        folder.mkdir()
-        self.store = Store({"s1": folder}, self.executors, self.bus)
+        clock = SystemClock()
+        self.database = Database(f"sqlite:///{folder}/directory.db")
+        self.directory = Directory(self.database)
+        self.store = Store({"s1": folder / "s1"}, self.executors, self.bus)
         self.shard = self.store.shard("s1")
-        self.accounts = Accounts(self.shard)
-        self.user = self.accounts.add("user")
+        self.forwarded = ForwardedSessions(self.directory, self.executors)
+        login = LoginService(
+            self.directory,
+            Verifier(self.executors),
+            self.store,
+            self.forwarded,
+            self.bus,
+            self.executors,
+            clock,
+        )
         self.server = ImapServer(
-            self.accounts,  # type: ignore[arg-type]
+            login,
             self.store,
             self.bus,
             self.executors,
-            SystemClock(),
+            clock,
             limits,
             tls_context=tls,
             hostname="imap.example.test",
             plaintext_without_tls=tls is None,
         )
+        self.residence = self.add("user")
         self.clients: list[Client] = []
         self._listener: asyncio.Server | None = None
 
-    @property
-    def residence(self) -> Residence:
-        return self.user.residence
+    def add(self, name: str, quota: int = 0) -> Residence:
+        """An account on our shard."""
+        account = self.directory.add_account(
+            Address(name, DOMAIN), home=ShardHome("s1"), password_hash=f"{{PLAIN}}{PASSWORD}", quota=quota
+        )
+        residence = Residence(account.id, "s1", self.directory.route(account.id).epoch)
+        self.shard.grant(account.id, residence.epoch)
+        return residence
 
     @property
     def port(self) -> int:
@@ -95,7 +91,7 @@ class Rig:
 
     async def login(self, select: str = "", name: str = "user") -> Client:
         client = await self.connect()
-        await client.ok(f"LOGIN {name} {PASSWORD}")
+        await client.ok(f"LOGIN {name}@{DOMAIN} {PASSWORD}")
         if select:
             await client.ok(f"SELECT {select}")
         return client
@@ -116,6 +112,10 @@ class Rig:
         await self._listener.wait_closed()
         self.store.close()
         self.executors.close()
+        self.database.close()
+
+
+MakeRig = Callable[..., Awaitable[Rig]]
 
 
 def message(subject: str = "Hello", text: str = "Text\r\n") -> bytes:
@@ -125,15 +125,38 @@ def message(subject: str = "Hello", text: str = "Text\r\n") -> bytes:
     ).encode()
 
 
-_folders = itertools.count()
+@pytest.fixture(scope="session")
+def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with its schema and one domain: made once, copied for each test."""
+    folder = tmp_path_factory.mktemp("blank")
+    database = Database(f"sqlite:///{folder}/directory.db")
+    schema.upgrade(database, "platform")
+    Directory(database).add_domain(DOMAIN)
+    database.close()
+    return folder
 
 
 @pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    made = Rig(tmp_path / f"shard{next(_folders)}", ImapLimits(), None)
-    await made.start()
-    yield made
-    await made.stop()
+async def rigs(tmp_path: Path, blank: Path) -> AsyncIterator[MakeRig]:
+    """Makes rigs: `await rigs(limits=..., tls=...)`."""
+    made: list[Rig] = []
+
+    async def make(limits: ImapLimits | None = None, tls: ssl.SSLContext | None = None) -> Rig:
+        folder = tmp_path / f"rig{len(made)}"
+        shutil.copytree(blank, folder)
+        rig = Rig(folder, limits or ImapLimits(), tls)
+        made.append(rig)
+        await rig.start()
+        return rig
+
+    yield make
+    for rig in made:
+        await rig.stop()
+
+
+@pytest.fixture
+async def rig(rigs: MakeRig) -> Rig:
+    return await rigs()
 
 
 @pytest.fixture(scope="session")
@@ -142,11 +165,8 @@ def authority() -> trustme.CA:
 
 
 @pytest.fixture
-async def tls_rig(tmp_path: Path, authority: trustme.CA) -> AsyncIterator[Rig]:
+async def tls_rig(rigs: MakeRig, authority: trustme.CA) -> Rig:
     """With STARTTLS, and passwords under TLS only."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("imap.example.test", "127.0.0.1").configure_cert(context)
-    made = Rig(tmp_path / "shard", ImapLimits(), context)
-    await made.start()
-    yield made
-    await made.stop()
+    return await rigs(tls=context)

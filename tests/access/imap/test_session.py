@@ -9,7 +9,7 @@ async def test_greeting_login_select_logout(rig: Rig) -> None:
     assert client.greeting.startswith(b"* OK [CAPABILITY IMAP4rev1 LITERAL+ ")
     await client.talk(
         """
-        C: a LOGIN user secret
+        C: a LOGIN user@example.test secret
         S: a OK [CAPABILITY ...IDLE...] Logged in
         C: b SELECT INBOX
         S: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)

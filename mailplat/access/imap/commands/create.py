@@ -3,6 +3,7 @@
 from mailplat.access.imap.command import Command
 from mailplat.access.imap.refusal import Tagged, no, ok
 from mailplat.access.imap.session import Request, Session
+from mailplat.wire.imap.arguments import Arguments
 
 # RFC 6154 2. \All and \Flagged are views of other mailboxes, which this store has not (3: NO [USEATTR]).
 USES = {use.upper(): use for use in ("\\Archive", "\\Drafts", "\\Junk", "\\Sent", "\\Trash")}
@@ -19,7 +20,7 @@ async def run(session: Session, request: Request) -> Tagged:
         arguments.expect(b"(")
         arguments.keyword("USE")
         arguments.space()
-        wanted = [use.upper() for use in arguments.items(arguments.flag)]
+        wanted = [use.upper() for use in arguments.items(lambda: _use(arguments))]
         arguments.expect(b")")
     arguments.end()
     if len(wanted) > 1 or any(use not in USES for use in wanted):
@@ -27,6 +28,11 @@ async def run(session: Session, request: Request) -> Tagged:
     use = USES[wanted[0]] if wanted else ""
     await session.call(session.shard.create, session.residence, name, special_use=use)
     return ok("CREATE completed")
+
+
+def _use(arguments: Arguments) -> str:
+    arguments.expect(b"\\")
+    return f"\\{arguments.atom().decode('ascii')}"
 
 
 COMMANDS = (Command("CREATE", run),)
