@@ -4,6 +4,8 @@ A durable commit costs one fsync whatever it holds; grouping turns 50 waiting de
 are run in the order of submit(). When one work of a group raises, the group is rolled back and each work is
 run again alone, so that only the one at fault fails: a work must therefore change nothing but the connection
 it is given. Its future resolves only after the commit returned.
+When the transaction cannot even begin (locked, server gone) all of the group fail at once: trying each alone
+would make the last one wait for as many timeouts.
 """
 
 import queue
@@ -84,25 +86,31 @@ class GroupWriter(Generic[W, R]):
                 return
 
     def _commit(self, group: list[tuple[W, Future[R]]]) -> None:
-        results, error = self._attempt([work for work, _ in group])
+        results, error, own = self._attempt([work for work, _ in group])
         if error is None:
             for (_, future), result in zip(group, results, strict=True):
                 future.set_result(result)
-        elif len(group) == 1:
-            group[0][1].set_exception(error)
+        elif len(group) == 1 or (not own and isinstance(error, Unavailable)):
+            for _, future in group:
+                future.set_exception(error)
         else:
             for item in group:
                 self._commit([item])
 
-    def _attempt(self, works: Sequence[W]) -> tuple[list[R], BaseException | None]:
+    def _attempt(self, works: Sequence[W]) -> tuple[list[R], BaseException | None, bool]:
+        """Results, the error if any, and whether that may be one work's own: False when the transaction could
+        not begin."""
+        own = True
         try:
             if self._prepare is not None:
                 self._prepare(works)
+            own = False
             with self._database.write() as connection:
+                own = True
                 results = [self._apply(connection, work) for work in works]
-            return results, None
+            return results, None, own
         except Exception as error:  # noqa: BLE001 - handed to the future of whoever submitted the work
-            return [], error
+            return [], error, own
 
 
 AnyWriter = GroupWriter[Any, Any]

@@ -145,41 +145,48 @@ def octets_many(
         ]
     folder = site.mailbox_folder(mailbox)
     for uid, name in listed:
-        fd = _open_file(folder, name)
+        fd = _open_file(folder / folder_of(name) / name)
         if fd is None:
             fd = _open(site, mailbox, uid)
         if fd is not None:
             yield uid, _read_all(fd)
 
 
-def _open(site: Site, mailbox: MailboxRow, uid: int) -> int | None:
-    """By the row's name; where that file is not, by the name the namer is about to write into the row; at last
-    by the unique part of the name."""
+def locate(site: Site, mailbox: MailboxRow, uid: int) -> tuple[Path | None, bool]:
+    """Where a message's file is, None when it is not there, and whether the message has a row. By the row's name;
+    where that file is not, by the name the namer is about to write into the row; at last by the unique part."""
     folder = site.mailbox_folder(mailbox)
+    with site.read() as connection:
+        row = connection.exec_driver_sql(
+            "SELECT name, flagset FROM message WHERE mailbox_id = ? AND uid = ?", (mailbox.id, uid)
+        ).fetchone()
+        if row is None:
+            return None, False
+        name, flagset = row
+        mask = site.library.book(connection, mailbox.id, (flagset,)).mask(flagset)
+    for candidate in (name, full_name(name, uid, mask)):
+        path = folder / folder_of(candidate) / candidate
+        if os.path.lexists(path):
+            return path, True
+    found = find_file(folder, name.partition(",")[0])
+    return (None if found is None else folder / folder_of(found) / found), True
+
+
+def _open(site: Site, mailbox: MailboxRow, uid: int) -> int | None:
+    path = None
     for _ in range(_TRIES):
-        with site.read() as connection:
-            row = connection.exec_driver_sql(
-                "SELECT name, flagset FROM message WHERE mailbox_id = ? AND uid = ?", (mailbox.id, uid)
-            ).fetchone()
-            if row is None:
-                return None
-            name, flagset = row
-            mask = site.library.book(connection, mailbox.id, (flagset,)).mask(flagset)
-        for candidate in (name, full_name(name, uid, mask)):
-            fd = _open_file(folder, candidate)
-            if fd is not None:
-                return fd
-        found = find_file(folder, name.partition(",")[0])
-        fd = None if found is None else _open_file(folder, found)
+        path, present = locate(site, mailbox, uid)
+        if not present:
+            return None
+        fd = None if path is None else _open_file(path)
         if fd is not None:
             return fd
     raise Unavailable(
-        f"{folder / folder_of(name) / name}: the file of UID {uid} is missing; run shard verify"
+        f"{site.mailbox_folder(mailbox)}: the file of UID {uid} is missing; run `mailplat shard verify`"
     )
 
 
-def _open_file(folder: Path, name: str) -> int | None:
-    path = folder / folder_of(name) / name
+def _open_file(path: Path) -> int | None:
     with contextlib.suppress(FileNotFoundError), disk.failures(path):
         # a link put there by hand must not lead out of the account
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)

@@ -177,6 +177,10 @@ class Numbering:
             self._refresh()
         return self._book.flags(number)
 
+    def keywords(self) -> tuple[str, ...]:
+        self._refresh()
+        return self._book.keywords
+
     def _refresh(self) -> None:
         if not self._fresh:
             self._book = read_book(self._connection, self._mailbox_id)  # private: may hold our own rows

@@ -63,7 +63,9 @@ def mailbox_by_id(site: Site, residence: Residence, mailbox_id: int) -> Mailbox:
 
 def _mailbox(row: Row[Any]) -> Mailbox:
     """A row of _MAILBOX."""
-    return Mailbox(*row[:8], subscribed=bool(row[8]), special_use=row[9])
+    values: list[Any] = list(row)
+    values[8] = bool(values[8])
+    return Mailbox(*values)
 
 
 def create(
@@ -151,8 +153,7 @@ def delete(site: Site, residence: Residence, name: str) -> None:
     def apply(connection: Connection) -> int:
         site.check_epoch(connection, residence)
         row = site.mailbox_by_name(connection, account_id, name)
-        forget_messages(connection, row.id)
-        connection.exec_driver_sql("DELETE FROM mailbox WHERE id = ?", (row.id,))
+        forget_rows(connection, row.id)
         connection.exec_driver_sql(
             "UPDATE account SET octets = octets - ?, messages = messages - ? WHERE account_id = ?",
             (row.size, row.messages, account_id),
@@ -176,6 +177,12 @@ def forget_messages(connection: Connection, mailbox_id: int) -> None:
     )
     for table in ("message", "expunged", "keyword", "flagset", "dedupe"):
         connection.exec_driver_sql(f"DELETE FROM {table} WHERE mailbox_id = ?", (mailbox_id,))
+
+
+def forget_rows(connection: Connection, mailbox_id: int) -> None:
+    """The mailbox and all that the index knows of it."""
+    forget_messages(connection, mailbox_id)
+    connection.exec_driver_sql("DELETE FROM mailbox WHERE id = ?", (mailbox_id,))
 
 
 def rename(site: Site, residence: Residence, old: str, new: str) -> None:

@@ -74,6 +74,13 @@ def full_name(name: str, uid: int, mask: int) -> str:
     return f"{','.join(kept)}:2,{letters(mask)}"
 
 
+def resize_name(name: str, size: int) -> str:
+    """`name` with another S=: the file was cut, or written to by hand."""
+    base, colon, information = name.partition(":")
+    parts = [f"S={size}" if part.startswith("S=") else part for part in base.split(",")]
+    return ",".join(parts) + colon + information
+
+
 def letters(mask: int) -> str:
     text = "".join(letter for letter, bit in _SYSTEM_LETTERS if mask & bit)
     keywords = mask >> SYSTEM_BITS

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 from mailplat.core.clock import Clock, SystemClock
 from mailplat.core.route import Residence
-from mailplat.store import accounts, changes, copy, expunge, fetch, mailboxes, namer, renaming
+from mailplat.store import accounts, changes, copy, expunge, fetch, mailboxes, namer, renaming, search
 from mailplat.store import flags as storing
 from mailplat.store.changes import Snapshots
 from mailplat.store.site import Publisher, Site
@@ -22,6 +22,7 @@ from mailplat.store.types import (
     UidRanges,
 )
 from mailplat.store.upkeep import Upkeep
+from mailplat.wire.imap.search import Key
 
 # Connections to the index: the threads of executor "store" and "spool", the writer, the namer.
 _CONNECTIONS = 28
@@ -146,6 +147,9 @@ class Shard:
         self, residence: Residence, mailbox_id: int, uids: UidRanges
     ) -> Iterator[tuple[int, bytes]]:
         return fetch.octets_many(self.site, residence, mailbox_id, uids)
+
+    def search(self, residence: Residence, mailbox_id: int, key: Key) -> list[int]:
+        return search.search(self.site, residence, mailbox_id, key)
 
     # writing
 

@@ -1,6 +1,7 @@
 """What every verb of a shard needs: its directory, its index, its writer, the bus, the clock, the limits."""
 
 import contextlib
+import fcntl
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,7 +13,7 @@ from sqlalchemy.engine import URL, Connection
 
 from mailplat.core import disk
 from mailplat.core.clock import Clock
-from mailplat.core.errors import NotFound, StaleEpoch
+from mailplat.core.errors import NotFound, StaleEpoch, Unavailable
 from mailplat.core.hint import Hint, MailboxChanged
 from mailplat.core.route import Residence
 from mailplat.db import schema
@@ -84,6 +85,8 @@ class Site:
         with disk.failures(path):
             for folder in (path, self.tmp, path / "accounts"):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = open(path / "shard.lock", "a")  # noqa: SIM115 - held as long as the shard is open
+        self._take_lock(fcntl.LOCK_SH)
         self.database = Database(
             URL.create("sqlite", database=str(path / "index.db")),
             busy_timeout=limits.lock_wait,
@@ -105,6 +108,19 @@ class Site:
         self._writer.close()
         self._syncers.shutdown()
         self.database.close()
+        self._lock.close()
+
+    def claim(self) -> None:
+        """Make this the only process that has the shard open; others are refused until it closes. Raises
+        Unavailable while another one has it."""
+        self._take_lock(fcntl.LOCK_EX)
+
+    def _take_lock(self, kind: int) -> None:
+        try:
+            fcntl.flock(self._lock, kind | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            who = "is being rebuilt" if kind == fcntl.LOCK_SH else "is in use: stop `mailplat serve` first"
+            raise Unavailable(f"shard {self.name} {who} ({self.path})") from error
 
     # reading and writing
 

@@ -29,6 +29,8 @@ _UIDL = re.compile(r"[\x21-\x7e]{1,70}")
 
 # What a date of RFC 3501 can show, years 1 to 9999; and zones of RFC 5322 3.3.
 _EARLIEST, _LATEST = -62_135_596_800, 253_402_300_799
+# Octets up to which reading a file is cheaper than mapping it.
+_SMALL = 256 * 1024
 _WIDEST_ZONE = 99 * 60 + 59
 
 
@@ -133,7 +135,7 @@ def stage(site: Site, message: NewMessage, keywords: Mapping[str, int]) -> Stage
         message.body.save(path, message.prefix, "append")
     else:
         message.body.save(path, message.prefix, "append")
-        rendering = _render_file(path)
+        rendering = render_file(path)
     try:
         with disk.failures(path):
             if os.stat(path).st_size != size:
@@ -166,9 +168,13 @@ def columns(rendering: Rendering) -> tuple[Any, ...]:
     )
 
 
-def _render_file(path: Path) -> Rendering:
-    with disk.failures(path), open(path, "rb") as file, MappedFile.of(file.fileno()) as octets:
-        return render(cast(bytes, octets))  # scans, and copies header blocks only
+def render_file(path: Path) -> Rendering:
+    """What is in a file, whatever its size, without reading it into our memory."""
+    with disk.failures(path), open(path, "rb") as file:
+        if os.fstat(file.fileno()).st_size <= _SMALL:
+            return render(file.read())
+        with MappedFile.of(file.fileno()) as octets:
+            return render(cast(bytes, octets))  # scans, and copies header blocks only
 
 
 def _mask(message: NewMessage, keywords: Mapping[str, int], limit: int) -> int:

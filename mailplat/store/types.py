@@ -110,6 +110,7 @@ class StoreLimits:
     )  # octets; a larger message is parsed from the page cache, not from our memory
     snapshots: int = 64  # mailboxes whose snapshot a process keeps ready
     snapshot_messages: int = 1_000_000  # messages in all of these together: some 24 MB
+    search_seconds: float = 60.0  # of one search through files; a client gives up before
     lock_wait: float = 5.0  # seconds until a locked index is Unavailable
 
 
@@ -128,8 +129,8 @@ class Problem:
 
 @dataclass(slots=True)
 class Report:
-    """What verify or rebuild found. `swept` counts leftovers of crashes that were removed: no message of
-    anybody; `adopted` files that had no row and have one now."""
+    """What verify or rebuild found. `swept` counts leftovers of crashes that were removed: nobody's messages;
+    `adopted` files that had no row and have one now."""
 
     accounts: int = 0
     mailboxes: int = 0

@@ -44,7 +44,9 @@ def upgrade() -> None:
     )
     op.create_table(
         "route",
-        sa.Column("account_id", sa.Integer, sa.ForeignKey("account.id", ondelete="CASCADE"), primary_key=True),
+        sa.Column(
+            "account_id", sa.Integer, sa.ForeignKey("account.id", ondelete="CASCADE"), primary_key=True
+        ),
         sa.Column("home", sa.String(80), nullable=False),
         sa.Column("epoch", sa.BigInteger, nullable=False),
         sa.Column("state", sa.String(20), nullable=False),

@@ -1,0 +1,79 @@
+"""Files of one mailbox to rows: which UID each has, which are one message twice, what their names must become."""
+
+import filecmp
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mailplat.core import disk
+from mailplat.store.maildir import first_name, folder_of, new_unique, resize_name, saved_at
+from mailplat.store.repair.survey import File
+from mailplat.store.types import MAX_UID
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    uid: int
+    file: File
+    fresh: bool  # had no UID of its own, or one that another file has
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    messages: list[Adopted]  # by UID
+    twins: list[Path]  # second files of one message, octet for octet the same: to be removed
+
+
+def plan(folder: Path, files: Sequence[File], ceiling: int) -> Plan:
+    """Every message that says its UID keeps it. Of two that say the same the elder keeps it; the other is
+    removed if it is the same message, else it gets a new UID. New UIDs begin at `ceiling`, above every UID that
+    was ever handed out, in the order in which the messages came."""
+    taken: dict[int, File] = {}
+    uniques: dict[str, File] = {}
+    fresh: list[File] = []
+    twins: list[Path] = []
+    for file in sorted(files, key=_age):
+        uid = file.said.uid if file.said.uid <= MAX_UID else 0
+        rival = taken.get(uid) if uid else uniques.get(file.said.unique)
+        if rival is not None and _is_twin(folder, rival, file):
+            twins.append(folder / file.place / file.name)
+            continue
+        uniques.setdefault(file.said.unique, file)
+        if uid and rival is None:
+            taken[uid] = file
+        else:
+            fresh.append(file)
+    next_uid = max(ceiling, max(taken, default=0) + 1)
+    messages = [Adopted(uid, file, False) for uid, file in sorted(taken.items())]
+    messages += [Adopted(next_uid + number, file, True) for number, file in enumerate(fresh)]
+    return Plan(messages, twins)
+
+
+def put_in_place(folder: Path, file: File) -> File:
+    """The file under a name that a row can speak of: in the folder that belongs to the name, with its true size.
+    Raises DiskFull, Unavailable."""
+    name = file.name if file.said.size in (-1, file.size) else resize_name(file.name, file.size)
+    place = folder_of(name)
+    if (place, name) == (file.place, file.name):
+        return file
+    source, target = folder / file.place / file.name, folder / place / name
+    with disk.failures(source):
+        (folder / place).mkdir(exist_ok=True, mode=0o700)
+        if os.path.lexists(target):  # one name in both folders
+            name = first_name(new_unique(), file.size, file.said.zone, file.said.uidl)
+            place, target = "new", folder / "new" / name
+        disk.rename(source, target, "rebuild.rename")
+    return replace(file, name=name, place=place)
+
+
+def _age(file: File) -> tuple[int, int, str]:
+    return saved_at(file.said.unique) or file.mtime, file.mtime, file.name
+
+
+def _is_twin(folder: Path, one: File, other: File) -> bool:
+    if one.inode == other.inode:
+        return True
+    return one.size == other.size and filecmp.cmp(
+        folder / one.place / one.name, folder / other.place / other.name, shallow=False
+    )

@@ -1,0 +1,223 @@
+"""`verify`: every row has its file, every file its row. Runs beside whoever uses the shard."""
+
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from mailplat.store.description import read_account, read_mailbox
+from mailplat.store.fetch import locate
+from mailplat.store.repair import problems, survey
+from mailplat.store.repair.counting import recount
+from mailplat.store.repair.survey import File
+from mailplat.store.shard import Shard
+from mailplat.store.site import COLUMNS, MailboxRow, Site
+from mailplat.store.staging import discard
+from mailplat.store.types import Problem, Report
+
+_HOUR = 3600
+
+
+def verify(shard: Shard, *, sweep_hours: float | None = None) -> Report:
+    """Leftovers of crashes older than `sweep_hours` (limits.sweep_hours) are removed; 0 is for a shard that
+    nobody else uses. Totals are corrected. Raises Unavailable."""
+    hours = shard.site.limits.sweep_hours if sweep_hours is None else sweep_hours
+    shard.settle_names()
+    shard.sweep()
+    # the file system's clock, not ours: a file made this very instant must not look older than `now`
+    newest = shard.site.clock.now() - hours * _HOUR if hours else float("inf")
+    return _Verification(shard.site, newest).run()
+
+
+class _Verification:
+    def __init__(self, site: Site, before: float) -> None:
+        self._site = site
+        self._before = before
+        self._report = Report()
+
+    def run(self) -> Report:
+        with self._site.read() as connection:
+            rows = [
+                MailboxRow(*row)
+                for row in connection.exec_driver_sql(
+                    f"SELECT {COLUMNS} FROM mailbox ORDER BY account_id, id"
+                )
+            ]
+            known = {
+                account_id
+                for (account_id,) in connection.exec_driver_sql(
+                    "SELECT account_id FROM account WHERE closed = 0"
+                )
+            }
+        by_account: dict[int, list[MailboxRow]] = defaultdict(list)
+        for row in rows:
+            by_account[row.account_id].append(row)
+        folders = dict(survey.accounts(self._site.path))
+        for account_id in sorted(known):
+            self._account(account_id, by_account[account_id], folders.get(account_id))
+        for account_id in sorted(folders.keys() - known):
+            self._unknown_account(account_id, folders[account_id])
+        self._sweep(survey.leftovers(self._site.tmp, self._before))
+        for name, text in self._site.write(recount):
+            self._problem(problems.COUNT, Path(name), text)
+        return self._report
+
+    def _account(self, account_id: int, rows: Sequence[MailboxRow], folder: Path | None) -> None:
+        self._report.accounts += 1
+        if folder is None:
+            if self._still(account_id):
+                self._problem(problems.FOLDER, self._site.account_folder(account_id), "account has no folder")
+            return
+        if read_account(folder) is None:
+            self._problem(problems.DESCRIPTION, folder, "account has no description that can be read")
+        for row in rows:
+            self._mailbox(row)
+        known = {row.id for row in rows}
+        for number, path in survey.mailboxes(folder):
+            if number and number not in known:
+                self._unknown_mailbox(account_id, number, path)
+
+    def _mailbox(self, row: MailboxRow) -> None:
+        folder = self._site.mailbox_folder(row)
+        found = survey.contents(folder)
+        with self._site.read() as connection:
+            now = connection.exec_driver_sql(
+                f"SELECT {COLUMNS} FROM mailbox WHERE id = ?", (row.id,)
+            ).fetchone()
+            if now is None:
+                return  # deleted meanwhile
+            row = MailboxRow(*now)
+            messages = connection.exec_driver_sql(
+                "SELECT m.uid, m.name, m.size, r.id FROM message m LEFT JOIN rendering r ON r.id = m.rendering"
+                " WHERE m.mailbox_id = ?",
+                (row.id,),
+            ).fetchall()
+        self._report.mailboxes += 1
+        self._report.messages += len(messages)
+        if not (folder / "cur").is_dir() or not (folder / "new").is_dir():
+            self._problem(problems.FOLDER, folder, f"mailbox {row.name!r} has no folder")
+            return
+        for name in found.strange:
+            self._problem(problems.STRANGE, folder / name, "neither a file nor a folder of ours")
+        behind = self._is_behind(row, folder)
+        rest = {(file.place, file.name): file for file in found.files}
+        for uid, name, size, rendering in messages:
+            place = "cur" if ":2," in name else "new"
+            self._message(row, folder, uid, name, size, rest.pop((place, name), None))
+            if rendering is None:
+                self._problem(problems.RENDERING, folder / place / name, f"UID {uid} has no rendering")
+        names = {name.partition(",")[0]: uid for uid, name, _, _ in messages}
+        for file in rest.values():
+            self._stray(row, folder, file, names, behind=behind)
+
+    def _is_behind(self, row: MailboxRow, folder: Path) -> bool:
+        described = read_mailbox(folder)
+        if described is None:
+            self._problem(problems.DESCRIPTION, folder, "mailbox has no description that can be read")
+            return False
+        behind = described.uidnext > row.uid_ceiling or described.modseq > row.modseq_ceiling
+        if behind and described.uidvalidity == row.uidvalidity and not self._moved_on(row):
+            self._problem(problems.BEHIND, folder, "the index is older than the files; run shard rebuild")
+        return behind
+
+    def _moved_on(self, row: MailboxRow) -> bool:
+        """Somebody raised the ceilings while we looked."""
+        with self._site.read() as connection:
+            now = connection.exec_driver_sql(
+                "SELECT uid_ceiling, modseq_ceiling FROM mailbox WHERE id = ?", (row.id,)
+            ).fetchone()
+        return now is None or tuple(now) != (row.uid_ceiling, row.modseq_ceiling)
+
+    def _message(
+        self, row: MailboxRow, folder: Path, uid: int, name: str, size: int, file: File | None
+    ) -> None:
+        if file is None:
+            self._lost(row, folder, uid, name)
+        elif file.size != size:
+            self._problem(
+                problems.SIZE, folder / file.place / name, f"UID {uid}: {file.size} octets, not {size}"
+            )
+
+    def _lost(self, row: MailboxRow, folder: Path, uid: int, name: str) -> None:
+        """Not where it was listed: renamed or expunged while we looked, or really away."""
+        path, present = locate(self._site, row, uid)
+        if not present:
+            return
+        if path is None:
+            self._problem(problems.MISSING, folder / name, f"UID {uid} of {row.name!r} has no file")
+        elif not self._is_row(row.id, path.name):
+            self._problem(problems.NAME, path, f"UID {uid} should be called {name}")
+
+    def _stray(
+        self, row: MailboxRow, folder: Path, file: File, names: dict[str, int], *, behind: bool
+    ) -> None:
+        path = folder / file.place / file.name
+        if file.ctime >= self._before or not path.exists() or self._is_row(row.id, file.name):
+            return
+        if file.said.unique in names:
+            uid = names[file.said.unique]
+            located, _ = locate(self._site, row, uid)
+            if located is not None and located != path and os.stat(located).st_ino == file.inode:
+                self._sweep([path])
+            elif located != path:
+                self._problem(problems.DOUBLE, path, f"a second file of UID {uid}")
+        elif behind:
+            self._problem(problems.UNKNOWN, path, "a message that the index does not know")
+        elif file.said.ours and file.said.uid < row.uidnext:
+            self._sweep([path])
+        elif file.said.ours:
+            self._problem(problems.UNKNOWN, path, f"UID {file.said.uid} is not below UIDNEXT {row.uidnext}")
+        else:
+            self._problem(
+                problems.FOREIGN, path, "put here by another program; run shard rebuild to adopt it"
+            )
+
+    def _is_row(self, mailbox_id: int, name: str) -> bool:
+        with self._site.read() as connection:
+            return (
+                connection.exec_driver_sql(
+                    "SELECT 1 FROM message WHERE mailbox_id = ? AND name = ?", (mailbox_id, name)
+                ).fetchone()
+                is not None
+            )
+
+    def _unknown_mailbox(self, account_id: int, number: int, folder: Path) -> None:
+        """The leftover of a creation that was not acknowledged is empty; anything else is not ours to remove."""
+        with self._site.read() as connection:
+            known = connection.exec_driver_sql(
+                "SELECT 1 FROM mailbox WHERE id = ? UNION ALL SELECT 1 FROM leaving WHERE mailbox_id = ?",
+                (number, number),
+            ).fetchone()
+        if known is not None or not folder.is_dir():
+            return
+        found = survey.contents(folder)
+        if found.files or found.strange:
+            self._problem(problems.UNKNOWN, folder, f"a mailbox of {len(found.files)} messages without a row")
+
+    def _unknown_account(self, account_id: int, folder: Path) -> None:
+        with self._site.read() as connection:
+            known = connection.exec_driver_sql(
+                "SELECT 1 FROM account WHERE account_id = ? AND closed = 0"
+                " UNION ALL SELECT 1 FROM leaving WHERE account_id = ?",
+                (account_id, account_id),
+            ).fetchone()
+        if known is not None or not folder.is_dir():
+            return
+        files = sum(len(survey.contents(path).files) for _, path in survey.mailboxes(folder))
+        if files:
+            self._problem(problems.UNKNOWN, folder, f"an account of {files} messages without a row")
+
+    def _still(self, account_id: int) -> bool:
+        with self._site.read() as connection:
+            row = connection.exec_driver_sql(
+                "SELECT 1 FROM account WHERE account_id = ? AND closed = 0", (account_id,)
+            ).fetchone()
+        return row is not None and not self._site.account_folder(account_id).is_dir()
+
+    def _sweep(self, paths: Sequence[Path]) -> None:
+        discard(paths)
+        self._report.swept += len(paths)
+
+    def _problem(self, kind: str, path: Path, text: str) -> None:
+        relative = path.relative_to(self._site.path) if path.is_absolute() else path
+        self._report.problems.append(Problem(kind, str(relative), text))
