@@ -52,13 +52,12 @@ class Reader:
         known = [
             (uid if by_uid else place + 1, place) for place, uid in enumerate(self.uids) if uid is not None
         ]
-        largest = (self.uids[-1] or 0) if by_uid else len(self.uids)
+        # The last UID may be one that we were not told of yet; it is larger than all that we know.
+        largest = (self.uids[-1] or 10**9) if by_uid else len(self.uids)
         found = set()
         for item in numbers.split(","):
             ends = [largest if end == "*" else int(end) for end in item.split(":")]
             found |= {place for number, place in known if min(ends) <= number <= max(ends)}
-            if "*" in item and by_uid and self.uids[-1] is None:  # everything from here on
-                found |= {place for number, place in known if number >= ends[0]}
         return found
 
     def hear(self, line: bytes, *, renumbers: bool) -> None:
