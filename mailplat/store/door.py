@@ -34,12 +34,16 @@ class Store:
         bus: Bus,
         clock: Clock | None = None,
         limits: StoreLimits | None = None,
+        *,
+        upkeep: bool = True,
     ) -> None:
+        """`upkeep` False: no thread brings names of files up to date; tests do it when they want to."""
         self._paths = dict(shards)
         self._executors = executors
         self._bus = bus
         self._clock = clock or SystemClock()
         self._limits = limits or StoreLimits()
+        self._upkeep = upkeep
         self._shards: dict[str, Shard] = {}
         self._lock = threading.Lock()
 
@@ -54,7 +58,8 @@ class Store:
                         raise NotFound(
                             f"no shard is called {name!r}; known: {', '.join(sorted(self._paths))}"
                         )
-                    shard = Shard(name, self._paths[name], self._bus, self._clock, self._limits)
+                    path = self._paths[name]
+                    shard = Shard(name, path, self._bus, self._clock, self._limits, upkeep=self._upkeep)
                     self._shards[name] = shard
         return shard
 
