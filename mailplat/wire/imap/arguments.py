@@ -107,8 +107,11 @@ class Arguments:
             quoted = self._match(_QUOTED, "a complete quoted string")[1]
             return _ESCAPED.sub(rb"\1", quoted) if b"\\" in quoted else quoted
         start = self._match(_LITERAL, "a string")
-        octets = self.octets[self.at : self.at + int(start[1])]
-        self.at += int(start[1])
+        size = int(start[1])
+        octets = self.octets[self.at : self.at + size]
+        self.at += size
+        if len(octets) < size:
+            raise BadSyntax("a literal is shorter than it says")
         if b"\0" in octets:
             raise BadSyntax("a literal of this command may not hold NUL")  # RFC 3501 4.3.1
         return octets

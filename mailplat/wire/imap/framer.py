@@ -94,7 +94,8 @@ class Framer:
         }
 
     def feed(self, octets: bytes) -> None:
-        self._in += octets
+        if self._state is not _State.CLOSED:
+            self._in += octets
 
     def next(self) -> Event | None:
         """The next event, or None: more octets are needed, or a decision about an Append."""
@@ -122,7 +123,7 @@ class Framer:
         """Drop what is buffered, at STARTTLS: octets sent before TLS may be somebody else's (RFC 9051 6.2.1)."""
         self._in.clear()
         self._searched = 0
-        self._state = _State.LINE
+        self._expecting = None
         self._begin()
 
     def release(self) -> bytes:
@@ -171,10 +172,10 @@ class Framer:
             self._searched = len(self._in)
             return None
         if end < 0 or end > limit:
-            if not self._command and self._expecting is None and (head := _TAG.match(self._in)):
-                self._tag = head[1].decode("ascii")
-            elif self._expecting is not None:
+            if self._expecting is not None:
                 self._tag, self._expecting = self._expecting, None
+            elif self._tag == "*" and (head := _TAG.match(self._in)):
+                self._tag = head[1].decode("ascii")
             self._refuse("BAD", f"a line of more than {limit} octets")
             self._enter_swallow_line()
             return None
@@ -222,11 +223,13 @@ class Framer:
     def _announce(self, line: bytes, spec: re.Match[bytes]) -> None:
         """A line that ends in a literal's size: take the literal, ask, or refuse."""
         size = _size(spec)
-        text = bytes(self._command) + line[: spec.start()]
-        if self._name == "APPEND" and text[self._start :].strip():
-            self._announce_message(text, spec, size, index=0)
-            return
-        if size > self.limits.literal or len(text) + size > self.limits.command:
+        if self._name == "APPEND":
+            # Its first literal may be the mailbox's name; one that has anything before it is the message.
+            text = bytes(self._command) + line[: spec.start()]
+            if text[self._start :].strip():
+                self._announce_message(text, spec, size, index=0)
+                return
+        if size > self.limits.literal or len(self._command) + len(line) + size > self.limits.command:
             limit = min(self.limits.literal, self.limits.command)
             self._refuse_line("BAD", f"a literal of more than {limit} octets", spec, "TOOBIG")
             return

@@ -98,11 +98,14 @@ class Matcher:
     that could have been reached are kept as the bits of one integer."""
 
     def __init__(self, reference: str, patterns: Sequence[str], delimiter: str = DELIMITER) -> None:
-        self._tests = [
-            _compile(_canonical(reference + pattern, delimiter), delimiter) for pattern in patterns
-        ]
+        full = [reference + pattern for pattern in patterns]
+        self._tests = [_compile(_canonical(pattern, delimiter), delimiter) for pattern in full]
+        # RFC 3501 6.3.8: INBOX is in the answer where its name matches in any case.
+        self._inbox = any(_compile(pattern.upper(), delimiter)("INBOX") for pattern in full)
 
     def matches(self, name: str) -> bool:
+        if name == "INBOX":
+            return self._inbox
         return any(test(name) for test in self._tests)
 
 

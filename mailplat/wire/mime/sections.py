@@ -6,6 +6,7 @@ it, <o.n>, is read without the rest. What a message does not have is None, in a 
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 
 from mailplat.wire.imap.fetch import Section, Text
 from mailplat.wire.mime.scanner import Part
@@ -13,7 +14,8 @@ from mailplat.wire.mime.scanner import Part
 Span = tuple[int, int]  # offsets into the message, end excluded
 
 _FIELD = re.compile(rb"[^\n]*+\n(?:[ \t][^\n]*+(?:\n|\Z))*+|[^\n]++")
-_EMPTY_END = re.compile(rb"(?<![^\n])\r?\n\Z")
+_EMPTY_END = re.compile(rb"(?:\n|\A)(\r?\n)\Z")
+_LONGEST_END = 3  # octets that _EMPTY_END looks at: LF CR LF
 
 
 def span_without_scan(section: Section, size: int, header_size: int) -> Span | None:
@@ -63,17 +65,29 @@ def extract(octets: bytes, root: Part, section: Section) -> bytes | None:
 def select_fields(header: bytes, names: Collection[bytes], *, invert: bool) -> bytes:
     """Of a header block the fields whose lower-case names are in `names` (are not, where `invert`), as they
     are, and the empty line (RFC 3501 6.4.5: always)."""
-    end = _EMPTY_END.search(header)
-    fields = header[: end.start()] if end else header
-    chosen = [
-        field
-        for field in _FIELD.findall(fields)
-        if (field.partition(b":")[0].rstrip(b" \t").lower() in names) is not invert
-    ]
+    end = _EMPTY_END.search(header, max(0, len(header) - _LONGEST_END))
+    fields = header[: end.start(1)] if end else header
+    if invert:
+        chosen = [
+            field
+            for field in _FIELD.findall(fields)
+            if field.partition(b":")[0].rstrip(b" \t").lower() not in names
+        ]
+    else:
+        chosen = _named(frozenset(names)).findall(fields)
     if chosen and not chosen[-1].endswith(b"\n"):
         chosen.append(b"\r\n")
-    chosen.append(end[0] if end else b"\r\n")
+    chosen.append(end[1] if end else b"\r\n")
     return b"".join(chosen)
+
+
+@lru_cache(maxsize=256)
+def _named(names: frozenset[bytes]) -> re.Pattern[bytes]:
+    """Finds the fields of these names. A mail reader asks for the same ten of every message."""
+    either = b"|".join(re.escape(name) for name in sorted(names))
+    return re.compile(
+        rb"^(?![ \t])(?:%b)[ \t]*+:[^\n]*+(?:\n(?:[ \t][^\n]*+(?:\n|\Z))*+|\Z)" % either, re.I | re.M
+    )
 
 
 def find_part(root: Part, path: Collection[int]) -> Part | None:
