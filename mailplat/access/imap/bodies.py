@@ -10,7 +10,7 @@ rest unread.
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 from mailplat.access.imap.fetch import Places, Plan, chunks, item_columns, present, uid_ranges
@@ -55,14 +55,14 @@ async def fetch_bodies(session: Session, plan: Plan, spans: Spans) -> bool:
     reader = _Reader(session, plan)
     gone = False
     for places in chunks(spans, _ROWS):
-        gone = await session.call(reader.load, places) or gone
-        while not reader.done:
-            group = await session.call(reader.group)
+        group: Group | None = await session.call(reader.begin, places)
+        while group is not None:
             if group.large is not None:
                 gone = not await _send_large(session, plan.sections, group.large) or gone
             session.out(group.lines)
             gone = gone or group.gone
             await session.stream.flush()
+            group = None if reader.done else await session.call(reader.group)
     return gone
 
 
@@ -83,13 +83,17 @@ class _Reader:
     def done(self) -> bool:
         return not self._waiting
 
-    def load(self, places: Places) -> bool:
-        """Read the rows of some messages; True when one was gone."""
+    def begin(self, places: Places) -> Group:
+        """Read the rows of some messages, and their first group."""
         ranges = uid_ranges(self._view, places)
         rows = self._shard.rows(self._residence, self._view.mailbox_id, ranges, self._plan.columns)
         there = present(self._view, places, rows)
         self._waiting = list(zip(there, rows, strict=True))[::-1]
-        return len(there) < len(places)
+        gone = len(there) < len(places)
+        if self.done:
+            return Group(gone=gone)
+        first = self.group()
+        return replace(first, gone=first.gone or gone)
 
     def group(self) -> Group:
         """The next messages that fit into limits.bodies, or the next large one alone."""

@@ -14,7 +14,7 @@ from mailplat.access.imap.view import Spans, View
 from mailplat.core.route import Residence
 from mailplat.store import Shard
 from mailplat.wire.imap import response
-from mailplat.wire.imap.fetch import FetchProgram, Item, Section
+from mailplat.wire.imap.fetch import FetchProgram, Item, Section, Text
 
 # Positions of the messages that one step renders.
 Places = Sequence[int]
@@ -40,7 +40,9 @@ _COLUMNS: dict[Item, tuple[str, ...]] = {
     Item.BODYSTRUCTURE: ("bodystructure",),
 }
 
+# The header's size is in another table than the size: it is read only for sections that begin or end there.
 _SIZES = ("size", "header_size")
+_SIZE_ALONE = ("size", "size")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Plan:
     items: tuple[Item, ...]  # in the order of the reply
     sections: tuple[Section, ...]
     template: bytes  # "UID %d FLAGS %b", "" where only sections are asked for
-    # Of the index: "uid", what the items need, and for sections _SIZES at the end; empty when the view knows all.
+    # Of the index: "uid", what the items need, for sections the sizes at the end; empty when the view knows all.
     columns: tuple[str, ...]
     marks_seen: bool
 
@@ -67,9 +69,16 @@ def make_plan(program: FetchProgram, *, by_uid: bool, read_only: bool) -> Plan:
         items=tuple(items),
         sections=sections,
         template=b" ".join(_FORMATS[item] for item in items),
-        columns=("uid", *columns, *_SIZES) if sections else ("uid", *columns) if columns else (),
+        columns=("uid", *columns, *_sizes(sections)) if columns or sections else (),
         marks_seen=program.sets_seen and not read_only,
     )
+
+
+def _sizes(sections: Sequence[Section]) -> tuple[str, ...]:
+    if not sections:
+        return ()
+    splits = any(not section.path and section.text is not Text.ALL for section in sections)
+    return _SIZES if splits else _SIZE_ALONE
 
 
 def chunks(spans: Spans, size: int) -> Iterator[Places]:
