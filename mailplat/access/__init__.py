@@ -2,6 +2,7 @@
 
     login     LoginService: name and password -> Serve (our shard) or Forward (a backend); waits while fenced
     proxy     sessions of forwarded accounts: log in at the backend, splice, end when the route changes
+    stream    the socket of one session, for both servers
     imap/     the IMAP server
     pop3/     the POP3 server
 

@@ -3,7 +3,6 @@
 Layout of this room
     server.py        ImapServer: all sessions of the process; ends them when a route moves or the process leaves
     session.py       Session: one connection; framer events -> commands -> replies; the state of RFC 3501 3
-    stream.py        Stream: the socket; joined writes with backpressure, inactivity and stall timers, STARTTLS
     command.py       Command: name, states, what it may send; the registry is the folder commands/
     commands/x.py    one file a command (twins such as FETCH and UID FETCH share one)
     view.py          View: what this client believes about its mailbox: sequence numbers, flags, MODSEQ

@@ -8,8 +8,8 @@ from mailplat.access.imap.dialogue import Dialogue
 from mailplat.access.imap.limits import DEFAULTS, ImapLimits
 from mailplat.access.imap.session import Services, Session, log
 from mailplat.access.imap.sessions import Sessions
-from mailplat.access.imap.stream import Stream
 from mailplat.access.login import LoginService
+from mailplat.access.stream import Stream
 from mailplat.bus import Bus
 from mailplat.core.clock import Clock
 from mailplat.core.envelope import Peer
@@ -56,7 +56,13 @@ class ImapServer:
     async def serve(self, reader: StreamReader, writer: StreamWriter, implicit_tls: bool = False) -> None:
         """One connection, to its end. `implicit_tls`: the handshake is done (port 993); it is also seen from the
         writer, and given for callers that end TLS elsewhere."""
-        stream = Stream(reader, writer, self._services.limits, protected=implicit_tls)
+        stream = Stream(
+            reader,
+            writer,
+            self._services.limits,
+            protected=implicit_tls,
+            farewell=b"* BYE Log in sooner\r\n",
+        )
         session = Session(self._services, stream, _peer(writer))
         try:
             self.sessions.add(session)

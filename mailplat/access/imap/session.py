@@ -10,9 +10,9 @@ from typing import ParamSpec, TypeVar
 import structlog
 
 from mailplat.access.imap.limits import ImapLimits
-from mailplat.access.imap.stream import Stream
 from mailplat.access.imap.view import View
 from mailplat.access.login import LoginService, Serve
+from mailplat.access.stream import Stream
 from mailplat.bus import Bus, Listener
 from mailplat.core.clock import Clock
 from mailplat.core.envelope import Peer

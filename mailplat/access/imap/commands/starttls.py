@@ -3,7 +3,7 @@
 from mailplat.access.imap.command import BEFORE_LOGIN, Command
 from mailplat.access.imap.refusal import Tagged, bad
 from mailplat.access.imap.session import Farewell, Request, Session
-from mailplat.access.imap.stream import PlaintextInjection
+from mailplat.access.stream import PlaintextInjection
 from mailplat.wire.imap import response
 
 

@@ -1,10 +1,46 @@
-"""The socket of one session: joined writes with backpressure, two timers in one, STARTTLS."""
+"""The socket of one IMAP or POP3 session: joined writes with backpressure, two timers in one, STARTTLS and STLS."""
 
 import asyncio
 import ssl
 from asyncio import StreamReader, StreamWriter
+from typing import Protocol
 
-from mailplat.access.imap.limits import ImapLimits
+
+class StreamLimits(Protocol):
+    """What a stream needs of a protocol's limits; seconds and octets."""
+
+    @property
+    def preauth(self) -> float:
+        """Longest wait for a client that has not logged in."""
+        ...
+
+    @property
+    def write_stall(self) -> float:
+        """A client that takes nothing for so long is cut off."""
+        ...
+
+    @property
+    def handshake(self) -> float:
+        """Longest TLS handshake."""
+        ...
+
+    @property
+    def stop_grace(self) -> float:
+        """How long an orderly close may take."""
+        ...
+
+    @property
+    def read_size(self) -> int: ...
+
+    @property
+    def write_batch(self) -> int:
+        """Replies are gathered up to this."""
+        ...
+
+    @property
+    def write_buffer(self) -> int:
+        """What the socket may hold before we wait."""
+        ...
 
 
 class PlaintextInjection(Exception):
@@ -37,13 +73,19 @@ class Stream:
     )
 
     def __init__(
-        self, reader: StreamReader, writer: StreamWriter, limits: ImapLimits, *, protected: bool = False
+        self,
+        reader: StreamReader,
+        writer: StreamWriter,
+        limits: StreamLimits,
+        *,
+        protected: bool = False,
+        farewell: bytes = b"",
     ) -> None:
         self.reader = reader
         self.writer = writer
         self.protected = protected  # TLS ended before us
         self.timeout = limits.preauth  # of one read, seconds
-        self.farewell = b"* BYE Log in sooner\r\n"  # what the client is told when a read times out
+        self.farewell = farewell  # what the client is told when a read times out
         self.timed_out = False
         self._limits = limits
         self._loop = asyncio.get_running_loop()
