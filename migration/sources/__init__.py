@@ -1,0 +1,14 @@
+"""Where mail comes from. One file a kind of legacy platform.
+
+    contract      Source: what the engine asks of every one of them, and the values that pass
+    imap_account  an account on an IMAP server, by the right of a master user
+    imap          its connection: the only file that imports aioimaplib
+    replies       what an IMAP server says, as values; no I/O
+    names         mailbox names there and here
+    pop3          the UIDLs that POP3 clients have seen
+
+Invariants. A source is read, never written: mailboxes are opened with EXAMINE, bodies read with PEEK. What it
+says is bounded (named limits) and not believed twice: counts, numbers and flags are compared again by `verify`.
+What must never happen: a \\Seen flag set by us on a mailbox that people use; an answer cut short taken for a
+mailbox with fewer messages.
+"""

@@ -1,0 +1,87 @@
+"""What the engine asks of every source."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from mailplat.core.spool import Body
+
+# One fetch: enough that the round trip does not count, and bounded in our memory and in the source's patience.
+BATCH_MESSAGES = 256
+BATCH_OCTETS = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A mailbox's numbers at one instant. None: the source does not say."""
+
+    uidvalidity: int
+    uidnext: int | None
+    messages: int
+    modseq: int | None  # HIGHESTMODSEQ (RFC 7162 3.1.2.1)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceMailbox:
+    """One mailbox that can be selected. `wire` is its name as the source spells it, `name` as we do."""
+
+    wire: bytes
+    name: str
+    special_use: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One message without its octets. `flags` are as given, without \\Recent."""
+
+    uid: int
+    flags: tuple[str, ...]
+    modseq: int | None = None
+    size: int | None = None  # octets, RFC822.SIZE
+    internaldate: int | None = None  # Unix seconds
+    zone: int = 0  # minutes east of UTC
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """One message. Who gets it closes the body."""
+
+    uid: int
+    flags: tuple[str, ...]
+    internaldate: int
+    zone: int
+    body: Body
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """An account as the source shows it."""
+
+    mailboxes: tuple[SourceMailbox, ...]  # parents before children
+    subscriptions: frozenset[str]
+    statuses: dict[str, Status] = field(default_factory=dict)  # by `name`
+
+
+class Source(Protocol):
+    """One account on a legacy platform, over one connection. Every method raises Unavailable when the source
+    cannot answer now (gone, busy, throttling) and Misbehaviour when its answer makes no sense."""
+
+    async def survey(self) -> Survey:
+        """All mailboxes with their status, and the subscriptions."""
+        ...
+
+    async def examine(self, mailbox: SourceMailbox) -> Status:
+        """Open it for reading; the methods below speak of it. Raises NotFound when it has gone meanwhile."""
+        ...
+
+    async def scan(
+        self, *, details: bool = False, since: int | None = None, uids: Sequence[int] | None = None
+    ) -> list[Listed]:
+        """Messages by UID: all, those whose MODSEQ is above `since`, or `uids`. `details`: size and date too."""
+        ...
+
+    async def fetch(self, uids: Sequence[int]) -> list[Fetched]:
+        """The messages of these UIDs that are still there. At most BATCH_MESSAGES."""
+        ...
+
+    async def close(self) -> None: ...

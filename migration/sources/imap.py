@@ -1,0 +1,301 @@
+"""One connection to an IMAP server, for reading in bulk. The source on top of it is `imap_account`.
+
+The only file that imports aioimaplib. Of it we keep the connecting, the tags and the commands with their waiting;
+replaced is what does not hold for bulk reading (research/libraries.md §2): its reader recurses once a line and
+collects literals in memory, its dispatch allows one FETCH at a time, and it neither quotes names nor knows
+STARTTLS or AUTHENTICATE PLAIN.
+"""
+
+import asyncio
+import re
+import ssl
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import aioimaplib
+
+from mailplat.core.errors import NotFound, Unavailable
+from mailplat.core.spool import MEMORY_LIMIT, Body
+from mailplat.wire.imap.strings import string
+from migration.errors import Misbehaviour, Throttled
+from migration.sources import replies
+from migration.sources.contract import Listed
+
+CONNECT_TIMEOUT_S = 10.0
+# Without an octet for so long while a command is out, the server is gone. Dovecot's first SELECT after a crash
+# can take more than 30 s.
+SILENCE_S = 60.0
+# Lines are short but for flags and names; a longer one is not IMAP.
+MAX_LINE = 1024 * 1024
+MAX_LITERAL = 2**31
+
+_TEXT_ONLY = re.compile(rb"\+|(?:\*|[A-Za-z0-9]+) (?:OK|NO|BAD|BYE|PREAUTH)\b", re.IGNORECASE)
+_LITERAL = re.compile(rb"\{(\d{1,19})\+?\}\Z")
+_TAGGED = re.compile(rb"([A-Za-z0-9]+) (OK|NO|BAD)(?: (.*))?\Z", re.IGNORECASE | re.DOTALL)
+_LATER = re.compile(rb"\[(?:LIMIT|INUSE|UNAVAILABLE|THROTTLED|SERVERBUG|CONTACTADMIN)\b", re.IGNORECASE)
+_ABSENT = re.compile(rb"\[(?:NONEXISTENT|TRYCREATE)\]|doesn't exist|does not exist", re.IGNORECASE)
+_BACKOFF = re.compile(rb"Suggested Backoff Time: (\d{1,7}) milliseconds", re.IGNORECASE)
+
+Found = Callable[[Listed, bytes | Body | None], None]
+
+
+class Exchange(aioimaplib.Command):  # type: ignore[misc]
+    """A command in flight: what is sent at each continuation, what came back, who is told of each message."""
+
+    def __init__(self, name: str, tag: str, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(name, tag, loop=loop)  # no timeout of its own: the connection watches for silence
+        self.more: deque[bytes] = deque()
+        self.responses: list[replies.Response] = []
+        self.found: Found | None = None
+        self.wanted: set[int] | None = None  # UIDs whose messages are ours; None: all
+
+    @property
+    def text(self) -> bytes:
+        """What stands behind OK, NO or BAD."""
+        return bytes(self.response.lines[-1])
+
+    def named(self, name: bytes) -> list[replies.Response]:
+        """The untagged responses of this name."""
+        prefix = b"* %b " % name
+        return [each for each in self.responses if replies.first(each)[: len(prefix)].upper() == prefix]
+
+    def fail(self, error: BaseException) -> None:
+        self._exception = error
+        self.close(b"", "KO")
+
+
+class Protocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]
+    """Reads iteratively, in memory bounded by MAX_LINE and MEMORY_LIMIT, whatever the server sends; several
+    commands may be in flight, told apart by tag."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, spool: Path) -> None:
+        super().__init__(loop)
+        self.greeting: asyncio.Future[bytes] = loop.create_future()
+        self._spool = spool
+        self._flying: dict[str, Exchange] = {}
+        self._line = bytearray()
+        self._parts: list[bytes | Body] = []
+        self._literal: Body | None = None
+        self._missing = 0  # octets of the literal still to come
+        self._heard = loop.time()
+        self._watcher: asyncio.TimerHandle | None = None
+        self._farewell = b""
+        self._broken: BaseException | None = None
+        self.upgrading = False  # STARTTLS was answered, TLS has not begun: no octet may come
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        if self._watcher is None:
+            self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._farewell:
+            found = _BACKOFF.search(self._farewell)
+            wait = int(found[1]) / 1000 if found else None
+            self.fail(Throttled(f"the source said {self._farewell[:200]!r}", wait))
+        self.fail(Unavailable(f"the source closed the connection: {exc or 'end of stream'}"))
+
+    def fail(self, error: BaseException) -> None:
+        """Every command in flight and every later one fails with this."""
+        if self._broken is None:
+            self._broken = error
+        flying, self._flying = self._flying, {}
+        for exchange in flying.values():
+            exchange.fail(self._broken)
+        if not self.greeting.done():
+            self.greeting.set_exception(self._broken)
+        for part in (*self._parts, self._literal):
+            if isinstance(part, Body):
+                part.close()
+        self._parts, self._literal, self._missing = [], None, 0
+        if self._watcher is not None:
+            self._watcher.cancel()
+            self._watcher = None
+        if self.transport is not None:
+            self.transport.abort()
+
+    def start(self, exchange: Exchange, line: bytes) -> None:
+        if self._broken is not None:
+            raise self._broken
+        self._heard = self.loop.time() if not self._flying else self._heard
+        self._flying[exchange.tag] = exchange
+        self.transport.write(b"%b %b\r\n" % (exchange.tag.encode(), line))
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = self.loop.time()
+        at, end = 0, len(data)
+        try:
+            while at < end and self._broken is None:
+                if self.upgrading:  # somebody in between speaks for the server (NO STARTTLS, USENIX 2021)
+                    raise Misbehaviour("octets in the clear behind the answer to STARTTLS")
+                if self._missing:
+                    at = self._take_literal(data, at)
+                    continue
+                newline = data.find(b"\n", at)
+                if newline < 0 or len(self._line) + newline - at > MAX_LINE:
+                    self._line += data[at:]
+                    if len(self._line) > MAX_LINE:
+                        raise Misbehaviour(f"a line of more than {MAX_LINE} octets")
+                    return
+                line = data[at:newline]
+                if self._line:
+                    line = bytes(self._line) + line
+                    self._line.clear()
+                at = newline + 1
+                self._take_line(line[:-1] if line.endswith(b"\r") else line)
+        except Exception as error:  # noqa: BLE001 - a protocol must not raise; every waiter gets it
+            self.fail(error)
+
+    def _take_literal(self, data: bytes, at: int) -> int:
+        piece = data[at : at + self._missing]
+        self._missing -= len(piece)
+        if self._literal is None and not self._missing:
+            self._parts.append(piece)  # it came whole: no copy but this one
+        else:
+            if self._literal is None:
+                self._literal = Body.create(self._spool, MEMORY_LIMIT)
+            self._literal.write(piece)  # beyond MEMORY_LIMIT into the page cache, nothing waits for the disk
+            if not self._missing:
+                self._parts.append(self._literal)
+                self._literal = None
+        return at + len(piece)
+
+    def _take_line(self, line: bytes) -> None:
+        # The text behind OK, NO and + has no literals, however it ends (RFC 3501 7.1).
+        if line.endswith(b"}") and (self._parts or not _TEXT_ONLY.match(line)):
+            found = _LITERAL.search(line)
+            if found is not None:
+                size = int(found[1])
+                if size > MAX_LITERAL:
+                    raise Misbehaviour(f"a literal of {size} octets")
+                self._parts.append(line)
+                self._missing = size
+                if not size:
+                    self._parts.append(b"")
+                return
+        self._parts.append(line)
+        parts, self._parts = self._parts, []
+        self._dispatch(parts)
+
+    def _dispatch(self, parts: list[bytes | Body]) -> None:
+        first = parts[0]
+        assert isinstance(first, bytes)
+        if not self.greeting.done():
+            self.greeting.set_result(first)
+        elif first.startswith(b"* "):
+            self._untagged(parts, first)
+        elif first.startswith(b"+"):
+            waiting = next((each for each in self._flying.values() if each.more), None)
+            if waiting is None:
+                raise Misbehaviour("a continuation that nobody asked for")
+            self.transport.write(waiting.more.popleft() + b"\r\n")
+        elif (tagged := _TAGGED.match(first)) is not None:
+            exchange = self._flying.pop(tagged[1].decode(), None)
+            if exchange is None:
+                raise Misbehaviour(f"an answer to no command of ours: {first[:80]!r}")
+            self.upgrading = exchange.name == "STARTTLS"
+            exchange.close(tagged[3] or b"", tagged[2].decode().upper())
+        elif first:
+            raise Misbehaviour(f"unreadable: {first[:80]!r}")
+
+    def _untagged(self, parts: list[bytes | Body], first: bytes) -> None:
+        if replies.is_fetch(parts):
+            listed, body = replies.parse_fetch(parts)
+            for exchange in self._flying.values():
+                if (
+                    exchange.found
+                    and listed.uid
+                    and (exchange.wanted is None or listed.uid in exchange.wanted)
+                ):
+                    exchange.found(listed, body)
+                    return
+            if isinstance(body, Body):
+                body.close()
+            return
+        if first[:6].upper() == b"* BYE ":
+            self._farewell = first
+        oldest = next(iter(self._flying.values()), None)
+        if oldest is not None:
+            oldest.responses.append(parts)
+
+    def _watch(self) -> None:
+        if self._flying and self.loop.time() - self._heard > SILENCE_S:
+            self.fail(Unavailable(f"the source was silent for {SILENCE_S:.0f} s"))
+            return
+        self._watcher = self.loop.call_later(SILENCE_S / 10, self._watch)
+
+
+class Client(aioimaplib.IMAP4):  # type: ignore[misc]
+    """One connection with our protocol in it."""
+
+    def __init__(self, host: str, port: int, spool: Path, tls: ssl.SSLContext | None) -> None:
+        self._spool = spool
+        super().__init__(host, port, timeout=CONNECT_TIMEOUT_S, ssl_context=tls)
+
+    def create_client(
+        self, host: str, port: int, loop: Any, conn_lost_cb: Any = None, ssl_context: Any = None
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.protocol = Protocol(loop, self._spool)
+        self._client_task = loop.create_task(
+            loop.create_connection(lambda: self.protocol, host, port, ssl=ssl_context)
+        )
+
+    async def greeting(self) -> bytes:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            await self._client_task
+            return bytes(await self.protocol.greeting)
+
+    def begin(self, line: bytes, *more: bytes) -> Exchange:
+        """Send a command; `more` goes out piece by piece, each when the server asks for it."""
+        exchange = Exchange(line.partition(b" ")[0].decode(), self.protocol.new_tag(), self.protocol.loop)
+        exchange.more.extend(more)
+        self.protocol.start(exchange, line)
+        return exchange
+
+    async def run(self, line: bytes, *more: bytes) -> Exchange:
+        return await self.finish(self.begin(line, *more))
+
+    async def finish(self, exchange: Exchange) -> Exchange:
+        """Wait for the tagged answer. Raises NotFound, Throttled, Unavailable for NO; Misbehaviour for BAD."""
+        await exchange.wait()
+        status, text = exchange.response.result, exchange.text
+        if status == "OK":
+            return exchange
+        what = f"{exchange.name}: {status} {text[:200].decode('utf-8', 'replace')}"
+        if status == "BAD":
+            raise Misbehaviour(f"the source answered {what}")
+        if _LATER.search(text) or _BACKOFF.search(text):
+            found = _BACKOFF.search(text)
+            raise Throttled(f"the source answered {what}", int(found[1]) / 1000 if found else None)
+        raise (NotFound if _ABSENT.search(text) else Unavailable)(f"the source answered {what}")
+
+    async def start_tls(self, context: ssl.SSLContext) -> None:
+        await self.run(b"STARTTLS")
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            self.protocol.transport = await self.protocol.loop.start_tls(
+                self.protocol.transport, self.protocol, context, server_hostname=self.host
+            )
+        self.protocol.upgrading = False
+
+    def abort(self) -> None:
+        self._client_task.cancel()
+        self.protocol.fail(Unavailable("the connection was closed by us"))
+
+
+def command(name: bytes, *values: bytes, tail: bytes = b"") -> list[bytes]:
+    """A command whose arguments are quoted, or sent as literals where they cannot be: the pieces between the
+    server's continuations (RFC 3501 4.3)."""
+    pieces: list[bytes] = []
+    line = name
+    for value in values:
+        quoted = string(value)
+        if quoted.startswith(b"{"):
+            announced, _, octets = quoted.partition(b"\r\n")
+            pieces.append(line + b" " + announced)
+            line = octets
+        else:
+            line += b" " + quoted
+    return [*pieces, line + b" " + tail if tail else line]

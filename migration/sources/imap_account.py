@@ -1,0 +1,182 @@
+"""An account on an IMAP server as a source, by the right of a master user."""
+
+import asyncio
+import base64
+import contextlib
+import re
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+
+from mailplat.core.errors import NotFound, Unavailable
+from mailplat.core.spool import Body
+from mailplat.directory import Backend
+from migration.sources import replies
+from migration.sources.contract import Fetched, Listed, SourceMailbox, Status, Survey
+from migration.sources.imap import Client, command
+from migration.sources.names import check_collisions, decode_name
+
+_CAPABILITY = re.compile(rb"\[CAPABILITY ([^\]]*)\]", re.IGNORECASE)
+_SPECIAL = {
+    each.casefold(): each
+    for each in ("\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\\Trash")
+}
+
+
+class ImapAccount:
+    """A Source. `open` logs in; close() it."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.capabilities: frozenset[bytes] = frozenset()
+
+    @classmethod
+    async def open(cls, backend: Backend, account: str, spool: Path) -> "ImapAccount":
+        """As `account`, by the master user of the backend. Raises Unavailable, Throttled, Misbehaviour."""
+        host, _, port = backend.imap.rpartition(":")
+        tls = _context() if backend.imap_tls == "implicit" else None
+        source = cls(Client(host.strip("[]"), int(port), spool, tls))
+        try:
+            greeting = await source._client.greeting()
+            if not greeting[:5].upper().startswith(b"* OK"):
+                raise Unavailable(f"backend {backend.name} greeted with {greeting[:200]!r}")
+            if backend.imap_tls == "starttls":
+                await source._client.start_tls(_context())
+                greeting = b""  # what was said in the clear is forgotten (RFC 3501 6.2.1)
+            await source._learn(greeting)
+            await source._login(backend, account)
+        except BaseException as error:
+            source._client.abort()
+            if isinstance(error, OSError | TimeoutError | ssl.SSLError):
+                reason = str(error) or type(error).__name__
+                raise Unavailable(f"backend {backend.name} at {backend.imap}: {reason}") from error
+            raise
+        return source
+
+    async def _learn(self, text: bytes) -> None:
+        found = _CAPABILITY.search(text)
+        if found is None:
+            done = await self._client.run(b"CAPABILITY")
+            words = [word for each in done.responses for word in replies.first(each).upper().split()[1:]]
+        else:
+            words = found[1].upper().split()
+        self.capabilities = frozenset(words)
+
+    async def _login(self, backend: Backend, account: str) -> None:
+        if backend.master_style == "plain":
+            secret = b"\0".join(
+                each.encode() for each in (account, backend.master_user, backend.master_password)
+            )
+            response = base64.b64encode(secret)  # RFC 4616: authzid NUL authcid NUL password
+            if b"SASL-IR" in self.capabilities:
+                done = await self._client.run(b"AUTHENTICATE PLAIN " + response)
+            else:
+                done = await self._client.run(b"AUTHENTICATE PLAIN", response)
+        elif b"LOGINDISABLED" in self.capabilities:
+            raise Unavailable(f"backend {backend.name} allows no LOGIN without TLS; set --imap-tls")
+        else:
+            user = f"{account}*{backend.master_user}".encode()
+            done = await self._client.run(*command(b"LOGIN", user, backend.master_password.encode()))
+        await self._learn(done.text)
+
+    async def survey(self) -> Survey:
+        listing = b'LIST "" "*"'
+        if b"LIST-EXTENDED" in self.capabilities and b"SPECIAL-USE" in self.capabilities:
+            listing += b" RETURN (SPECIAL-USE)"  # RFC 6154 5.2
+        listed = self._client.begin(listing)
+        subscribed = self._client.begin(b'LSUB "" "*"')
+        rows = [replies.parse_list(each) for each in (await self._client.finish(listed)).named(b"LIST")]
+        subs = [replies.parse_list(each) for each in (await self._client.finish(subscribed)).named(b"LSUB")]
+        separators = {wire: separator for _, separator, wire in rows}
+        found: dict[bytes, SourceMailbox] = {}
+        for attributes, separator, wire in rows:
+            if not attributes & {"\\noselect", "\\nonexistent"}:
+                special = next((_SPECIAL[each] for each in sorted(attributes) if each in _SPECIAL), "")
+                found[wire] = SourceMailbox(wire, decode_name(wire, separator), special)
+        check_collisions((each.wire, each.name) for each in found.values())
+        mailboxes = tuple(sorted(found.values(), key=lambda each: (each.name != "INBOX", each.name)))
+        names = frozenset(
+            decode_name(wire, separators.get(wire, separator))
+            for attributes, separator, wire in subs
+            if "\\noselect" not in attributes  # a parent that is shown for its child's sake (RFC 3501 6.3.9)
+        )
+        return Survey(mailboxes, names, await self._statuses(mailboxes))
+
+    async def _statuses(self, mailboxes: Sequence[SourceMailbox]) -> dict[str, Status]:
+        items = b"(UIDVALIDITY UIDNEXT MESSAGES%b)" % (b" HIGHESTMODSEQ" if self._condstore else b"")
+        flying = [
+            (each, self._client.begin(*command(b"STATUS", each.wire, tail=items))) for each in mailboxes
+        ]
+        found: dict[str, Status] = {}
+        for mailbox, exchange in flying:
+            with contextlib.suppress(NotFound):  # deleted between LIST and STATUS: not there
+                done = await self._client.finish(exchange)
+                for response in done.named(b"STATUS"):
+                    found[mailbox.name] = replies.parse_status(response)[1]
+        return found
+
+    @property
+    def _condstore(self) -> bool:
+        return bool({b"CONDSTORE", b"QRESYNC"} & self.capabilities)
+
+    async def examine(self, mailbox: SourceMailbox) -> Status:
+        tail = b"(CONDSTORE)" if self._condstore else b""
+        done = await self._client.run(*command(b"EXAMINE", mailbox.wire, tail=tail))
+        return replies.parse_opening(done.responses)
+
+    async def scan(
+        self, *, details: bool = False, since: int | None = None, uids: Sequence[int] | None = None
+    ) -> list[Listed]:
+        if uids is not None and not uids:
+            return []
+        which = b"1:*" if uids is None else replies.uid_set(uids)
+        items = b"(UID FLAGS%b)" % (b" RFC822.SIZE INTERNALDATE" if details else b"")
+        changed = b"" if since is None else b" (CHANGEDSINCE %d)" % since  # RFC 7162 3.1.4.1
+        found: dict[int, Listed] = {}
+
+        def take(listed: Listed, body: bytes | Body | None) -> None:
+            if not details or listed.size is not None:
+                found[listed.uid] = listed
+
+        exchange = self._client.begin(b"UID FETCH %b %b%b" % (which, items, changed))
+        exchange.found = take
+        await self._client.finish(exchange)
+        return [found[uid] for uid in sorted(found)]
+
+    async def fetch(self, uids: Sequence[int]) -> list[Fetched]:
+        found: list[Fetched] = []
+
+        def take(listed: Listed, octets: bytes | Body | None) -> None:
+            if octets is not None and listed.internaldate is not None and exchange.wanted is not None:
+                exchange.wanted.discard(listed.uid)
+                body = octets if isinstance(octets, Body) else Body.of(octets)
+                found.append(Fetched(listed.uid, listed.flags, listed.internaldate, listed.zone, body))
+
+        exchange = self._client.begin(
+            b"UID FETCH %b (UID FLAGS INTERNALDATE BODY.PEEK[])" % replies.uid_set(uids)
+        )
+        exchange.found, exchange.wanted = take, set(uids)
+        try:
+            await self._client.finish(exchange)
+        except BaseException:
+            exchange.found = None
+            for each in found:
+                each.body.close()
+            raise
+        return found
+
+    async def close(self) -> None:
+        """Politely, but not for long."""
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(2.0):
+                await self._client.run(b"LOGOUT")
+        self._client.abort()
+
+
+def _context() -> ssl.SSLContext:
+    """As the proxy does: the certificate of the platform that we replace is often made for other names, or by
+    nobody; the network between the two is the provider's own."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

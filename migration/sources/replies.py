@@ -1,0 +1,218 @@
+"""What an IMAP server says, as values (RFC 3501 7). No I/O.
+
+A response is its text pieces and its literals in turn: [text, literal, text, ...]. Parsers here walk the grammar
+and do not search for words: a keyword that somebody called "UID" is a keyword.
+"""
+
+import calendar
+import functools
+import re
+from collections.abc import Iterator, Sequence
+
+from mailplat.core.spool import Body
+from migration.errors import Misbehaviour
+from migration.sources.contract import Listed, Status
+
+Literal = bytes | Body
+Response = Sequence[bytes | Body]
+
+# Nested lists in what we ask for are at most two deep; more is an attack on our stack.
+MAX_DEPTH = 8
+
+_FETCH = re.compile(rb"\* (\d+) FETCH \(", re.IGNORECASE)
+_ITEM = re.compile(
+    rb' ?(?:UID (\d+)|FLAGS \(([^()"]*)\)|MODSEQ \((\d+)\)|RFC822\.SIZE (\d+)|INTERNALDATE "([^"]*)"'
+    rb"|(BODY\[\]) |(\)))",
+    re.IGNORECASE,
+)
+_QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"')
+_NIL = re.compile(rb"NIL", re.IGNORECASE)
+_TOKEN = re.compile(rb' *(?:(\()|(\))|"((?:[^"\\]|\\.)*)"|(\{\d+\+?\}\Z)|([^ ()"]+))')
+_DATE = re.compile(rb" ?(\d{1,2})-([A-Za-z]{3})-(\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)\Z")
+_MONTHS = {name: number for number, name in enumerate(calendar.month_abbr) if name}
+_LITERAL_MARK = re.compile(rb"\{\d+\+?\}\Z")
+
+Token = bytes | list["Token"]
+
+
+def first(response: Response) -> bytes:
+    """The text that a response begins with."""
+    assert isinstance(response[0], bytes)
+    return response[0]
+
+
+def is_fetch(response: Response) -> bool:
+    return _FETCH.match(first(response)) is not None
+
+
+def parse_fetch(response: Response) -> tuple[Listed, Literal | None]:
+    """A FETCH response and its BODY[], None where it has none. A UID of 0 says that none was given. Raises
+    Misbehaviour for an item that was not asked for."""
+    text = first(response)
+    start = _FETCH.match(text)
+    if start is None:
+        raise Misbehaviour(f"not a FETCH response: {text[:80]!r}")
+    at, piece = start.end(), 0
+    uid, size, date, zone = 0, None, None, 0
+    modseq: int | None = None
+    flags: tuple[str, ...] = ()
+    body: Literal | None = None
+    while True:
+        item = _ITEM.match(text, at)
+        if item is None:
+            raise Misbehaviour(f"a FETCH response with {text[at : at + 80]!r}")
+        at, kind = item.end(), item.lastindex
+        if kind == 1:
+            uid = int(item[1])
+        elif kind == 2:
+            flags = parse_flags(item[2])
+        elif kind == 3:
+            modseq = int(item[3])
+        elif kind == 4:
+            size = int(item[4])
+        elif kind == 5:
+            date, zone = parse_date(item[5])
+        elif kind == 6:
+            body, text, at, piece = _take_body(response, text, at, piece)
+        else:
+            return Listed(uid, flags, modseq, size, date, zone), body
+
+
+def _take_body(
+    response: Response, text: bytes, at: int, piece: int
+) -> tuple[Literal | None, bytes, int, int]:
+    """The string at `at`; and the text, place and piece behind it."""
+    if _LITERAL_MARK.match(text, at):
+        body, rest = response[piece + 1], response[piece + 2]
+        assert isinstance(rest, bytes)
+        return body, rest, 0, piece + 2
+    if (quoted := _QUOTED.match(text, at)) is not None:
+        return unquote(quoted[1]), text, quoted.end(), piece
+    if (nil := _NIL.match(text, at)) is not None:
+        return None, text, nil.end(), piece
+    raise Misbehaviour(f"BODY[] is {text[at : at + 40]!r}")
+
+
+@functools.lru_cache(maxsize=4096)
+def parse_flags(text: bytes) -> tuple[str, ...]:
+    r"""Without \Recent, which belongs to a session and not to a message (RFC 3501 2.3.2)."""
+    names = text.decode("utf-8", "backslashreplace").split()
+    return tuple(name for name in names if name.casefold() != "\\recent")
+
+
+def parse_date(text: bytes) -> tuple[int, int]:
+    """INTERNALDATE (RFC 3501 9, date-time) as Unix seconds and minutes east of UTC."""
+    found = _DATE.match(text)
+    month = _MONTHS.get(found[2].decode().capitalize()) if found else None
+    if found is None or month is None:
+        raise Misbehaviour(f"INTERNALDATE {text[:60]!r}")
+    day, year, hour, minute, second = (int(found[group]) for group in (1, 3, 4, 5, 6))
+    zone = int(found[8]) * 60 + int(found[9])
+    zone = -zone if found[7] == b"-" else zone
+    return calendar.timegm((year, month, day, hour, minute, second)) - zone * 60, zone
+
+
+def unquote(text: bytes) -> bytes:
+    return re.sub(rb"\\(.)", rb"\1", text) if b"\\" in text else text
+
+
+def tokens(response: Response, start: int = 0) -> list[Token]:
+    """Everything from `start` of the first text on: atoms and strings as bytes, lists as lists."""
+    top: list[Token] = []
+    stack: list[list[Token]] = [top]
+    for number, piece in enumerate(response):
+        if number % 2:
+            stack[-1].append(piece.octets() if isinstance(piece, Body) else piece)
+            continue
+        assert isinstance(piece, bytes)
+        for kind, value in _walk(piece, start if number == 0 else 0):
+            if kind == 1:
+                if len(stack) > MAX_DEPTH:
+                    raise Misbehaviour("lists too deep")
+                inner: list[Token] = []
+                stack[-1].append(inner)
+                stack.append(inner)
+            elif kind == 2:
+                if len(stack) == 1:
+                    raise Misbehaviour(f"a parenthesis too many: {piece[:80]!r}")
+                stack.pop()
+            elif kind == 3:
+                stack[-1].append(unquote(value))
+            elif kind == 5:
+                stack[-1].append(value)
+    return top
+
+
+def _walk(text: bytes, at: int) -> Iterator[tuple[int, bytes]]:
+    text = text.rstrip(b" ")
+    while at < len(text):
+        found = _TOKEN.match(text, at)
+        if found is None or found.lastindex is None:
+            raise Misbehaviour(f"unreadable: {text[at : at + 80]!r}")
+        yield found.lastindex, found[found.lastindex]
+        at = found.end()
+
+
+def parse_list(response: Response) -> tuple[frozenset[str], bytes, bytes]:
+    """LIST and LSUB (RFC 3501 7.2.2): attributes in lower case, the separator ("" for NIL), the name as is."""
+    items = tokens(response, 2)
+    if len(items) < 4 or not isinstance(items[1], list):
+        raise Misbehaviour(f"unreadable LIST: {response[0]!r:.120}")
+    _, attributes, separator, name = items[:4]
+    if not isinstance(separator, bytes) or not isinstance(name, bytes):
+        raise Misbehaviour(f"unreadable LIST: {response[0]!r:.120}")
+    lowered = frozenset(
+        each.decode("ascii", "replace").casefold() for each in attributes if isinstance(each, bytes)
+    )
+    return lowered, b"" if separator.upper() == b"NIL" else separator, name
+
+
+def parse_status(response: Response) -> tuple[bytes, Status]:
+    """STATUS (RFC 3501 7.2.4). Raises Misbehaviour where UIDVALIDITY or MESSAGES is missing."""
+    items = tokens(response, 2)
+    if len(items) != 3 or not isinstance(items[1], bytes) or not isinstance(items[2], list):
+        raise Misbehaviour(f"unreadable STATUS: {response[0]!r:.120}")
+    values = items[2]
+    try:
+        numbers = {
+            bytes(name).upper(): int(value)  # type: ignore[arg-type]
+            for name, value in zip(values[::2], values[1::2], strict=True)
+        }
+        uidnext, modseq = numbers.get(b"UIDNEXT", 0), numbers.get(b"HIGHESTMODSEQ", 0)
+        # Courier and others say 0 where they do not know; 0 is no UID and no MODSEQ.
+        status = Status(numbers[b"UIDVALIDITY"], uidnext or None, numbers[b"MESSAGES"], modseq or None)
+    except (KeyError, ValueError, TypeError) as error:
+        raise Misbehaviour(f"unreadable STATUS: {response[0]!r:.120}") from error
+    return items[1], status
+
+
+_CODE = re.compile(rb"\* OK \[(UIDVALIDITY|UIDNEXT|HIGHESTMODSEQ|NOMODSEQ)(?: (\d+))?\]", re.IGNORECASE)
+_EXISTS = re.compile(rb"\* (\d+) EXISTS", re.IGNORECASE)
+
+
+def parse_opening(responses: Sequence[Response]) -> Status:
+    """What SELECT or EXAMINE said (RFC 3501 6.3.1, RFC 7162 3.1.2)."""
+    numbers: dict[bytes, int] = {}
+    exists: int | None = None
+    for response in responses:
+        text = first(response)
+        if (code := _CODE.match(text)) is not None:
+            numbers[code[1].upper()] = int(code[2] or 0)
+        elif (found := _EXISTS.match(text)) is not None:
+            exists = int(found[1])
+    if exists is None or not numbers.get(b"UIDVALIDITY"):
+        raise Misbehaviour("a mailbox was opened without EXISTS or UIDVALIDITY")
+    modseq = None if b"NOMODSEQ" in numbers else numbers.get(b"HIGHESTMODSEQ") or None
+    return Status(numbers[b"UIDVALIDITY"], numbers.get(b"UIDNEXT") or None, exists, modseq)
+
+
+def uid_set(uids: Sequence[int]) -> bytes:
+    """A sequence set of ranges (RFC 3501 9). `uids` must not be empty."""
+    ordered = sorted(uids)
+    ranges: list[list[int]] = [[ordered[0], ordered[0]]]
+    for uid in ordered[1:]:
+        if uid <= ranges[-1][1] + 1:
+            ranges[-1][1] = uid
+        else:
+            ranges.append([uid, uid])
+    return b",".join(b"%d" % low if low == high else b"%d:%d" % (low, high) for low, high in ranges)
