@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ from mailplat.db import schema
 from mailplat.db.engine import Database
 from mailplat.directory import Directory
 from mailplat.directory.credentials import Verifier
-from mailplat.store import Store
+from mailplat.store import Shard, Store
 from mailplat.store.types import Appended, NewMessage
 from tests.access.imap.client import Client
 
@@ -33,7 +33,9 @@ DOMAIN = "example.test"
 class Rig:
     """`server` with its store; `login` gives clients."""
 
-    def __init__(self, folder: Path, limits: ImapLimits, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, folder: Path, limits: ImapLimits, tls: ssl.SSLContext | None, verifier: Verifier
+    ) -> None:
         self.folder = folder
         self.bus = MemoryBus()
         self.executors = Executors()
@@ -45,7 +47,7 @@ class Rig:
         self.forwarded = ForwardedSessions(self.directory, self.executors)
         login = LoginService(
             self.directory,
-            Verifier(self.executors),
+            verifier,
             self.store,
             self.forwarded,
             self.bus,
@@ -127,24 +129,33 @@ def message(subject: str = "Hello", text: str = "Text\r\n") -> bytes:
 
 @pytest.fixture(scope="session")
 def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with its schema and one domain: made once, copied for each test."""
+    """A directory and a shard with their schemas, and one domain: made once, copied for each test."""
     folder = tmp_path_factory.mktemp("blank")
     database = Database(f"sqlite:///{folder}/directory.db")
     schema.upgrade(database, "platform")
     Directory(database).add_domain(DOMAIN)
     database.close()
+    Shard("s1", folder / "s1", MemoryBus()).close()
     return folder
 
 
+@pytest.fixture(scope="session")
+def verifier() -> Iterator[Verifier]:
+    """One for all tests: it hashes a password when it is made."""
+    executors = Executors()
+    yield Verifier(executors)
+    executors.close()
+
+
 @pytest.fixture
-async def rigs(tmp_path: Path, blank: Path) -> AsyncIterator[MakeRig]:
+async def rigs(tmp_path: Path, blank: Path, verifier: Verifier) -> AsyncIterator[MakeRig]:
     """Makes rigs: `await rigs(limits=..., tls=...)`."""
     made: list[Rig] = []
 
     async def make(limits: ImapLimits | None = None, tls: ssl.SSLContext | None = None) -> Rig:
         folder = tmp_path / f"rig{len(made)}"
         shutil.copytree(blank, folder)
-        rig = Rig(folder, limits or ImapLimits(), tls)
+        rig = Rig(folder, limits or ImapLimits(), tls, verifier)
         made.append(rig)
         await rig.start()
         return rig
