@@ -7,7 +7,7 @@ from mailplat.core.errors import InvalidInput, OverQuota, StaleEpoch
 from mailplat.core.hint import MailboxChanged
 from mailplat.core.route import Residence
 from mailplat.store.description import write_account
-from mailplat.store.mailboxes import insert_mailbox
+from mailplat.store.mailboxes import forget_rows, insert_mailbox
 from mailplat.store.maildir import account_path
 from mailplat.store.names import INBOX
 from mailplat.store.site import Site
@@ -76,15 +76,10 @@ def remove_account(site: Site, residence: Residence) -> None:
 
     def apply(connection: Connection) -> None:
         site.check_epoch(connection, residence)
-        inside = "(SELECT id FROM mailbox WHERE account_id = ?)"
-        connection.exec_driver_sql(
-            f"DELETE FROM rendering WHERE id IN (SELECT rendering FROM message WHERE mailbox_id IN {inside})",
-            (account_id,),
-        )
-        for table in ("message", "expunged", "keyword", "flagset", "dedupe"):
-            connection.exec_driver_sql(f"DELETE FROM {table} WHERE mailbox_id IN {inside}", (account_id,))
-        for table in ("mailbox", "subscription"):
-            connection.exec_driver_sql(f"DELETE FROM {table} WHERE account_id = ?", (account_id,))
+        mailboxes = connection.exec_driver_sql("SELECT id FROM mailbox WHERE account_id = ?", (account_id,))
+        for (mailbox_id,) in mailboxes.fetchall():
+            forget_rows(connection, mailbox_id)
+        connection.exec_driver_sql("DELETE FROM subscription WHERE account_id = ?", (account_id,))
         connection.exec_driver_sql(
             "DELETE FROM leaving WHERE account_id = ? AND mailbox_id > 0", (account_id,)
         )

@@ -14,6 +14,7 @@ from mailplat.core import disk
 from mailplat.core.errors import AlreadyExists, LimitReached, NotFound
 from mailplat.store.accounts import add_usage, check_quota
 from mailplat.store.flagsets import SEEN, Numbering
+from mailplat.store.index.tables import rendering_id
 from mailplat.store.mailboxes import advance
 from mailplat.store.maildir import folder_of
 from mailplat.store.site import MailboxRow, Site
@@ -25,8 +26,8 @@ INSERT_RENDERING = (
     " envelope, body, bodystructure) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 INSERT_MESSAGE = (
-    "INSERT INTO message (mailbox_id, uid, modseq, flagset, size, internaldate, zone, saved_at, rendering, name,"
-    " uidl) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO message (mailbox_id, uid, modseq, flagset, size, internaldate, zone, saved_at, name, uidl)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _INSERT_KEY = "INSERT INTO dedupe (mailbox_id, key, uid, modseq, at) VALUES (?, ?, ?, ?, ?)"
 # Keys that one SELECT asks for.
@@ -87,8 +88,9 @@ class Arrival:
 
 def _enter(site: Site, connection: Connection, berth: Berth, staged: Sequence[Staged]) -> list[Appended]:
     account_id = berth.residence.account_id
-    octets, _ = site.check_epoch(connection, berth.residence)
-    row = site.mailbox_by_id(connection, account_id, berth.mailbox_id)
+    row, octets = site.check_write(connection, berth.residence, berth.mailbox_id)
+    if row.name != berth.name:
+        raise NotFound(f"account {account_id} has no mailbox {berth.name!r} any more")
     known = _known_keys(connection, row.id, staged)
     numbering = Numbering(connection, site.library, row.id, site.limits)
     fresh: list[NewRow] = []
@@ -110,8 +112,12 @@ def _enter(site: Site, connection: Connection, berth: Berth, staged: Sequence[St
         return [result for result in results if result is not None]
     added = sum(each.size for each in fresh)
     check_quota(account_id, octets, added, berth.quota)
-    _insert_renderings(connection, fresh)
-    numbers = iter(insert_messages(site, connection, row, fresh))
+    given = insert_messages(site, connection, row, fresh)
+    connection.exec_driver_sql(
+        INSERT_RENDERING,
+        [(rendering_id(row.id, uid), *new.columns) for (uid, _), new in zip(given, fresh, strict=True)],
+    )
+    numbers = iter(given)
     done = [Appended(row.uidvalidity, *next(numbers)) if result is None else result for result in results]
     add_usage(connection, account_id, added, len(fresh))
     if keys:
@@ -134,7 +140,6 @@ class NewRow:
     internaldate: int
     zone: int
     saved_at: int
-    rendering: int
     name: str
     uidl: str | None
     columns: tuple[Any, ...] = ()
@@ -151,23 +156,10 @@ def _new_row(staged: Staged, mask: int, flagset: int) -> NewRow:
         staged.internaldate,
         staged.zone,
         staged.saved_at,
-        0,
         staged.name,
         message.uidl or None,
         staged.rendering,
     )
-
-
-def next_rendering(connection: Connection) -> int:
-    """Free numbers begin here; nobody else writes while our transaction lasts."""
-    (last,) = connection.exec_driver_sql("SELECT coalesce(max(id), 0) FROM rendering").one()
-    return int(last) + 1
-
-
-def _insert_renderings(connection: Connection, rows: Sequence[NewRow]) -> None:
-    for number, row in enumerate(rows, next_rendering(connection)):
-        row.rendering = number
-    connection.exec_driver_sql(INSERT_RENDERING, [(row.rendering, *row.columns) for row in rows])
 
 
 def insert_messages(
@@ -187,8 +179,17 @@ def insert_messages(
     if uidnext > MAX_UID + 1:
         raise LimitReached(f"mailbox {mailbox.name!r} has no UID left")
     _check_free(connection, mailbox, [uid for uid, _ in numbers])
-    highest = max(modseq, *(each for _, each in numbers))
-    advance(site, connection, mailbox, uidnext, highest)
+    advance(
+        site,
+        connection,
+        mailbox,
+        uidnext,
+        max(modseq, *(each for _, each in numbers)),
+        messages=len(rows),
+        unseen=sum(not row.mask & SEEN for row in rows),
+        size=sum(row.size for row in rows),
+        backfills=int(backfill),
+    )
     connection.exec_driver_sql(
         INSERT_MESSAGE,
         [
@@ -201,18 +202,11 @@ def insert_messages(
                 row.internaldate,
                 row.zone,
                 row.saved_at,
-                row.rendering,
                 row.name,
                 row.uidl,
             )
             for (uid, number), row in zip(numbers, rows, strict=True)
         ],
-    )
-    unseen = sum(not row.mask & SEEN for row in rows)
-    connection.exec_driver_sql(
-        "UPDATE mailbox SET messages = messages + ?, unseen = unseen + ?, size = size + ?,"
-        " backfills = backfills + ? WHERE id = ?",
-        (len(rows), unseen, sum(row.size for row in rows), int(backfill), mailbox.id),
     )
     return numbers
 

@@ -13,10 +13,11 @@ from mailplat.core.errors import NotFound, Unavailable
 from mailplat.core.hint import MailboxChanged
 from mailplat.core.route import Residence
 from mailplat.store.accounts import add_usage, check_quota
-from mailplat.store.append import NewRow, insert_messages, next_rendering
+from mailplat.store.append import NewRow, insert_messages
 from mailplat.store.expunge import REMOVED, remove_messages
 from mailplat.store.fetch import select_messages
 from mailplat.store.flagsets import Numbering
+from mailplat.store.index.tables import rendering_id
 from mailplat.store.maildir import find_file, first_name, folder_of, new_unique
 from mailplat.store.names import canonical
 from mailplat.store.site import MailboxRow, Site, Work
@@ -97,7 +98,7 @@ def _link_all(
     links: dict[int, Path] = {}
     try:
         for each in messages:
-            path = there / "new" / first_name(new_unique(), each[2], each[6])
+            path = there / "new" / first_name(new_unique(), each[2], each[5])
             if _link(here, each[3], path):
                 links[each[0]] = path
                 disk.step("copy.link")
@@ -138,7 +139,6 @@ def _insert_copies(
         mask = writing.mask_of(reading.flags(number))  # the target numbers keywords its own way
         sets[number] = mask, writing.number_of(mask)
     now = int(site.clock.now())
-    first = next_rendering(connection)
     rows = [
         NewRow(
             uid=None,
@@ -146,18 +146,19 @@ def _insert_copies(
             mask=sets[each[1]][0],
             flagset=sets[each[1]][1],
             size=each[2],
-            internaldate=each[5],
-            zone=each[6],
+            internaldate=each[4],
+            zone=each[5],
             saved_at=now,
-            rendering=first + number,
             name=links[each[0]].name,
             uidl=None,
         )
-        for number, each in enumerate(messages)
+        for each in messages
     ]
-    connection.exec_driver_sql(
-        _COPY_RENDERING, [(row.rendering, each[4]) for row, each in zip(rows, messages, strict=True)]
-    )
     numbers = insert_messages(site, connection, there, rows)
+    pairs = zip(numbers, messages, strict=True)
+    connection.exec_driver_sql(
+        _COPY_RENDERING,
+        [(rendering_id(there.id, uid), rendering_id(here.id, each[0])) for (uid, _), each in pairs],
+    )
     add_usage(connection, there.account_id, sum(row.size for row in rows), len(rows))
     return numbers

@@ -2,13 +2,13 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mailplat.bus import Bus
 from mailplat.core.clock import Clock, SystemClock
-from mailplat.core.errors import InvalidInput, NotFound
+from mailplat.core.errors import InvalidInput, NotFound, StaleEpoch
 from mailplat.core.executors import Executors
 from mailplat.core.hint import MailboxChanged
 from mailplat.core.route import Residence
@@ -74,7 +74,7 @@ class Store:
         than the shard knows is granted on the way. Runs to its end when it is cancelled. Raises NotFound,
         StaleEpoch, OverQuota (`quota` in octets, 0: none), DiskFull, Unavailable, LimitReached, InvalidInput,
         AlreadyExists for a UID that is taken."""
-        return await _to_the_end(self._append(residence, mailbox, messages, quota))
+        return await _to_the_end(_again(lambda: self._append(residence, mailbox, messages, quota)))
 
     async def deliver(
         self, copies: Sequence[tuple[Residence, str, int]], message: NewMessage
@@ -82,7 +82,7 @@ class Store:
         """One message into (residence, mailbox, quota) each, all of one shard: all or none, in one commit. The
         file is written once; the others are hard links. Raises as `append` does, InvalidInput for several
         shards."""
-        return await _to_the_end(self._deliver(copies, message))
+        return await _to_the_end(_again(lambda: self._deliver(copies, message)))
 
     async def _append(
         self, residence: Residence, mailbox: str, messages: Sequence[NewMessage], quota: int
@@ -129,11 +129,16 @@ class Store:
         return staged
 
     async def _commit(self, site: Site, berths: Sequence[Berth], staged: Sequence[Staged]) -> list[Appended]:
+        """Raises _Outdated where a mailbox that was remembered is another one now, or gone."""
         arrival = Arrival(site, berths, staged)
         try:
             results = await asyncio.wrap_future(site.submit(Work(arrival.apply, arrival.place)))
-        except BaseException:
+        except BaseException as error:
             await self._executors.run("spool", arrival.abandon)
+            if isinstance(error, (NotFound, StaleEpoch)) and any(berth.remembered for berth in berths):
+                for berth in berths:
+                    site.forget_mailbox(berth.residence, berth.name)
+                raise _Outdated from error
             raise
         if any(result.duplicate for result in results):
             await self._executors.run("spool", arrival.drop_duplicates, results)
@@ -158,6 +163,18 @@ def _berths_and_stage(
 ) -> tuple[list[Berth], list[Staged]]:
     berths = [find_berth(site, residence, mailbox, quota, [message]) for residence, mailbox, quota in copies]
     return berths, stage_all(site, [message], berths[0].keywords)
+
+
+class _Outdated(Exception):
+    """What was remembered of a mailbox is not true any more."""
+
+
+async def _again(attempt: Callable[[], Awaitable[R]]) -> R:
+    """Once more with everything looked up, where what was remembered was outdated."""
+    try:
+        return await attempt()
+    except _Outdated:
+        return await attempt()
 
 
 async def _to_the_end(work: Coroutine[Any, Any, R]) -> R:

@@ -10,13 +10,14 @@ from mailplat.core.route import Residence
 from mailplat.store.accounts import add_usage, leave
 from mailplat.store.fetch import select_messages
 from mailplat.store.flagsets import DELETED, SEEN, Numbering
+from mailplat.store.index.tables import rendering_id
 from mailplat.store.mailboxes import advance
 from mailplat.store.maildir import account_path, folder_of, mailbox_folder
 from mailplat.store.site import MailboxRow, Site
 from mailplat.store.types import UidRanges
 
 # Columns of the rows that remove_messages takes.
-REMOVED = "m.uid, m.flagset, m.size, m.name, m.rendering"
+REMOVED = "m.uid, m.flagset, m.size, m.name"
 
 
 def expunge(
@@ -52,19 +53,26 @@ def remove_messages(
 ) -> None:
     """Take rows (columns REMOVED) out of the index, remember their UIDs, leave their files to the sweeper."""
     modseq = row.modseq + 1
-    advance(site, connection, row, row.uidnext, modseq)
+    octets = sum(each[2] for each in messages)
+    unseen = sum(not numbering.mask(each[1]) & SEEN for each in messages)
+    advance(
+        site,
+        connection,
+        row,
+        row.uidnext,
+        modseq,
+        messages=-len(messages),
+        unseen=-unseen,
+        size=-octets,
+    )
     keys = [(row.id, each[0]) for each in messages]
     connection.exec_driver_sql("DELETE FROM message WHERE mailbox_id = ? AND uid = ?", keys)
-    connection.exec_driver_sql("DELETE FROM rendering WHERE id = ?", [(each[4],) for each in messages])
+    connection.exec_driver_sql(
+        "DELETE FROM rendering WHERE id = ?", [(rendering_id(row.id, each[0]),) for each in messages]
+    )
     connection.exec_driver_sql(
         "INSERT INTO expunged (mailbox_id, modseq, uid) VALUES (?, ?, ?)",
         [(row.id, modseq, each[0]) for each in messages],
-    )
-    octets = sum(each[2] for each in messages)
-    unseen = sum(not numbering.mask(each[1]) & SEEN for each in messages)
-    connection.exec_driver_sql(
-        "UPDATE mailbox SET messages = messages - ?, unseen = unseen - ?, size = size - ? WHERE id = ?",
-        (len(messages), unseen, octets, row.id),
     )
     add_usage(connection, row.account_id, -octets, -len(messages))
     folder = account_path(row.account_id) / mailbox_folder(row.id, row.name)

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 from mailplat.core import disk
 from mailplat.core.errors import InvalidInput, Unavailable
 from mailplat.core.route import Residence
+from mailplat.store.index.tables import WITH_RENDERING
 from mailplat.store.maildir import find_file, folder_of, full_name
 from mailplat.store.site import MailboxRow, Site
 from mailplat.store.types import UidRanges
@@ -57,7 +58,7 @@ def select_messages(
     where: str = "",
 ) -> Iterator[Sequence[tuple[Any, ...]]]:
     """Rows of `message m` (and `rendering r`) in UID order, in pieces. `where` is SQL of ours, without values."""
-    source = "message m JOIN rendering r ON r.id = m.rendering" if joined else "message m"
+    source = WITH_RENDERING if joined else "message m"
     extra = f" AND {where}" if where else ""
     if uids is None:
         yield connection.exec_driver_sql(

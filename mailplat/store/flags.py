@@ -51,17 +51,13 @@ def store_flags(
         if not changed:
             return [], failed
         modseq = row.modseq + 1
-        advance(site, connection, row, row.uidnext, modseq)
+        seen = {number: bool(numbering.mask(number) & SEEN) for pair in changed for number in pair[1:]}
+        unseen = sum(seen[old] - seen[new] for _, old, new in changed)
+        advance(site, connection, row, row.uidnext, modseq, unseen=unseen)
         connection.exec_driver_sql(
             "UPDATE message SET modseq = ?, flagset = ? WHERE mailbox_id = ? AND uid = ?",
             [(modseq, new, mailbox_id, uid) for uid, _, new in changed],
         )
-        seen = {number: bool(numbering.mask(number) & SEEN) for pair in changed for number in pair[1:]}
-        unseen = sum(seen[old] - seen[new] for _, old, new in changed)
-        if unseen:
-            connection.exec_driver_sql(
-                "UPDATE mailbox SET unseen = unseen + ? WHERE id = ?", (unseen, mailbox_id)
-            )
         names = {new: numbering.flags(new) for _, _, new in changed}
         return [(uid, modseq, names[new]) for uid, _, new in changed], failed
 

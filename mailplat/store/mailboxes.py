@@ -13,6 +13,7 @@ from mailplat.store.description import (
     uid_ceiling,
     write_mailbox,
 )
+from mailplat.store.index.tables import rendering_id
 from mailplat.store.maildir import account_path, mailbox_folder
 from mailplat.store.names import INBOX, below, canonical, check_name, parents
 from mailplat.store.site import MailboxRow, Site
@@ -172,8 +173,8 @@ def delete(site: Site, residence: Residence, name: str) -> None:
 def forget_messages(connection: Connection, mailbox_id: int) -> None:
     """All that the index knows of a mailbox's messages."""
     connection.exec_driver_sql(
-        "DELETE FROM rendering WHERE id IN (SELECT rendering FROM message WHERE mailbox_id = ?)",
-        (mailbox_id,),
+        "DELETE FROM rendering WHERE id BETWEEN ? AND ?",
+        (rendering_id(mailbox_id, 0), rendering_id(mailbox_id, MAX_UID)),
     )
     for table in ("message", "expunged", "keyword", "flagset", "dedupe"):
         connection.exec_driver_sql(f"DELETE FROM {table} WHERE mailbox_id = ?", (mailbox_id,))
@@ -264,14 +265,27 @@ def raise_uidnext(site: Site, residence: Residence, mailbox_id: int, uidnext: in
     site.write(apply, MailboxChanged(account_id, mailbox_id))
 
 
-def advance(site: Site, connection: Connection, row: MailboxRow, uidnext: int, modseq: int) -> None:
-    """Set both numbers, neither below the row's, raising the ceilings in the mailbox's file first."""
+def advance(
+    site: Site,
+    connection: Connection,
+    row: MailboxRow,
+    uidnext: int,
+    modseq: int,
+    *,
+    messages: int = 0,
+    unseen: int = 0,
+    size: int = 0,
+    backfills: int = 0,
+) -> None:
+    """Set both numbers, neither below the row's, raising the ceilings in the mailbox's file first; and count what
+    came (or, below zero, went)."""
     if uidnext > row.uid_ceiling or modseq > row.modseq_ceiling:
         row = row._replace(uid_ceiling=uid_ceiling(uidnext), modseq_ceiling=modseq_ceiling(modseq))
         write_mailbox(site, connection, row)
     connection.exec_driver_sql(
-        "UPDATE mailbox SET uidnext = ?, modseq = ?, uid_ceiling = ?, modseq_ceiling = ? WHERE id = ?",
-        (uidnext, modseq, row.uid_ceiling, row.modseq_ceiling, row.id),
+        "UPDATE mailbox SET uidnext = ?, modseq = ?, uid_ceiling = ?, modseq_ceiling = ?, messages = messages + ?,"
+        " unseen = unseen + ?, size = size + ?, backfills = backfills + ? WHERE id = ?",
+        (uidnext, modseq, row.uid_ceiling, row.modseq_ceiling, messages, unseen, size, backfills, row.id),
     )
 
 

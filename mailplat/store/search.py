@@ -14,6 +14,7 @@ from mailplat.core.errors import LimitReached
 from mailplat.core.route import Residence
 from mailplat.store import fetch
 from mailplat.store.flagsets import Book
+from mailplat.store.index.tables import WITH_RENDERING
 from mailplat.store.site import MailboxRow, Site
 from mailplat.wire.imap import search as keys
 from mailplat.wire.mime import Part, scan
@@ -86,7 +87,7 @@ def search(site: Site, residence: Residence, mailbox_id: int, key: keys.Key) -> 
 
 def _rows(site: Site, mailbox: MailboxRow, *, headings: bool) -> Iterator[Sequence[Any]]:
     columns = f"{_SMALL}, {_HEADINGS}" if headings else _SMALL
-    source = "message m JOIN rendering r ON r.id = m.rendering" if headings else "message m"
+    source = WITH_RENDERING if headings else "message m"
     last = 0
     while True:
         with site.read() as connection:

@@ -28,6 +28,9 @@ R = TypeVar("R")
 # Directories of one group that are fsynced at the same time; they wait for one journal commit together.
 _SYNCERS = 8
 
+# Mailboxes whose number is remembered by account and name: some 200 octets each.
+_REMEMBERED = 20_000
+
 
 class Publisher(Protocol):
     """The one thing of the bus that the store needs."""
@@ -66,6 +69,10 @@ class MailboxRow(NamedTuple):
 
 
 COLUMNS = ", ".join(MailboxRow._fields)
+_FOR_WRITE = (
+    f"SELECT a.epoch, a.closed, a.octets, {', '.join('m.' + name for name in MailboxRow._fields)} FROM account a"
+    " LEFT JOIN mailbox m ON m.id = ? AND m.account_id = a.account_id WHERE a.account_id = ?"
+)
 _BY_ID = f"SELECT {COLUMNS} FROM mailbox WHERE id = ? AND account_id = ?"
 _BY_NAME = f"SELECT {COLUMNS} FROM mailbox WHERE account_id = ? AND name = ?"
 
@@ -102,6 +109,7 @@ class Site:
             max_group=limits.group,
         )
         self.changed = threading.Event()  # wakes the namer
+        self._berths: dict[tuple[Residence, str], int] = {}
 
     def close(self) -> None:
         """Finish what was submitted, then close the index. Idempotent."""
@@ -169,23 +177,51 @@ class Site:
     def mailbox_folder(self, row: MailboxRow) -> Path:
         return self.account_folder(row.account_id) / mailbox_folder(row.id, row.name)
 
+    # mailboxes that messages come into again and again
+
+    def remembered_mailbox(self, residence: Residence, name: str) -> int | None:
+        """A mailbox's number as it once was; who uses it checks the name again when it writes."""
+        return self._berths.get((residence, name))
+
+    def remember_mailbox(self, residence: Residence, name: str, mailbox_id: int) -> None:
+        if len(self._berths) >= _REMEMBERED:
+            self._berths.clear()
+        self._berths[residence, name] = mailbox_id
+
+    def forget_mailbox(self, residence: Residence, name: str) -> None:
+        self._berths.pop((residence, name), None)
+
     # rows that every verb asks for
 
     def check_epoch(self, connection: Connection, residence: Residence) -> tuple[int, int]:
         """(octets, messages) of the account, when the residence is the one granted last. Raises StaleEpoch."""
         row = connection.exec_driver_sql(
-            "SELECT epoch, octets, messages, closed FROM account WHERE account_id = ?",
+            "SELECT epoch, closed, octets, messages FROM account WHERE account_id = ?",
             (residence.account_id,),
         ).fetchone()
-        if row is None or row[0] != residence.epoch or row[3]:
+        self._check(residence, row)
+        return row[2], row[3]  # type: ignore[index]  # checked
+
+    def check_write(
+        self, connection: Connection, residence: Residence, mailbox_id: int
+    ) -> tuple[MailboxRow, int]:
+        """The mailbox and the octets that its account uses, in one statement. Raises StaleEpoch, NotFound."""
+        row: Any = connection.exec_driver_sql(_FOR_WRITE, (mailbox_id, residence.account_id)).fetchone()
+        self._check(residence, row)
+        if row[3] is None:
+            raise NotFound(f"account {residence.account_id} has no mailbox number {mailbox_id}")
+        return MailboxRow(*row[3:]), row[2]
+
+    def _check(self, residence: Residence, row: Any) -> None:
+        """`row` begins with epoch and closed."""
+        if row is None or row[0] != residence.epoch or row[1]:
             held = (
-                "has no such account" if row is None else f"granted epoch {row[0]}{' and closed it' * row[3]}"
+                "has no such account" if row is None else f"granted epoch {row[0]}{' and closed it' * row[1]}"
             )
             raise StaleEpoch(
                 f"shard {self.name}: account {residence.account_id} under epoch {residence.epoch}; the shard "
                 f"{held}; read its route again, then grant()"
             )
-        return row[1], row[2]
 
     def mailbox_by_id(self, connection: Connection, account_id: int, mailbox_id: int) -> MailboxRow:
         """Raises NotFound: deleted, or another account's."""

@@ -17,7 +17,7 @@ from mailplat.core.errors import InvalidInput, Unavailable
 from mailplat.core.route import Residence
 from mailplat.store.accounts import check_quota, grant_newer
 from mailplat.store.flagsets import SYSTEM_BITS, Numbering, split_flags
-from mailplat.store.maildir import first_name, full_name, new_unique
+from mailplat.store.maildir import first_name, full_name, mailbox_folder, new_unique
 from mailplat.store.mapped import MappedFile
 from mailplat.store.names import canonical
 from mailplat.store.site import Site
@@ -39,10 +39,12 @@ class Berth:
     """Where messages of one append go."""
 
     residence: Residence
+    name: str
     mailbox_id: int
     folder: Path
     quota: int
     keywords: Mapping[str, int]  # numbers of keywords, folded: for names that are final at once
+    remembered: bool = False  # not looked up: the transaction may find that it is another one's by now
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +64,25 @@ class Staged:
 def find_berth(
     site: Site, residence: Residence, mailbox: str, quota: int, messages: Sequence[NewMessage]
 ) -> Berth:
-    """Refuses early what the transaction would refuse: NotFound, StaleEpoch, OverQuota, InvalidInput."""
+    """Refuses early what the transaction would refuse: NotFound, StaleEpoch, OverQuota, InvalidInput; where the
+    mailbox is remembered that is left to the transaction."""
     keywords = _check_messages(site, messages)
+    name = canonical(mailbox)
+    known = site.remembered_mailbox(residence, name)
+    if known is not None and not keywords:
+        folder = site.account_folder(residence.account_id) / mailbox_folder(known, name)
+        return Berth(residence, name, known, folder, quota, {}, remembered=True)
     added = sum(len(message.prefix) + message.body.size for message in messages)
     grant_newer(site, residence)
     with site.read() as connection:
         octets, _ = site.check_epoch(connection, residence)
-        row = site.mailbox_by_name(connection, residence.account_id, canonical(mailbox))
+        row = site.mailbox_by_name(connection, residence.account_id, name)
         check_quota(residence.account_id, octets, added, quota)
         numbers: Mapping[str, int] = site.library.book(connection, row.id).numbers
     if not all(word.casefold() in numbers for word in keywords):
         numbers = _number_keywords(site, residence, row.id, keywords)
-    return Berth(residence, row.id, site.mailbox_folder(row), quota, numbers)
+    site.remember_mailbox(residence, name, row.id)
+    return Berth(residence, name, row.id, site.mailbox_folder(row), quota, numbers)
 
 
 def _check_messages(site: Site, messages: Sequence[NewMessage]) -> list[str]:

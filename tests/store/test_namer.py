@@ -50,13 +50,13 @@ def test_the_unique_part_never_changes_nor_does_the_date(rig: Rig) -> None:
         assert os.stat(path).st_mtime == 1_000_000_000
 
 
-def test_it_happens_by_itself(tmp_path: Path) -> None:
+async def test_it_happens_by_itself(tmp_path: Path) -> None:
     rig = Rig(tmp_path / "s1", upkeep=True)
-    rig.append(new(flags=("\\Seen",)))
-    until(lambda: rig.files()[0].name.endswith(",U=1:2,S"), "the name says UID and flags")
+    await rig.store.append(HOME, "INBOX", [new(flags=("\\Seen",))])
+    await until(lambda: [path.name.partition(",")[2] for path in rig.files()] == [f"S={len(letter())},U=1:2,S"])
     rig.shard.expunge_uids(HOME, rig.inbox.id, None)
-    until(lambda: rig.files() == [], "the file of an expunged message is gone")
-    rig.append(new(flags=("\\Flagged",)))
+    await until(lambda: rig.files() == [])
+    await rig.store.append(HOME, "INBOX", [new(flags=("\\Flagged",))])
     rig.close()  # settles what is open
     assert rig.files()[0].name.endswith(",U=2:2,F")
 

@@ -26,6 +26,18 @@ metadata = MetaData()
 _Number = BigInteger().with_variant(Integer, "sqlite")
 
 
+# UIDs have 32 bits; a mailbox's number stays below 2**31.
+_SHIFT = 2**32
+
+# `message m` with its `rendering r`.
+WITH_RENDERING = f"message m JOIN rendering r ON r.id = m.mailbox_id * {_SHIFT} + m.uid"
+
+
+def rendering_id(mailbox_id: int, uid: int) -> int:
+    """Clusters the renderings of a mailbox by UID; the highest one of mailbox n is rendering_id(n, MAX_UID)."""
+    return mailbox_id * _SHIFT + uid
+
+
 def _partial(name: str, column: Column[int], condition: str) -> Index:
     return Index(name, column, sqlite_where=text(condition), postgresql_where=text(condition))
 
@@ -109,7 +121,6 @@ message = Table(
     Column("internaldate", BigInteger, nullable=False),  # Unix seconds; the file's mtime too
     Column("zone", Integer, nullable=False),  # minutes east of UTC
     Column("saved_at", BigInteger, nullable=False),  # SAVEDATE (RFC 8514)
-    Column("rendering", BigInteger, nullable=False),
     Column("name", Text, nullable=False),  # of the file; in cur/ when it has ":2,", else in new/
     Column("uidl", Text, nullable=True),  # NULL: UIDVALIDITY and UID
     PrimaryKeyConstraint("mailbox_id", "uid"),
@@ -117,7 +128,7 @@ message = Table(
 )
 Index("message_modseq", message.c.mailbox_id, message.c.modseq)
 
-rendering = Table(  # wire/mime/rendering.py; one row for each message
+rendering = Table(  # wire/mime/rendering.py; one row for each message, numbered by rendering_id
     "rendering",
     metadata,
     Column("id", _Number, primary_key=True, autoincrement=False),

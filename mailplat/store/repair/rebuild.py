@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 
 from mailplat.core import disk
 from mailplat.core.errors import InvalidInput, LimitReached
-from mailplat.store.append import INSERT_MESSAGE, INSERT_RENDERING, next_rendering
+from mailplat.store.append import INSERT_MESSAGE, INSERT_RENDERING
 from mailplat.store.description import (
     MailboxDescription,
     modseq_ceiling,
@@ -29,6 +29,7 @@ from mailplat.store.description import (
     write_mailbox,
 )
 from mailplat.store.flagsets import SYSTEM_BITS, Numbering
+from mailplat.store.index.tables import rendering_id
 from mailplat.store.mailboxes import forget_rows, insert_mailbox
 from mailplat.store.maildir import FOLDERS, MARKER, parse_name, saved_at
 from mailplat.store.names import INBOX, check_name
@@ -274,16 +275,16 @@ class _Rebuild:
         numbering = Numbering(connection, self._site.library, row.id, self._site.limits)
         known = (1 << (SYSTEM_BITS + len(numbering.keywords()))) - 1
         for start in range(0, len(messages), _SLICE):
-            first = next_rendering(connection)
             renderings, rows = [], []
-            for number, adopted in enumerate(messages[start : start + _SLICE], first):
+            for adopted in messages[start : start + _SLICE]:
                 file = put_in_place(folder, adopted.file)
                 said = file.said
                 if said.size not in (-1, file.size):
                     self._problem(
                         problems.SIZE, folder / file.place / file.name, f"{file.size} octets, not {said.size}"
                     )
-                renderings.append((number, *columns(render_file(folder / file.place / file.name))))
+                rendering = render_file(folder / file.place / file.name)
+                renderings.append((rendering_id(row.id, adopted.uid), *columns(rendering)))
                 flagset = numbering.number_of(said.mask & known)
                 born = saved_at(said.unique) or file.mtime
                 rows.append(
@@ -296,7 +297,6 @@ class _Rebuild:
                         math.floor(file.mtime),
                         said.zone,
                         born,
-                        number,
                         file.name,
                         said.uidl or None,
                     )
@@ -331,7 +331,8 @@ def _replace_row(
 ) -> None:
     """The mailbox's row without messages; expunged UIDs and dedupe keys stay while the UIDVALIDITY does."""
     connection.exec_driver_sql(
-        "DELETE FROM rendering WHERE id IN (SELECT rendering FROM message WHERE mailbox_id = ?)", (fresh.id,)
+        "DELETE FROM rendering WHERE id BETWEEN ? AND ?",
+        (rendering_id(fresh.id, 0), rendering_id(fresh.id, MAX_UID)),
     )
     tables = ["message", "keyword", "flagset"]
     if old is None or old.uidvalidity != fresh.uidvalidity:

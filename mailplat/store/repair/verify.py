@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mailplat.store.description import read_account, read_mailbox
 from mailplat.store.fetch import locate
+from mailplat.store.index.tables import WITH_RENDERING
 from mailplat.store.repair import problems, survey
 from mailplat.store.repair.counting import recount
 from mailplat.store.repair.survey import File
@@ -88,7 +89,7 @@ class _Verification:
                 return  # deleted meanwhile
             row = MailboxRow(*now)
             messages = connection.exec_driver_sql(
-                "SELECT m.uid, m.name, m.size, r.id FROM message m LEFT JOIN rendering r ON r.id = m.rendering"
+                f"SELECT m.uid, m.name, m.size, r.id FROM {WITH_RENDERING.replace('JOIN', 'LEFT JOIN')}"
                 " WHERE m.mailbox_id = ?",
                 (row.id,),
             ).fetchall()

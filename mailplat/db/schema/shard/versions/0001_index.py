@@ -100,7 +100,6 @@ def _messages() -> None:
         sa.Column("internaldate", sa.BigInteger, nullable=False),
         sa.Column("zone", sa.Integer, nullable=False),
         sa.Column("saved_at", sa.BigInteger, nullable=False),
-        sa.Column("rendering", sa.BigInteger, nullable=False),
         sa.Column("name", sa.Text, nullable=False),
         sa.Column("uidl", sa.Text, nullable=True),
         sa.PrimaryKeyConstraint("mailbox_id", "uid"),
