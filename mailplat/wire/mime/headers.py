@@ -15,6 +15,10 @@ Parameters = tuple[tuple[bytes, bytes], ...]  # lower-case names as sent (RFC 22
 # that one header cannot blow up BODYSTRUCTURE.
 MAX_PARAMETERS = 200
 
+# Octets of one header block that are read for fields. Real ones stay below 100 KiB; a message of 50 MB without
+# an empty line would be 25 million lines in memory.
+MAX_HEADER = 1024 * 1024
+
 _TOKEN = rb"[^\x00-\x20/;()<>@,\\\":?=\[\]]++"
 _MEDIA_TYPE = re.compile(rb"\s*+(%b)\s*+/\s*+(%b)" % (_TOKEN, _TOKEN))
 _FIRST_TOKEN = re.compile(rb"\s*+([^\s;]++)")
@@ -24,10 +28,11 @@ _COMMENT_EDGE = re.compile(rb"\"(?:[^\"\\]++|\\.)*+\"?+|\\.|[()]", re.DOTALL)
 
 
 def collect(octets: bytes, start: int, end: int, wanted: Collection[bytes]) -> Fields:
-    """The fields of the block octets[start:end] whose lower-case names are in `wanted`."""
+    """The fields of the block octets[start:end] whose lower-case names are in `wanted`; what lies beyond
+    MAX_HEADER is not looked at."""
     found: list[tuple[bytes, list[bytes]]] = []
     lines: list[bytes] | None = None  # of the field that a folded line would belong to, where it is wanted
-    for line in octets[start:end].split(b"\n"):
+    for line in octets[start : min(end, start + MAX_HEADER)].split(b"\n"):
         if line[:1] in _FOLD:
             if lines is not None:
                 lines.append(line.rstrip(b"\r"))

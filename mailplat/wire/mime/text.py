@@ -5,7 +5,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from mailplat.wire.mime.headers import collect, first_token
+from mailplat.wire.mime.headers import MAX_HEADER, collect, first_token
 from mailplat.wire.mime.scanner import Part
 from mailplat.wire.mime.words import decode_charset, decode_octets, decode_words
 
@@ -16,6 +16,13 @@ MAX_OCTETS = 4 * 1024 * 1024
 # Characters of one header field that a search looks at.
 MAX_FIELD = 64 * 1024
 
+# UAX 15, D4: no language needs more combining marks on one letter.
+_LONGEST_RUN = 30
+
+# All characters that are, or become when decomposed, combining marks, and many that are not: marks are neither
+# letters, digits nor spaces, but for the two half-width Japanese sound marks.
+_MARKS = re.compile(rf"(?:[^\w\s\x00-\x7f]|[\uff9e\uff9f]){{{_LONGEST_RUN + 1},}}+")
+
 _FIELD = re.compile(rb"[^\n]*+\n(?:[ \t][^\n]*+(?:\n|\Z))*+|[^\n]++")
 _NOT_BASE64 = bytes(
     set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
@@ -25,7 +32,9 @@ _NOT_BASE64 = bytes(
 def fold(text: str) -> str:
     """What is compared: upper and lower case, and the ways to write one character, are the same (the aim of
     RFC 5051, i;unicode-casemap)."""
-    return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFKC", _MARKS.sub(_break_run, text)).casefold()
 
 
 def searchable_text(octets: bytes, part: Part, *, headers: bool, limit: int = MAX_OCTETS) -> Iterator[str]:
@@ -36,7 +45,7 @@ def searchable_text(octets: bytes, part: Part, *, headers: bool, limit: int = MA
     while pending and limit > 0:
         part, with_header = pending.pop()
         if with_header:
-            end = min(part.body, part.start + limit)
+            end = min(part.body, part.start + min(limit, MAX_HEADER))
             yield fold(_header(octets, part.start, end))
             limit -= end - part.start
         if part.children:
@@ -77,6 +86,15 @@ def decode_base64(content: bytes) -> bytes:
         if len(letters) % 4 == 1:
             letters = letters[:-1]  # six bits make no octet
         return binascii.a2b_base64(letters + b"=" * (-len(letters) % 4))
+
+
+def _break_run(match: re.Match[str]) -> str:
+    """The Stream-Safe Text Format of UAX 15: a joiner behind every so many combining marks. Normalisation sorts
+    each run of marks in quadratic time: a mail of 4 MB of them would cost hours."""
+    run = match[0]
+    if not any(unicodedata.combining(unicodedata.normalize("NFKD", character)[0]) for character in set(run)):
+        return run  # symbols
+    return "\u034f".join(run[at : at + _LONGEST_RUN] for at in range(0, len(run), _LONGEST_RUN))
 
 
 def _header(octets: bytes, start: int, end: int) -> str:

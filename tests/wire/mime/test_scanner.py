@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from mailplat.wire.mime import scanner
+from mailplat.wire.mime.headers import MAX_HEADER
 from mailplat.wire.mime.scanner import MAX_DEPTH, MAX_PARTS, Part, scan
 from tests.wire.mime.samples import corpus
 
@@ -215,3 +216,12 @@ def test_structure_is_what_the_standard_library_finds() -> None:
             differing += shape(scan(octets)) != reference(message)
     assert compared > 3500
     assert differing == 0
+
+
+def test_a_header_without_end_is_read_in_part() -> None:
+    """A message of 50 MB without an empty line must not become 25 million lines in memory."""
+    octets = b"Subject: read\r\n" + b"a\n" * MAX_HEADER + b"To: never@read\r\n"
+    part = scan(octets)
+    assert part.body == len(octets)
+    assert part.first(b"subject") == b"read"
+    assert part.first(b"to") is None

@@ -112,3 +112,16 @@ def test_header_and_text_are_the_whole_message() -> None:
         assert select_fields(header, (), invert=True) == (
             header if header.endswith(b"\n\r\n") else header + b"\r\n"
         )
+
+
+def test_header_fields_of_real_mail_are_all_of_them() -> None:
+    """Named and not named together are the header, whichever way each is found."""
+    names = {b"from", b"received", b"subject", b"x-mailer"}
+    for octets in corpus()[::5]:
+        part = scan(octets)
+        header = octets[part.start : part.body]
+        named = select_fields(header, names, invert=False)
+        others = select_fields(header, names, invert=True)
+        assert select_fields(others, names, invert=False) == b"\r\n"
+        assert select_fields(named, names, invert=True) == b"\r\n"
+        assert sorted((named + others).splitlines()) == sorted([*header.splitlines(), b""])

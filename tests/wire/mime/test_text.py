@@ -1,12 +1,13 @@
 import base64
 import codecs
+import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mailplat.wire.mime import field_texts, fold, scan, searchable_text
-from mailplat.wire.mime.text import decode_base64
+from mailplat.wire.mime.text import _MARKS, decode_base64
 from mailplat.wire.mime.words import decode_charset, decode_words, known_charset
 from tests.wire.mime.samples import corpus, vectors
 
@@ -129,6 +130,26 @@ def test_decoding_never_fails(octets: bytes, charset: bytes) -> None:
 @given(st.binary(max_size=100))
 def test_base64_round_trip(octets: bytes) -> None:
     assert decode_base64(base64.encodebytes(octets)) == octets
+
+
+def test_every_combining_mark_is_known_as_one() -> None:
+    for point in range(0x110000):
+        character = chr(point)
+        if unicodedata.combining(unicodedata.normalize("NFKD", character)[0]):
+            assert _MARKS.fullmatch(character * 31), hex(point)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("marks", ["\u0315\u0300", "\u0301\uff9e", "\u0f73", "\u0301" * 500 + "\u0316" * 500])
+def test_hostile_runs_of_marks_end(marks: str) -> None:
+    """Sorting them (canonical order) is quadratic in the library."""
+    assert fold("e" + marks * (1_000_000 // len(marks)))
+
+
+def test_folding() -> None:
+    assert fold("Re\u0301sume\u0301 STRASSE") == fold("RÉSUMÉ straße")
+    assert fold("ﬁ") == "fi"
+    assert fold("—" * 60) == "—" * 60
 
 
 @pytest.mark.timeout(20)
