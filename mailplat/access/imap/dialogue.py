@@ -29,20 +29,21 @@ class Dialogue:
         session = self.session
         host = session.services.hostname.encode("ascii", "replace")
         session.out(b"* OK [CAPABILITY %b] %b ready\r\n" % (capabilities(session), host))
+        farewell = ""
         try:
             await self._converse()
-        except Farewell as farewell:
-            session.out(b"* BYE %b\r\n" % str(farewell).encode("ascii", "replace"))
+        except Farewell as error:
+            farewell = str(error)
         except (ConnectionError, ConnectionGone, ssl.SSLError):
             pass  # the client went away: nobody is left to tell
         except asyncio.CancelledError:
             if not session.ending:
                 raise
-            if session.handed_over:
-                return
-            session.out(b"* BYE %b\r\n" % session.ending.encode("ascii", "replace"))
+            farewell = session.ending
         finally:
             await self._appender.close()
+        if farewell and not session.handed_over:
+            session.out(response.untagged_status("BYE", farewell))
 
     async def _converse(self) -> None:
         session = self.session

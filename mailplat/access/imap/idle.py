@@ -2,7 +2,7 @@
 
 import asyncio
 
-from mailplat.access.imap.session import Session
+from mailplat.access.imap.session import Farewell, Session
 
 
 async def idle(session: Session, tag: str) -> bytes | None:
@@ -20,6 +20,8 @@ async def idle(session: Session, tag: str) -> bytes | None:
             await session.refresh(now=True)
             session.announce(expunge=True)
             await session.stream.flush()
+            if session.ending:
+                raise Farewell(session.ending)
             changed = asyncio.ensure_future(listener.wait())
             session.interruptible = True
             try:

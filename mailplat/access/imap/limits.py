@@ -15,7 +15,8 @@ class ImapLimits:
     # RFC 3501 5.4: an inactivity timer must be at least 30 minutes. IDLE counts as inactivity (RFC 2177 3), its
     # clients start it anew every 29 minutes.
     autologout: float = 30 * 60.0
-    # Who has not logged in gets less: a scanner must not hold a connection for half an hour.
+    # Who has not logged in gets less, all waiting together: a scanner must not hold a connection for half an hour by
+    # an octet a minute.
     preauth: float = 60.0
     # A client that takes nothing of what we write for this long is gone; its buffers are needed elsewhere.
     write_stall: float = 120.0

@@ -100,6 +100,7 @@ class Session:
         self.enabled: set[str] = set()  # CONDSTORE ...
         self.failures = 0  # logins
         self.listener: Listener | None = None
+        self._patience = services.limits.preauth  # what is left of it; drops while we wait for the client
         self.interruptible = False  # waits for the client: may be woken to say BYE
         self.ending = ""  # text of the BYE that the server asked for
         self.handed_over = False  # to a backend: nothing of ours is said any more
@@ -235,10 +236,14 @@ class Session:
         if self.ending:
             raise Farewell(self.ending)
         self.interruptible = True
+        started = self.services.clock.monotonic()
+        if self.state is State.NOT_AUTHENTICATED:
+            self.stream.timeout = max(0.0, self._patience)
         try:
             return await self.stream.read()
         finally:
             self.interruptible = False
+            self._patience -= self.services.clock.monotonic() - started
 
     async def line(self, tag: str) -> bytes | None:
         """One line outside a command: a SASL response, DONE. None: it was no line that can be read, and the command

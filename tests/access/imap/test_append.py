@@ -127,3 +127,18 @@ async def test_limit_is_a_setting(rigs: MakeRig) -> None:
     assert b"APPENDLIMIT=100]" in lines.tagged
     assert (await client.command(b"APPEND INBOX {101+}\r\n" + b"x" * 101)).tagged.startswith(b"NO [TOOBIG]")
     assert await client.append(b"x" * 100) == 1
+
+
+async def test_shutdown_in_the_middle_of_a_pipeline(rig: Rig) -> None:
+    """What was stored is answered, and before the BYE."""
+    client = await rig.login()
+    octets = b"".join(b"n%d APPEND INBOX {4+}\r\nabcd\r\n" % number for number in range(300))
+    client.send(octets)
+    await client.line()
+    await rig.server.close()
+    answered = 1
+    while not (line := await client.line()).startswith(b"* BYE"):
+        assert b" OK [APPENDUID " in line
+        answered += 1
+    await client.closed()
+    assert len(rig.shard.snapshot(rig.residence, rig.shard.mailbox(rig.residence, "INBOX").id).uids) == answered

@@ -1,5 +1,6 @@
 """LOGIN, AUTHENTICATE, STARTTLS, CAPABILITY; accounts that move."""
 
+import asyncio
 import base64
 import ssl
 
@@ -102,6 +103,19 @@ async def test_who_does_not_log_in_is_sent_away(rigs: MakeRig) -> None:
     client = await rig.connect()
     assert await client.line() == b"* BYE Log in sooner"
     await client.closed()
+
+
+async def test_dripping_octets_does_not_buy_time(rigs: MakeRig) -> None:
+    rig = await rigs(limits=ImapLimits(preauth=0.3))
+    client = await rig.connect()
+    for _ in range(1000):
+        client.send(b"x")
+        if client.reader.at_eof() or len(rig.server.sessions) == 0:
+            break
+        await asyncio.sleep(0.05)
+    else:
+        pytest.fail("still connected")
+    assert await client.line() == b"* BYE Log in sooner"
 
 
 async def test_starttls(tls_rig: Rig, authority: trustme.CA) -> None:
