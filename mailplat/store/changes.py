@@ -16,7 +16,8 @@ _ARRAYS = (
     "SELECT json_group_array(uid), json_group_array(modseq), json_group_array(flagset) FROM"
     " (SELECT uid, modseq, flagset FROM message WHERE mailbox_id = ? ORDER BY uid)"
 )
-_CHANGED = "SELECT uid, modseq, flagset FROM message WHERE mailbox_id = ? AND modseq > ? ORDER BY uid"
+# `+uid`: SQLite would otherwise walk the whole mailbox along its primary key to save this sort of a few rows.
+_CHANGED = "SELECT uid, modseq, flagset FROM message WHERE mailbox_id = ? AND modseq > ? ORDER BY +uid"
 _EXPUNGED = "SELECT uid FROM expunged WHERE mailbox_id = ? AND modseq > ? ORDER BY uid"
 
 
