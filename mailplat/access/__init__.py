@@ -1,10 +1,11 @@
 """The readers' doors: IMAP and POP3, one login for both, and the proxy to accounts whose home is elsewhere.
 
-    login     LoginService: name and password -> Serve (our shard) or Forward (a backend); waits while fenced
-    proxy     sessions of forwarded accounts: log in at the backend, splice, end when the route changes
-    stream    the socket of one session, for both servers
-    imap/     the IMAP server
-    pop3/     the POP3 server
+    login       LoginService: name and password -> Serve (our shard) or Forward (a backend); waits while fenced
+    proxy/      sessions of forwarded accounts: log in at the backend, splice, end when the route changes
+    forwarding  the list of these sessions by account, which the route watch ends
+    stream      the socket of one session, for both servers
+    imap/       the IMAP server
+    pop3/       the POP3 server
 
 Invariants
     * A session serves or forwards only under the route that it was granted; when the route changes it ends, before

@@ -5,19 +5,21 @@ an account is fenced a login waits; it neither fails nor sees an empty mailbox.
 """
 
 import asyncio
+import contextlib
 import hmac
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NoReturn
 
 import structlog
 
 from mailplat.access.forwarding import ForwardedSessions
+from mailplat.admin import metrics
 from mailplat.bus import Bus
 from mailplat.core.clock import Clock
 from mailplat.core.envelope import Peer
 from mailplat.core.errors import MailplatError, NotFound, StaleEpoch, Unavailable
 from mailplat.core.executors import Executors
-from mailplat.core.route import BackendHome, Door, Residence, Route, ShardHome
+from mailplat.core.route import BackendHome, Door, Residence, Route
 from mailplat.directory import Account, Backend, Directory, Login
 from mailplat.directory.credentials import Verifier
 from mailplat.store import Store
@@ -31,6 +33,9 @@ LOGIN_WAIT_S = 40.0
 # While waiting: how often the route is read when no hint comes.
 ROUTE_POLL_S = 0.5
 
+# An account that moves while its password is checked is looked up again.
+_ATTEMPTS = 3
+
 # Failed logins of one name from one address within the window before each further answer is delayed; the delay
 # grows to the cap. A person who mistypes never notices, a dictionary does.
 FREE_FAILURES = 3
@@ -41,6 +46,10 @@ MAX_DELAY_S = 8.0
 
 class AuthenticationFailed(MailplatError):
     """Wrong name or password; which of the two is not said. IMAP NO [AUTHENTICATIONFAILED], POP3 -ERR [AUTH]."""
+
+
+class MaildropInUse(Unavailable):
+    """Another POP3 session has the maildrop, here or at the backend. POP3 -ERR [IN-USE]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +70,7 @@ class Forward:
     name: str
     password: str = field(repr=False)
     sessions: ForwardedSessions = field(repr=False)
+    protocol: Protocol
 
 
 Granted = Serve | Forward
@@ -102,29 +112,35 @@ class LoginService:
 
     async def login(self, name: str, password: str, peer: Peer, protocol: Protocol) -> Granted:
         """Raises AuthenticationFailed; Unavailable when the fence lasts longer than the wait or a dependency
-        cannot answer; StaleEpoch never leaves: the route is read again."""
-        given = name
+        cannot answer; StaleEpoch when the account moves faster than we can follow."""
+        try:
+            for _ in range(_ATTEMPTS - 1):
+                with contextlib.suppress(StaleEpoch):  # the account moved while the password was checked
+                    return await self._login(name, password, peer, protocol)
+            return await self._login(name, password, peer, protocol)
+        except Unavailable:
+            metrics.logins.labels(protocol, "unavailable").inc()
+            raise
+
+    async def _login(self, name: str, password: str, peer: Peer, protocol: Protocol) -> Granted:
         name, as_master = self._as_master(name, password)
         found = await self._settled(name)
         if found is None:
-            await self._fail(None, name, password, peer, protocol)
-        assert found is not None
+            await self._verifier.verify(None, password)  # the time that a wrong password takes
+            await self.failed(name, peer, protocol)
         account, route = found.account, found.route
-        if route.door is Door.FORWARD and not as_master:
-            assert isinstance(route.home, BackendHome)
+        if isinstance(route.home, BackendHome):
+            if as_master or not account.active:
+                await self._verifier.verify(None, password)
+                await self.failed(name, peer, protocol, account)
             backend = await self._executors.run("directory", self._backend, route.home.backend)
-            return Forward(account, backend, route, name, password, self._sessions)
+            return Forward(account, backend, route, name, password, self._sessions, protocol)
         right = as_master or await self._verifier.verify(account, password)
-        if not right or not account.active or not isinstance(route.home, ShardHome):
-            await self._fail(account, name, password, peer, protocol, verified=True)
-        assert isinstance(route.home, ShardHome)
+        if not right or not account.active:
+            await self.failed(name, peer, protocol, account)
         residence = Residence(account.id, route.home.shard, route.epoch)
-        try:
-            await self._executors.run(
-                "store", self._store.shard(residence.shard).grant, account.id, route.epoch
-            )
-        except StaleEpoch:  # the account moved while the password was checked
-            return await self.login(given, password, peer, protocol)
+        await self._executors.run("store", self._grant, residence)
+        metrics.logins.labels(protocol, "served").inc()
         log.info("logged in", account=account.id, protocol=protocol, peer=peer.address, tls=bool(peer.tls))
         return Serve(account, residence)
 
@@ -163,27 +179,25 @@ class LoginService:
         except NotFound as error:
             raise Unavailable(f"a route leads to backend {name}, which is gone: {error}") from error
 
-    async def _fail(
-        self,
-        account: Account | None,
-        name: str,
-        password: str,
-        peer: Peer,
-        protocol: Protocol,
-        *,
-        verified: bool = False,
-    ) -> None:
-        if not verified:
-            await self._verifier.verify(None, password)  # the time that a wrong password takes
-        await self.failed(name, peer, protocol, account)
+    def _grant(self, residence: Residence) -> None:
+        """From now on the shard takes writes under this route's epoch only. Opens the shard where nobody has."""
+        try:
+            self._store.shard(residence.shard).grant(residence.account_id, residence.epoch)
+        except NotFound as error:
+            raise Unavailable(
+                f"a route leads to shard {residence.shard}, which is not here: {error}"
+            ) from error
 
-    async def failed(self, name: str, peer: Peer, protocol: Protocol, account: Account | None = None) -> None:
+    async def failed(
+        self, name: str, peer: Peer, protocol: Protocol, account: Account | None = None
+    ) -> NoReturn:
         """Count a failure, delay it where there were many, and raise AuthenticationFailed. The proxy calls it too,
         when a backend said no."""
         failures = await self._bus.count(f"login:{peer.address}:{name.casefold()[:200]}", FAILURE_WINDOW_S)
         log.info(
             "login failed", account=account.id if account else None, protocol=protocol, peer=peer.address
         )
+        metrics.logins.labels(protocol, "refused").inc()
         if failures > FREE_FAILURES:
             await asyncio.sleep(min(MAX_DELAY_S, FAILURE_DELAY_S * (failures - FREE_FAILURES)))
         raise AuthenticationFailed("wrong name or password")

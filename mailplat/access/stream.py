@@ -5,6 +5,8 @@ import ssl
 from asyncio import StreamReader, StreamWriter
 from typing import Protocol
 
+from mailplat.core.envelope import Peer
+
 
 class StreamLimits(Protocol):
     """What a stream needs of a protocol's limits; seconds and octets."""
@@ -203,3 +205,19 @@ class Stream:
             self.writer.close()
             # close() waits for the client to take what is buffered; this one may never.
             self._handle = self._loop.call_later(self._limits.stop_grace, self.writer.transport.abort)
+
+
+def peer_of(writer: StreamWriter) -> Peer:
+    """Who is at the other end, and how the connection is protected now."""
+    name = writer.get_extra_info("peername")
+    host, port = (str(name[0]), int(name[1])) if isinstance(name, tuple) else ("", 0)
+    return Peer(host, port, tls=_tls_name(writer))
+
+
+def _tls_name(writer: StreamWriter) -> str:
+    """Protocol and cipher, "" in clear."""
+    secured = writer.get_extra_info("ssl_object")
+    if secured is None:
+        return ""
+    cipher = secured.cipher()
+    return f"{secured.version()} {cipher[0] if cipher else ''}".strip()

@@ -2,13 +2,17 @@
 
 import idna
 
-from mailplat.core.address import Address
 from mailplat.core.errors import InvalidInput
 from mailplat.wire.smtp.address import parse_address
+
+# Characters of a name as a person writes it: 253 octets of A-labels are never more (RFC 1035 2.3.4).
+MAX_NAME = 255
 
 
 def domain_key(name: str) -> str:
     """A domain as A-labels in lower case. Raises InvalidInput."""
+    if len(name) > MAX_NAME:
+        raise InvalidInput(f"a domain name has at most {MAX_NAME} characters")
     try:
         key = idna.encode(name.strip().rstrip("."), uts46=True).decode("ascii").lower()
     except idna.IDNAError as error:
@@ -25,7 +29,3 @@ def alias_source(text: str) -> tuple[str, str]:
         return f"@{name}", name
     address = parse_address(text)
     return address.key, address.domain
-
-
-def target(address: Address) -> tuple[str, str]:
-    return address.local, address.domain

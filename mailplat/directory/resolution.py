@@ -1,6 +1,6 @@
 """Who gets mail for an address: accounts, aliases, lists of targets, catch-alls (asked at every RCPT)."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -39,20 +39,38 @@ _DOMAIN = sa.select(sa.literal(1)).where(domain.c.name == sa.bindparam("name"))
 
 
 def resolve(connection: Connection, address: Address) -> Resolution:
-    """The targets of an address, each account once, in the order of the aliases. An exact address beats the
-    catch-all of its domain; an inactive account takes no mail. Loops between aliases are ignored. Raises
-    InvalidInput when there are more than MAX_TARGETS."""
+    """The targets of an address, each account once, in the order of the aliases.
+
+    An alias of an account's own address is its forward: mail goes to the alias's targets, and to the account too
+    where it is one of them. An exact alias beats the catch-all of its domain, and so does an account, active or not;
+    an inactive account takes no mail. Loops between aliases are ignored. Raises InvalidInput when the address leads
+    to more than MAX_TARGETS."""
     found: dict[int, Target] = {}
     seen: set[str] = set()
     level = {address.key: address}
+    kept: set[str] = set()  # accounts that are targets of their own forward
     for _ in range(MAX_DEPTH):
-        level = {key: item for key, item in level.items() if key not in seen}
         if not level:
             break
         seen |= level.keys()
-        accounts, known = _accounts(connection, level)
-        found.update((target.account_id, target) for target in accounts if target.account_id not in found)
-        level = _targets(connection, [item for key, item in level.items() if key not in known])
+        accounts = _accounts(connection, level)
+        lists = _lists(connection, [key for key in level if key not in kept])
+        following: dict[str, Address] = {}
+        for key, item in level.items():
+            targets = lists.get(key, [])
+            if not targets and key in accounts:
+                account_id, target = accounts[key]
+                if target is not None:
+                    found.setdefault(account_id, target)
+                continue
+            if key in kept:
+                continue
+            for each in targets or lists.get(f"@{item.domain}", []):
+                if each.key == key:
+                    kept.add(key)
+                if each.key == key or each.key not in seen:
+                    following[each.key] = each
+        level = following
         if len(found) + len(level) > MAX_TARGETS:
             raise InvalidInput(
                 f"{address} leads to more than {MAX_TARGETS} accounts; use a list manager for it"
@@ -62,31 +80,24 @@ def resolve(connection: Connection, address: Address) -> Resolution:
     return Resolution((), connection.execute(_DOMAIN, {"name": address.domain}).first() is not None)
 
 
-def _accounts(connection: Connection, level: dict[str, Address]) -> tuple[list[Target], set[str]]:
-    rows = {row[0]: row[1:] for row in connection.execute(_FIND, {"keys": list(level)})}
-    targets = [
-        Target(Address(local, at), account_id, quota, routes.from_row(*rest))
-        for key in level
-        if key in rows
-        for account_id, local, at, quota, active, *rest in [rows[key]]
-        if active
-    ]
-    return targets, set(rows)
+def _accounts(connection: Connection, level: dict[str, Address]) -> dict[str, tuple[int, Target | None]]:
+    """By key; without a Target where the account is not active."""
+    return {
+        key: (
+            account_id,
+            Target(Address(local, at), account_id, quota, routes.from_row(*rest)) if active else None,
+        )
+        for key, account_id, local, at, quota, active, *rest in connection.execute(
+            _FIND, {"keys": list(level)}
+        )
+    }
 
 
-def _targets(connection: Connection, addresses: Iterable[Address]) -> dict[str, Address]:
-    """One step along the aliases; catch-alls only where there is no exact alias."""
-    exact = {address.key: address for address in addresses}
-    if not exact:
+def _lists(connection: Connection, keys: Sequence[str]) -> dict[str, list[Address]]:
+    """Targets of these addresses and of their domains' catch-alls, in one select."""
+    if not keys:
         return {}
-    lists = _lists(connection, exact)
-    catch_alls = {f"@{address.domain}" for key, address in exact.items() if key not in lists}
-    if catch_alls:
-        lists |= _lists(connection, catch_alls)
-    return {target.key: target for targets in lists.values() for target in targets}
-
-
-def _lists(connection: Connection, sources: Iterable[str]) -> dict[str, list[Address]]:
+    sources = {*keys, *(f"@{key.rpartition('@')[2]}" for key in keys)}
     found: dict[str, list[Address]] = {}
     for source, local, at in connection.execute(_ALIASES, {"keys": list(sources)}):
         found.setdefault(source, []).append(Address(local, at))

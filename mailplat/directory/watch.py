@@ -5,8 +5,9 @@ when a hint comes. For each changed route it calls the handlers (close proxied s
 only when all returned it writes the number into its row. A fence waits until every living process has written a
 number at least as high as the fence's own (`acknowledged`).
 
-A process that cannot reach the database for LEASE_S closes every forwarded session by itself (`lease_lost`), and
-DEAD_AFTER_S after its last heartbeat nobody waits for it any more. DEAD_AFTER_S - LEASE_S is what it has to notice.
+A process that could not write its heartbeat for LEASE_S closes every forwarded session by itself (`lease_lost`) and
+begins no new one; DEAD_AFTER_S after its last heartbeat nobody waits for it any more. What is between the two is what
+it has for that, and how far the clocks of two machines may differ.
 """
 
 import asyncio
@@ -39,6 +40,9 @@ DEAD_AFTER_S = 3.0
 # that this process acknowledges nothing until the fence is over.
 HANDLER_TIMEOUT_S = 10.0
 
+# The guard looks a little after the lease's end, never before it.
+_TICK_S = 0.01
+
 # Rows of processes that are long gone are dropped.
 FORGET_AFTER_S = 3600.0
 
@@ -54,20 +58,36 @@ class RouteHandler(Protocol):
 
 
 class RouteWatch:
-    """One per process; `run` is its task."""
+    """One per process; `run` is its task. `lease` and `poll` in seconds; a lease longer than LEASE_S would let this
+    process act on routes after others have stopped to wait for it."""
 
     def __init__(
-        self, directory: Directory, bus: Bus, executors: Executors, clock: Clock | None = None
+        self,
+        directory: Directory,
+        bus: Bus,
+        executors: Executors,
+        clock: Clock | None = None,
+        *,
+        lease: float = LEASE_S,
+        poll: float = POLL_S,
     ) -> None:
         self._directory = directory
         self._bus = bus
         self._executors = executors
         self._clock: Clock = clock or directory.clock
+        self._lease = min(lease, LEASE_S)
+        self._poll_s = poll
         self._handlers: list[RouteHandler] = []
-        self._process = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self.process = f"{os.uname().nodename[:60]}-{os.getpid()}-{secrets.token_hex(4)}"
         self._seen: int | None = None
-        self._beat = float("-inf")
-        self.healthy = False
+        self._beat = float("-inf")  # when the last heartbeat that succeeded began, monotonic
+        self._beaten = asyncio.Event()  # one did since the guard last looked
+        self._writing = asyncio.Lock()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether every change of a route reaches us before a fence goes on. False before the first heartbeat."""
+        return self._clock.monotonic() - self._beat <= self._lease
 
     def register(self, handler: RouteHandler) -> Callable[[], None]:
         """Returns the way to take it back."""
@@ -75,13 +95,20 @@ class RouteWatch:
         return lambda: self._handlers.remove(handler)
 
     async def run(self) -> None:
-        """Until cancelled; then the row is removed, so that no fence waits for us."""
+        """Until cancelled; then everything that rests on routes is ended and the row removed, so that no fence waits
+        for us."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._poll())
                 group.create_task(self._heartbeat())
+                group.create_task(self._guard())
         finally:
-            await asyncio.shield(self._executors.run("directory", self._leave))
+            self._beat = float("-inf")
+            await self._tell_lost()
+            try:
+                await self._executors.run("directory", self._leave)
+            except MailplatError as error:
+                log.warning("row of this process stays until it is old", reason=str(error))
 
     async def _poll(self) -> None:
         listener = self._bus.listen("routes")
@@ -93,7 +120,7 @@ class RouteWatch:
                     log.warning("routes cannot be read", reason=str(error))
                 except TimeoutError:
                     log.error("a handler did not finish; not acknowledged", seconds=HANDLER_TIMEOUT_S)
-                await listener.wait(POLL_S)
+                await listener.wait(self._poll_s)
         finally:
             listener.close()
 
@@ -111,47 +138,63 @@ class RouteWatch:
             try:
                 if self._seen is not None:
                     await self._write_row()
-                    self.healthy = True
             except MailplatError as error:
                 log.warning("no heartbeat", reason=str(error))
-            if self._clock.monotonic() - self._beat > LEASE_S:
-                await self._lose_lease()
-            await asyncio.sleep(HEARTBEAT_S)
+            await asyncio.sleep(self._lease * HEARTBEAT_S / LEASE_S)
+
+    async def _guard(self) -> None:
+        """On its own too: a heartbeat that hangs on a locked database must not keep the lease from ending."""
+        told = self._beat  # each lease that ends is told once
+        while True:
+            left = self._beat + self._lease - self._clock.monotonic()
+            if left >= 0:
+                await asyncio.sleep(left + _TICK_S)
+            elif self._beat != told:
+                told = self._beat
+                log.error("forwarded sessions end: no heartbeat", seconds=self._lease)
+                await self._tell_lost()
+            else:
+                self._beaten.clear()
+                await self._beaten.wait()
 
     async def _write_row(self) -> None:
-        assert self._seen is not None
-        began = self._clock.monotonic()
-        await self._executors.run("directory", self._write, self._seen)
-        self._beat = began
+        async with self._writing:
+            assert self._seen is not None
+            began = self._clock.monotonic()
+            await self._executors.run("directory", self._write, self._seen)
+            self._beat = began
+            self._beaten.set()
 
     async def _handle(self, handler: RouteHandler, route: Route) -> None:
         async with asyncio.timeout(HANDLER_TIMEOUT_S):
             await handler.route_changed(route)
 
-    async def _lose_lease(self) -> None:
-        if self.healthy:
-            log.error("forwarded sessions are closed: no heartbeat", seconds=LEASE_S)
-        self.healthy = False
-        await asyncio.gather(*(handler.lease_lost() for handler in tuple(self._handlers)))
+    async def _tell_lost(self) -> None:
+        try:
+            async with asyncio.timeout(HANDLER_TIMEOUT_S):
+                await asyncio.gather(*(handler.lease_lost() for handler in tuple(self._handlers)))
+        except TimeoutError:
+            log.error("a handler did not end its sessions", seconds=HANDLER_TIMEOUT_S)
 
     def _read(self) -> tuple[int, list[Route]]:
         with self._directory.database.read() as connection:
             last = routes.last_change(connection)
-            if self._seen is None or self._seen == last:  # what was before us, nobody here acted on
+            # What was before us, nobody here acted on: a session begins with a reading of its own.
+            if self._seen is None or self._seen == last:
                 return last, []
             return last, routes.changed_since(connection, self._seen)
 
     def _write(self, seen: int) -> None:
         now = self._clock.now()
         with self._directory.database.write() as connection:
-            mine = route_watcher.c.process == self._process
+            mine = route_watcher.c.process == self.process
             if not connection.execute(route_watcher.update().where(mine).values(seen=seen, at=now)).rowcount:
-                connection.execute(route_watcher.insert().values(process=self._process, seen=seen, at=now))
+                connection.execute(route_watcher.insert().values(process=self.process, seen=seen, at=now))
                 connection.execute(route_watcher.delete().where(route_watcher.c.at < now - FORGET_AFTER_S))
 
     def _leave(self) -> None:
         with self._directory.database.write() as connection:
-            connection.execute(route_watcher.delete().where(route_watcher.c.process == self._process))
+            connection.execute(route_watcher.delete().where(route_watcher.c.process == self.process))
 
 
 def acknowledged(connection: Connection, clock: Clock, change: int) -> bool:

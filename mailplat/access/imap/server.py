@@ -9,10 +9,9 @@ from mailplat.access.imap.limits import DEFAULTS, ImapLimits
 from mailplat.access.imap.session import Services, Session, log
 from mailplat.access.imap.sessions import Sessions
 from mailplat.access.login import LoginService
-from mailplat.access.stream import Stream
+from mailplat.access.stream import Stream, peer_of
 from mailplat.bus import Bus
 from mailplat.core.clock import Clock
-from mailplat.core.envelope import Peer
 from mailplat.core.errors import LimitReached
 from mailplat.core.executors import Executors
 from mailplat.core.route import Route
@@ -63,7 +62,7 @@ class ImapServer:
             protected=implicit_tls,
             farewell=b"* BYE Log in sooner\r\n",
         )
-        session = Session(self._services, stream, _peer(writer))
+        session = Session(self._services, stream, peer_of(writer))
         try:
             self.sessions.add(session)
         except LimitReached as error:
@@ -91,18 +90,3 @@ class ImapServer:
     async def close(self) -> None:
         """The process leaves: every client is told."""
         await self.sessions.end_all("[UNAVAILABLE] Server is shutting down")
-
-
-def _peer(writer: StreamWriter) -> Peer:
-    name = writer.get_extra_info("peername")
-    host, port = (str(name[0]), int(name[1])) if isinstance(name, tuple) else ("", 0)
-    return Peer(host, port, tls=tls_name(writer))
-
-
-def tls_name(writer: StreamWriter) -> str:
-    """Protocol and cipher, "" in clear."""
-    secured = writer.get_extra_info("ssl_object")
-    if secured is None:
-        return ""
-    cipher = secured.cipher()
-    return f"{secured.version()} {cipher[0] if cipher else ''}".strip()

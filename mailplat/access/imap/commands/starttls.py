@@ -3,7 +3,7 @@
 from mailplat.access.imap.command import BEFORE_LOGIN, Command
 from mailplat.access.imap.refusal import Tagged, bad
 from mailplat.access.imap.session import Farewell, Request, Session
-from mailplat.access.stream import PlaintextInjection
+from mailplat.access.stream import PlaintextInjection, peer_of
 from mailplat.wire.imap import response
 
 
@@ -23,6 +23,7 @@ async def run(session: Session, request: Request) -> Tagged | None:
     except PlaintextInjection:
         raise Farewell("Octets behind STARTTLS before the handshake") from None
     session.framer.discard()
+    session.peer = peer_of(session.stream.writer)
     return None
 
 

@@ -1,0 +1,184 @@
+"""Who is it? USER and PASS (RFC 1939 7), AUTH PLAIN (RFC 5034), STLS (RFC 2595), UTF8 (RFC 6856)."""
+
+from mailplat.access.login import AuthenticationFailed, Forward, MaildropInUse, Serve
+from mailplat.access.pop3.maildrop import Maildrop
+from mailplat.access.pop3.session import NOT_NOW, Session, State, log
+from mailplat.access.proxy import connect_pop3, splice
+from mailplat.access.stream import PlaintextInjection, peer_of
+from mailplat.core.errors import InvalidInput, StaleEpoch, Unavailable
+from mailplat.wire import pop3, sasl
+
+# The route may change between its reading and the session's entry into the list; it is then read again.
+_ATTEMPTS = 3
+
+# One text for an unknown user and a wrong password (RFC 3206 4: the code says that it is the credentials).
+BAD_LOGIN = pop3.err("Wrong name or password", "AUTH")
+IN_USE = pop3.err("Another session has this maildrop, try again later", "IN-USE")
+TLS_FIRST = pop3.err("Passwords only under TLS: use STLS first")
+
+
+async def user(session: Session, command: pop3.Command) -> None:
+    if not session.may_log_in:
+        session.out(TLS_FIRST)
+    elif not command.rest.strip():
+        session.out(pop3.err("USER name"))
+    else:
+        session.name = command.rest.strip()
+        session.out(pop3.ok("Now PASS"))  # whether he exists is not said (RFC 1939 7)
+
+
+async def pass_(session: Session, command: pop3.Command) -> None:
+    name, session.name = session.name, None
+    if not session.may_log_in:
+        session.out(TLS_FIRST)
+    elif name is None:
+        session.out(pop3.err("USER first"))
+    else:
+        try:
+            await log_in(session, name.decode("utf-8"), command.rest.decode("utf-8"))
+        except UnicodeDecodeError:
+            refuse(session)
+
+
+async def auth(session: Session, command: pop3.Command) -> None:
+    mechanism, *responses = command.arguments or [b""]
+    if not mechanism:
+        # older than RFC 5034, and still sent: which are there?
+        session.out(pop3.ok("Mechanisms follow") + (b"PLAIN\r\n" if session.may_log_in else b"") + b".\r\n")
+        return
+    if not session.may_log_in:
+        session.out(TLS_FIRST)
+    elif mechanism.upper() != b"PLAIN" or len(responses) > 1:
+        session.out(pop3.err("AUTH PLAIN is the one that is known here"))
+    else:
+        await _plain(session, responses[0] if responses else None)
+
+
+async def _plain(session: Session, line: bytes | pop3.Overlong | None) -> None:
+    """RFC 5034 4: the response comes with the command or behind a challenge, which is empty."""
+    if line is None:
+        session.out(b"+ \r\n")
+        line = await session.line(pop3.MAX_SASL_LINE)
+    if line is None:
+        session.state = State.ENDED
+        return
+    if isinstance(line, pop3.Overlong):
+        session.out(pop3.err("That response is too long"))
+        return
+    if line == b"*":
+        session.out(pop3.err("Cancelled"))
+        return
+    try:
+        plain = sasl.decode_plain(sasl.decode_base64(line))
+    except InvalidInput as error:
+        session.out(pop3.err(f"Cannot be understood: {error}"))
+        return
+    if plain.authzid and plain.authzid != plain.authcid:  # nobody acts for somebody else here
+        refuse(session)
+        return
+    await log_in(session, plain.authcid, plain.password)
+
+
+async def log_in(session: Session, name: str, password: str) -> None:
+    """To the account's maildrop or backend; the reply is the client's."""
+    for _ in range(_ATTEMPTS):
+        try:
+            granted = await session.services.login.login(name, password, session.peer, "pop3")
+            if isinstance(granted, Forward):
+                await _forward(session, granted)
+            else:
+                await _enter(session, granted)
+            return
+        except AuthenticationFailed:
+            refuse(session)
+            return
+        except StaleEpoch:
+            continue
+        except MaildropInUse:
+            session.out(IN_USE)
+            return
+        except Unavailable as error:
+            log.warning("login not possible now", name=name, reason=str(error))
+            break
+    session.out(NOT_NOW)
+
+
+def refuse(session: Session) -> None:
+    session.out(BAD_LOGIN)
+    session.failures += 1
+    if session.failures >= session.limits.login_failures:
+        session.state = State.ENDED
+
+
+async def _enter(session: Session, granted: Serve) -> None:
+    residence = granted.residence
+    session.granted = granted
+    try:
+        session.services.enter(session, granted)
+        session.maildrop = await session.call(
+            Maildrop.open, session.services.store.shard(residence.shard), residence
+        )
+    except BaseException:
+        session.granted = None
+        raise
+    session.state = State.TRANSACTION
+    session.stream.timeout = session.limits.autologout
+    session.out(pop3.ok(f"{session.drop.count} messages ({session.drop.octets} octets)"))
+
+
+async def _forward(session: Session, granted: Forward) -> None:
+    """The backend checks the password. After its +OK the connection is its own: what the client sent behind its login
+    goes there too."""
+    try:
+        upstream = await connect_pop3(granted, utf8=session.utf8)
+    except AuthenticationFailed:
+        await session.services.login.failed(granted.name, session.peer, "pop3", granted.account)
+        raise
+    session.handed_over = True
+    session.state = State.ENDED
+    session.out(b"+OK %b\r\n" % upstream.text)
+    try:
+        await session.stream.flush()
+    except BaseException:
+        upstream.close()
+        raise
+    session.stream.detach()
+    with session.interruptible():
+        await splice(session.stream.reader, session.stream.writer, upstream, session.lines.release())
+
+
+async def stls(session: Session, command: pop3.Command) -> None:
+    context = session.services.tls
+    if context is None:
+        session.out(pop3.err("TLS is not offered here"))
+        return
+    if session.stream.tls:
+        session.out(pop3.err("TLS is active already"))
+        return
+    try:
+        if session.lines.release():
+            raise PlaintextInjection
+        await session.stream.start_tls(context, pop3.ok("Begin TLS negotiation now"))
+    except PlaintextInjection:
+        log.warning("octets behind STLS before the handshake", peer=session.peer.address)
+        session.out(pop3.err("Octets behind STLS before the handshake"))
+        session.state = State.ENDED
+        return
+    # RFC 2595 4: forget what was said in clear.
+    session.name = None
+    session.utf8 = False
+    session.peer = peer_of(session.stream.writer)
+
+
+async def utf8(session: Session, command: pop3.Command) -> None:
+    """RFC 6856 2. Names and passwords are read as UTF-8 anyway, and messages sent as they are kept in either mode."""
+    if command.arguments:
+        session.out(pop3.err("UTF8 has no arguments"))
+        return
+    session.utf8 = True
+    session.out(pop3.ok("UTF8 enabled"))
+
+
+async def leave(session: Session, command: pop3.Command) -> None:
+    session.state = State.ENDED
+    session.out(pop3.ok("Bye"))
