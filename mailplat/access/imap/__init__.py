@@ -1,8 +1,10 @@
 """The IMAP server: IMAP4rev1 (RFC 3501) and the extensions that capability.py names.
 
 Layout of this room
-    server.py        ImapServer: all sessions of the process; ends them when a route moves or the process leaves
-    session.py       Session: one connection; framer events -> commands -> replies; the state of RFC 3501 3
+    server.py        ImapServer: makes sessions of connections; ends them when a route moves or the process leaves
+    sessions.py      Sessions: who is connected, by account
+    session.py       Session: one connection, its state (RFC 3501 3), what commands may do with both
+    dialogue.py      Dialogue: its loop; framer events -> commands -> replies, in order
     command.py       Command: name, states, what it may send; the registry is the folder commands/
     commands/x.py    one file a command (twins such as FETCH and UID FETCH share one)
     view.py          View: what this client believes about its mailbox: sequence numbers, flags, MODSEQ
@@ -10,11 +12,11 @@ Layout of this room
     matching.py      SEARCH keys that the view alone can answer
     listing.py       the names that LIST and LSUB answer, with their attributes
     appending.py     Appender: pipelined APPENDs gathered into one commit, answered in order
-    authentication.py  LOGIN and AUTHENTICATE behind one door; hands forwarded accounts to access/proxy.py
-    idle.py          wait for changes or DONE
+    authentication.py  LOGIN and AUTHENTICATE behind one door; hands forwarded accounts to access/proxy
+    idle.py          wait for changes or DONE.   counting.py: the numbers of STATUS
     refusal.py       errors of the house to NO and BAD.   capability.py: what is advertised when.   limits.py
 
-The way of a command: socket -> wire.imap.Framer -> Session.dispatch (state, flags of the Command) -> commands/x.py ->
+The way of a command: socket -> wire.imap.Framer -> Dialogue (state, flags of the Command) -> commands/x.py ->
 store (in a thread) -> untagged replies -> View.flush (EXPUNGE only where the Command allows it) -> tagged reply.
 
 Invariants

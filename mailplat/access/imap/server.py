@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from asyncio import StreamReader, StreamWriter
 
+from mailplat.access.imap.command import registry
 from mailplat.access.imap.dialogue import Dialogue
 from mailplat.access.imap.limits import DEFAULTS, ImapLimits
 from mailplat.access.imap.session import Services, Session, log
@@ -37,6 +38,7 @@ class ImapServer:
         hostname: str = "localhost",
         plaintext_without_tls: bool = False,
     ) -> None:
+        registry()  # a command that cannot be loaded is found at start, not by the first client
         self.sessions = Sessions(limits)
         self._services = Services(
             login=login_service,

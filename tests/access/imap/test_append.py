@@ -141,4 +141,6 @@ async def test_shutdown_in_the_middle_of_a_pipeline(rig: Rig) -> None:
         assert b" OK [APPENDUID " in line
         answered += 1
     await client.closed()
-    assert len(rig.shard.snapshot(rig.residence, rig.shard.mailbox(rig.residence, "INBOX").id).uids) == answered
+    assert (
+        len(rig.shard.snapshot(rig.residence, rig.shard.mailbox(rig.residence, "INBOX").id).uids) == answered
+    )
