@@ -103,7 +103,7 @@ class ImapAccount:
         return Survey(mailboxes, names, await self._statuses(mailboxes))
 
     async def _statuses(self, mailboxes: Sequence[SourceMailbox]) -> dict[str, Status]:
-        items = b"(UIDVALIDITY UIDNEXT MESSAGES%b)" % (b" HIGHESTMODSEQ" if self._condstore else b"")
+        items = b"(UIDVALIDITY UIDNEXT MESSAGES%b)" % (b" HIGHESTMODSEQ" if self.condstore else b"")
         flying = [
             (each, self._client.begin(*command(b"STATUS", each.wire, tail=items))) for each in mailboxes
         ]
@@ -116,11 +116,12 @@ class ImapAccount:
         return found
 
     @property
-    def _condstore(self) -> bool:
+    def condstore(self) -> bool:
+        """Whether changes can be asked for by MODSEQ (RFC 7162)."""
         return bool({b"CONDSTORE", b"QRESYNC"} & self.capabilities)
 
     async def examine(self, mailbox: SourceMailbox) -> Status:
-        tail = b"(CONDSTORE)" if self._condstore else b""
+        tail = b"(CONDSTORE)" if self.condstore else b""
         done = await self._client.run(*command(b"EXAMINE", mailbox.wire, tail=tail))
         return replies.parse_opening(done.responses)
 

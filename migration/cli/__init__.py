@@ -1,0 +1,16 @@
+"""`mailplat migrate`: one file a group of verbs. Commands write and read the ledger; the work is done by the role
+`migration` of `mailplat serve`, in another process.
+
+Exit status as everywhere: 0 done, 1 failed (a check, an aborted cutover), 2 wrong usage, 3 nothing matched.
+"""
+
+from mailplat.app.console import Subparsers
+from migration.cli import backend, plan, progress, report
+
+
+def register(verbs: Subparsers) -> None:
+    """The entry point of group mailplat.commands."""
+    parser = verbs.add_parser("migrate", help="move domains here from another platform")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for module in (backend, plan, progress, report):
+        module.register(actions)

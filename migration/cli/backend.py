@@ -1,0 +1,196 @@
+"""`mailplat migrate backend`: the platforms that accounts move from."""
+
+import argparse
+import asyncio
+import re
+import tempfile
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Any
+
+from mailplat.app.console import Subparsers, add_config, add_json, read_password, show
+from mailplat.app.wiring import Platform, open_platform
+from mailplat.core.errors import InvalidInput, MailplatError, Unavailable
+from mailplat.core.route import BackendHome
+from mailplat.directory import Backend
+from migration import uidl
+from migration.ledger import Ledger
+from migration.sources.imap_account import ImapAccount
+from migration.sources.pop3 import read_uidls
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_TLS = ("none", "starttls", "implicit")
+CONNECT_TIMEOUT_S = 10.0
+
+
+def register(actions: Subparsers) -> None:
+    parser = actions.add_parser("backend", help="platforms that accounts move from")
+    verbs = parser.add_subparsers(dest="verb_of_backend", metavar="ACTION", required=True)
+
+    adding = verbs.add_parser("add", help="add an IMAP platform with a master user")
+    add_config(adding)
+    adding.add_argument("name", metavar="NAME")
+    adding.add_argument("--imap", metavar="HOST:PORT", required=True)
+    adding.add_argument("--imap-tls", choices=_TLS, default="starttls")
+    adding.add_argument("--pop3", metavar="HOST:PORT", default="", help="where POP3 clients' UIDLs are read")
+    adding.add_argument("--pop3-tls", choices=_TLS, default="starttls")
+    adding.add_argument("--relay", metavar="smtp:HOST:PORT|lmtp:HOST:PORT", required=True)
+    adding.add_argument("--master-user", metavar="NAME", required=True)
+    adding.add_argument(
+        "--master-style", choices=("login", "plain"), default="login", help="user*master, or SASL PLAIN"
+    )
+    secret = adding.add_mutually_exclusive_group(required=True)
+    secret.add_argument("--master-password-stdin", action="store_true")
+    secret.add_argument("--master-password-file", metavar="FILE", type=Path)
+    adding.add_argument(
+        "--uidl-format",
+        metavar="FORMAT",
+        default="",
+        help="of POP3, such as %%08Xu%%08Xv; default: found out",
+    )
+    adding.set_defaults(run=add)
+
+    checking = verbs.add_parser("check", help="log in as an account over IMAP and POP3, greet the relay")
+    add_config(checking)
+    add_json(checking)
+    checking.add_argument("name", metavar="NAME")
+    checking.add_argument("--account", metavar="ADDRESS", help="default: the first account that lives there")
+    checking.set_defaults(run=check)
+
+    listing = verbs.add_parser("list", help="list the platforms")
+    add_config(listing)
+    add_json(listing)
+    listing.set_defaults(run=list_all)
+
+
+def add(args: argparse.Namespace) -> int:
+    if not _NAME.fullmatch(args.name):
+        raise InvalidInput(f"{args.name!r} is no name: letters, digits, dot, dash and underscore, 64 at most")
+    backend = Backend(
+        name=args.name,
+        imap=_endpoint(args.imap),
+        imap_tls=args.imap_tls,
+        pop3=_endpoint(args.pop3) if args.pop3 else "",
+        pop3_tls=args.pop3_tls,
+        relay=_relay(args.relay),
+        master_user=args.master_user,
+        master_password=_master_password(args),
+        master_style=args.master_style,
+    )
+    try:
+        text = uidl.check_format(args.uidl_format) if args.uidl_format else ""
+    except ValueError as error:
+        raise InvalidInput(str(error)) from error
+    with open_platform(args.config) as platform:
+        platform.directory.add_backend(backend)
+        Ledger(platform.database, platform.clock).set_uidl_format(backend.name, text)
+    return 0
+
+
+def _master_password(args: argparse.Namespace) -> str:
+    if args.master_password_stdin:
+        return read_password(stdin=True)
+    try:
+        password = args.master_password_file.read_text().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{args.master_password_file}: {error}") from error
+    if not password:
+        raise InvalidInput(f"{args.master_password_file} is empty")
+    return str(password)
+
+
+def _endpoint(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise InvalidInput(f"{text!r} is not HOST:PORT, such as imap.old.example:143 or [::1]:143")
+    return text
+
+
+def _relay(text: str) -> str:
+    kind, _, rest = text.partition(":")
+    if kind not in ("smtp", "lmtp"):
+        raise InvalidInput(f"{text!r} is no relay: smtp:HOST:PORT or lmtp:HOST:PORT")
+    return f"{kind}:{_endpoint(rest)}"
+
+
+def check(args: argparse.Namespace) -> int:
+    with open_platform(args.config) as platform:
+        backend = platform.directory.backend(args.name)
+        account = args.account or _first_account(platform, backend.name)
+        rows = asyncio.run(_check(backend, account))
+    show(rows, ["check", "result", "detail"], as_json=args.json)
+    return 0 if all(row["result"] == "ok" for row in rows) else 1
+
+
+def _first_account(platform: Platform, backend: str) -> str:
+    for account in platform.directory.accounts():
+        if platform.directory.route(account.id).home == BackendHome(backend):
+            return str(account.address)
+    raise InvalidInput(f"no account lives on backend {backend} yet; name one with --account")
+
+
+async def _check(backend: Backend, account: str) -> list[dict[str, str]]:
+    rows = [await _attempt(f"imap {backend.imap}", _check_imap(backend, account))]
+    if backend.pop3:
+        rows.append(await _attempt(f"pop3 {backend.pop3}", _check_pop3(backend, account)))
+    rows.append(await _attempt(backend.relay, _check_relay(backend)))
+    return rows
+
+
+async def _attempt(name: str, work: Awaitable[str]) -> dict[str, str]:
+    try:
+        return {"check": name, "result": "ok", "detail": await work}
+    except MailplatError as error:
+        return {"check": name, "result": "failed", "detail": str(error)}
+
+
+async def _check_imap(backend: Backend, account: str) -> str:
+    with tempfile.TemporaryDirectory(prefix="mailplat-check-") as spool:
+        source = await ImapAccount.open(backend, account, Path(spool))
+        try:
+            survey = await source.survey()
+        finally:
+            await source.close()
+    messages = sum(status.messages for status in survey.statuses.values())
+    condstore = "with" if source.condstore else "without"
+    return f"{account}: {len(survey.mailboxes)} mailboxes, {messages} messages; {condstore} CONDSTORE"
+
+
+async def _check_pop3(backend: Backend, account: str) -> str:
+    entries = await read_uidls(backend, account)
+    return f"{account}: {len(entries)} messages, first UIDL {entries[0][0] if entries else 'none'}"
+
+
+async def _check_relay(backend: Backend) -> str:
+    host, _, port = backend.relay.partition(":")[2].rpartition(":")
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+            line = await reader.readline()
+            writer.write(b"QUIT\r\n")
+            writer.close()
+    except (OSError, TimeoutError, ValueError) as error:
+        raise Unavailable(str(error) or type(error).__name__) from error
+    if not line.startswith(b"220"):
+        raise Unavailable(f"greeted with {line[:100]!r}")
+    return line.decode("utf-8", "replace").strip()[:100]
+
+
+def list_all(args: argparse.Namespace) -> int:
+    with open_platform(args.config) as platform:
+        counts = platform.directory.accounts_by_home()
+        rows: list[dict[str, Any]] = [
+            {
+                "backend": each.name,
+                "imap": each.imap,
+                "imap_tls": each.imap_tls,
+                "pop3": each.pop3,
+                "pop3_tls": each.pop3_tls,
+                "relay": each.relay,
+                "master_user": each.master_user,
+                "master_style": each.master_style,
+                "accounts": counts.get(f"backend:{each.name}", 0),
+            }
+            for each in platform.directory.backends()
+        ]
+    return show(rows, ["backend", "imap", "imap_tls", "pop3", "relay", "accounts"], as_json=args.json)

@@ -1,0 +1,183 @@
+"""`mailplat migrate status, watch, cutover`: how far moves are, and the word that ends them."""
+
+import argparse
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from mailplat.app.console import Subparsers, add_config, add_json, show
+from mailplat.app.wiring import Platform, open_platform
+from mailplat.core.errors import NotFound, Unavailable
+from mailplat.core.route import RouteState
+from mailplat.directory.names import domain_key
+from mailplat.directory.tables import route_watcher
+from mailplat.directory.watch import DEAD_AFTER_S
+from migration.ledger import RUNNING, Ledger, Move
+
+COLUMNS = ["address", "state", "copied", "total", "rounds", "shard", "remark"]
+
+# How often a display is renewed.
+REFRESH_S = 0.25
+# Lines for logs and pipes: at most one in so many seconds, and only when something changed.
+LINE_EVERY_S = 1.0
+# Accounts that fit on a screen; the others are in the counts.
+SHOWN = 30
+
+_MOVED = frozenset({RouteState.NEW, RouteState.FINAL})
+
+
+def register(actions: Subparsers) -> None:
+    for name, run, text in (
+        ("status", status, "how far the moves are"),
+        ("watch", watch, "the same, live, until everything waits for a person or is done"),
+        ("cutover", cutover, "fence, last delta, commit; waits; exit status 1 if an account was not moved"),
+    ):
+        action = actions.add_parser(name, help=text)
+        add_config(action)
+        action.add_argument("domain", metavar="DOMAIN", nargs=None if name == "cutover" else "?")
+        if name == "status":
+            add_json(action)
+        action.set_defaults(run=run)
+
+
+def rows(moves: Sequence[Move]) -> list[dict[str, Any]]:
+    return [
+        {
+            "address": move.address,
+            "state": move.route.state.value,
+            "epoch": move.route.epoch,
+            "plan": move.plan,
+            "backend": move.backend,
+            "shard": move.shard,
+            "total": move.total,
+            "copied": move.copied,
+            "octets": move.octets,
+            "rounds": move.rounds,
+            "cutover": move.cutover,
+            "halted": move.halted,
+            "note": move.note,
+            "aborts": move.aborts,
+            "fence_ms": move.fence_ms,
+            "strays": move.strays,
+            "remark": f"HALTED: {move.halted}" if move.halted else move.note,
+        }
+        for move in moves
+    ]
+
+
+def status(args: argparse.Namespace) -> int:
+    with open_platform(args.config) as platform:
+        return show(rows(_moves(platform, args.domain)), COLUMNS, as_json=args.json)
+
+
+def _moves(platform: Platform, domain: str | None) -> list[Move]:
+    return Ledger(platform.database, platform.clock).moves(None if domain is None else domain_key(domain))
+
+
+def watch(args: argparse.Namespace) -> int:
+    with open_platform(args.config) as platform:
+        moves = follow(lambda: _moves(platform, args.domain), _rests)
+    return 1 if any(move.halted for move in moves) else 0 if moves else 3
+
+
+def cutover(args: argparse.Namespace) -> int:
+    with open_platform(args.config) as platform:
+        ledger, domain = Ledger(platform.database, platform.clock), domain_key(args.domain)
+        moves = ledger.moves(domain)
+        if not moves:
+            raise NotFound(f"there is no plan for {domain}; make one: mailplat migrate plan {domain}")
+        ledger.set_plan(domain, RUNNING, expected={RUNNING})
+        ledger.request_cutover(domain)
+        _check_engine(platform)
+        moves = follow(lambda: ledger.moves(domain), _settled)
+        left = [move for move in moves if move.route.state not in _MOVED]
+        for move in left:
+            print(f"mailplat: {move.address} was not moved: {move.halted or move.note}", file=sys.stderr)
+        return 1 if left else 0
+
+
+def _check_engine(platform: Platform) -> None:
+    alive = sa.select(sa.literal(1)).where(route_watcher.c.at > platform.clock.now() - DEAD_AFTER_S)
+    with platform.database.read() as connection:
+        if connection.execute(alive.limit(1)).first() is None:
+            raise Unavailable(
+                "no `mailplat serve` is running; the cutover is noted and begins with the role migration"
+            )
+
+
+def _settled(move: Move) -> bool:
+    """Moved, or it will not be by itself."""
+    return (
+        move.route.state in _MOVED
+        or bool(move.halted)
+        or (not move.cutover and move.route.state is not RouteState.FENCED)
+    )
+
+
+def _rests(move: Move) -> bool:
+    """Nothing will happen until somebody says so."""
+    waiting = move.route.state is RouteState.READY and not move.cutover
+    return move.route.state in _MOVED or bool(move.halted) or waiting or move.plan != RUNNING
+
+
+def follow(read: Callable[[], list[Move]], finished: Callable[[Move], bool]) -> list[Move]:
+    """Show the moves until each is finished: a table that renews itself, or lines where nobody watches."""
+    console = Console()
+    if not console.is_terminal:
+        return _follow_in_lines(read, finished)
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            moves = read()
+            live.update(_table(moves), refresh=True)
+            if all(map(finished, moves)):
+                return moves
+            time.sleep(REFRESH_S)
+
+
+def _follow_in_lines(read: Callable[[], list[Move]], finished: Callable[[Move], bool]) -> list[Move]:
+    said, at = "", float("-inf")
+    while True:
+        moves = read()
+        done = all(map(finished, moves))
+        line = _line(moves)
+        if line != said and (done or time.monotonic() - at >= LINE_EVERY_S):
+            print(line, flush=True)
+            said, at = line, time.monotonic()
+        if done:
+            return moves
+        time.sleep(REFRESH_S)
+
+
+def _line(moves: Sequence[Move]) -> str:
+    states = Counter(move.route.state.value for move in moves)
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+    halted = sum(bool(move.halted) for move in moves)
+    copied, total = sum(move.copied for move in moves), sum(move.total for move in moves)
+    return f"{len(moves)} accounts: {counts}; {copied} of {total} messages" + f"; {halted} halted" * bool(
+        halted
+    )
+
+
+def _table(moves: Sequence[Move]) -> Table:
+    table = Table(title=_line(moves), show_edge=False)
+    for column in ("account", "state", "messages", "", "rounds", "remark"):
+        table.add_column(column, overflow="fold")
+    urgent = sorted(moves, key=lambda move: (not move.halted, move.route.state in _MOVED, move.address))
+    for move in urgent[:SHOWN]:
+        table.add_row(
+            move.address,
+            move.route.state.value,
+            f"{move.copied} / {move.total}",
+            ProgressBar(total=max(1, move.total), completed=min(move.copied, move.total), width=20),
+            str(move.rounds),
+            f"HALTED: {move.halted}" if move.halted else move.note,
+        )
+    return table

@@ -1,0 +1,91 @@
+"""One account's move at work: its row in the ledger, the source there, the shard here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ParamSpec, TypeVar
+
+from mailplat.bus import Bus
+from mailplat.core.clock import Clock
+from mailplat.core.errors import MailplatError
+from mailplat.core.executors import Executors
+from mailplat.core.route import Home, Route, RouteState
+from mailplat.directory import Backend
+from mailplat.queue import Queue
+from migration.ledger import Ledger, Move, Watermark
+from migration.sources.contract import Source
+from migration.target import Target
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# The progress in the ledger lags behind by at most this.
+PROGRESS_S = 1.0
+
+
+class Paused(MailplatError):
+    """The plan was paused, or the process is stopping: what is stored stays, the rest comes later."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Tools:
+    """What ending a fence takes; no source and no shard."""
+
+    ledger: Ledger
+    executors: Executors
+    clock: Clock
+    bus: Bus
+    queue: Queue
+
+    async def book(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """A call on the ledger."""
+        return await self.executors.run("migration", function, *args, **kwargs)
+
+
+@dataclass(slots=True, kw_only=True)
+class Crossing(Tools):
+    backend: Backend
+    move: Move
+    source: Source
+    target: Target
+    running: Callable[[], bool]
+    copied: int = 0  # messages here, as far as counted
+    dropped: set[str] = field(default_factory=set)  # flags that our store does not take
+    told_at: float = 0.0
+
+    @property
+    def account_id(self) -> int:
+        return self.move.account_id
+
+    def checkpoint(self) -> None:
+        """Between two batches: raises Paused when it is time to stop."""
+        if not self.running():
+            raise Paused(f"{self.move.address}: paused")
+
+    async def show_progress(self) -> None:
+        now = self.clock.monotonic()
+        if now - self.told_at >= PROGRESS_S:
+            self.told_at = now
+            await self.book(self.ledger.set, self.account_id, copied=self.copied)
+
+    async def advance(
+        self,
+        route: Route,
+        state: RouteState,
+        *,
+        home: Home | None = None,
+        fence_deadline: float = 0.0,
+        watermarks: list[Watermark] | None = None,
+        **values: Any,
+    ) -> Route:
+        """A step of the route; then our own writes carry the new epoch."""
+        new = await self.book(
+            self.ledger.advance,
+            route,
+            state,
+            home=home,
+            fence_deadline=fence_deadline,
+            watermarks=watermarks,
+            **values,
+        )
+        await self.target.grant(new.epoch)
+        return new

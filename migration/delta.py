@@ -1,0 +1,241 @@
+"""One round over an account: what is new, changed or gone at the source becomes so here.
+
+The first round is the copy; every later one costs what has changed since (CONDSTORE), or a list of UIDs and flags
+of each mailbox where the source does not know MODSEQ. Nothing is deleted before the whole account was looked at:
+what is gone is counted over all mailboxes first, and too much of it stops the move (a mailbox that shows nothing is
+more often an unmounted disk than a tidy user).
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from mailplat.store import Mailbox
+from migration import flags, renames, uidl
+from migration.copy import copy
+from migration.crossing import Crossing
+from migration.errors import Halt
+from migration.ledger import Round, Watermark
+from migration.sources.contract import Listed, SourceMailbox, Status, Survey
+
+# The brake on deletions in one round of one account: more than this share, or more than this number. A few are
+# never too many: whoever has ten mails may delete five of them.
+BRAKE_SHARE = 0.05
+BRAKE_NUMBER = 100
+BRAKE_FREE = 20
+
+
+@dataclass(slots=True)
+class Pending:
+    """A mailbox whose new and changed messages are here; what is gone is still here too."""
+
+    mailbox: Mailbox
+    mark: Watermark
+    gone: list[int] = field(default_factory=list)
+
+
+async def run_round(crossing: Crossing, kind: str) -> Round:
+    """Raises Halt where a person has to look, Unavailable where the source or the shard cannot answer, Paused."""
+    clock = crossing.clock
+    began, done = clock.monotonic(), Round(kind, clock.now())
+    survey = await crossing.source.survey()
+    marks = await crossing.book(crossing.ledger.watermarks, crossing.account_id)
+    done.mailboxes += await renames.follow(crossing, survey, marks)
+    ours = await crossing.target.mailboxes()
+    total = sum(status.messages for status in survey.statuses.values())
+    crossing.copied = sum(each.messages for each in ours.values())
+    if (total, crossing.copied) != (crossing.move.total, crossing.move.copied):
+        await crossing.book(crossing.ledger.set, crossing.account_id, total=total, copied=crossing.copied)
+    pending: list[Pending] = []
+    for each in survey.mailboxes:
+        crossing.checkpoint()
+        status, mark = survey.statuses.get(each.name), marks.get(each.name)
+        if status is None or (mark and each.name in ours and _unchanged(mark.status, status)):
+            continue
+        left = await _sync(crossing, each, mark, ours.get(each.name), done)
+        if left.gone:
+            pending.append(left)
+        else:
+            await crossing.book(crossing.ledger.put_watermarks, crossing.account_id, [left.mark])
+    leaving = await _leaving(crossing, survey, ours)
+    _check_brake(crossing, [*pending, *leaving], ours)
+    await _remove(crossing, pending, leaving, done)
+    crossing.copied -= done.gone
+    done.mailboxes += await _subscribe(crossing, survey)
+    done.seconds = clock.monotonic() - began
+    return done
+
+
+def _unchanged(mark: Status, status: Status) -> bool:
+    """Every change but none raises HIGHESTMODSEQ (RFC 7162 3.1.2.1); without it flags may have changed."""
+    return status.modseq is not None and mark == status
+
+
+async def _sync(
+    crossing: Crossing, mailbox: SourceMailbox, mark: Watermark | None, ours: Mailbox | None, done: Round
+) -> Pending:
+    status = await crossing.source.examine(mailbox)
+    _check_uidvalidity(mailbox.name, status, mark, ours)
+    if ours is None or ours.uidvalidity != status.uidvalidity:
+        if ours is not None and mailbox.name != "INBOX":
+            await crossing.target.delete(mailbox.name)  # made for its children's sake; nothing was ever in it
+        ours = await crossing.target.create(
+            mailbox.name,
+            special_use=mailbox.special_use,
+            uidvalidity=status.uidvalidity,
+            modseq=(status.modseq or 0) + 1,  # a client's cache must never hold a higher one than ours
+        )
+        done.mailboxes += 1
+    snapshot = await crossing.target.snapshot(ours.id)
+    have = dict(zip(snapshot.uids, (snapshot.flagsets[index] for index in snapshot.flags), strict=True))
+    listed, gone = await _compare(crossing, status, mark, have)
+    new = [each for each in listed if each.uid not in have]
+    for each in listed:
+        crossing.dropped.update(flags.keep(each.flags)[1])
+    done.added += await _copy_new(crossing, mailbox.name, status, new, done)
+    done.changed += await _change_flags(crossing, ours.id, listed, have)
+    await _raise_numbers(crossing, ours.id, status)
+    done.gone += len(gone)
+    await crossing.show_progress()
+    return Pending(ours, Watermark(mailbox.name, mailbox.wire, status), gone)
+
+
+def _check_uidvalidity(name: str, status: Status, mark: Watermark | None, ours: Mailbox | None) -> None:
+    """INBOX is made with the account and takes its number as long as nothing was in it."""
+    known = mark.status.uidvalidity if mark else None
+    if known is None and ours is not None and (ours.messages or ours.uidnext > 1):
+        known = ours.uidvalidity
+    if known is not None and known != status.uidvalidity:
+        raise Halt(
+            f"mailbox {name!r} had UIDVALIDITY {known} and has {status.uidvalidity} now: its UIDs mean other"
+            " messages (deleted and made again, or its index rebuilt). Nothing was deleted here. Remove it from the"
+            " shard by hand to copy it afresh, then `migrate resume`"
+        )
+
+
+async def _compare(
+    crossing: Crossing, status: Status, mark: Watermark | None, have: dict[int, tuple[str, ...]]
+) -> tuple[list[Listed], list[int]]:
+    """(new and changed messages, new ones with size; UIDs that are gone)."""
+    source = crossing.source
+    if mark is None or mark.status.modseq is None or status.modseq is None:
+        everything = await source.scan(details=not have)
+        listed = everything if not have else await _with_sizes(crossing, everything, have)
+        present = {each.uid for each in everything}
+        return listed, sorted(have.keys() - present)
+    changed = await source.scan(since=mark.status.modseq)
+    listed = await _with_sizes(crossing, changed, have)
+    new = sum(each.uid not in have for each in listed)
+    if len(have) + new == status.messages:
+        return listed, []
+    # Something is gone, or came while we asked: only the whole list can tell.
+    present = {each.uid for each in await source.scan()}
+    return listed, sorted(have.keys() - present)
+
+
+async def _with_sizes(
+    crossing: Crossing, listed: Sequence[Listed], have: dict[int, tuple[str, ...]]
+) -> list[Listed]:
+    """Batches are made by size: ask for those of the new messages."""
+    new = [each.uid for each in listed if each.uid not in have]
+    sized = await crossing.source.scan(details=True, uids=new)
+    return [each for each in listed if each.uid in have] + sized
+
+
+async def _copy_new(crossing: Crossing, name: str, status: Status, new: Sequence[Listed], done: Round) -> int:
+    if not new:
+        return 0
+    uidls: Mapping[int, str] = {}
+    if name == "INBOX":
+        text = crossing.move.uidl_format or await crossing.book(
+            crossing.ledger.uidl_format, crossing.backend.name
+        )
+        uidls, text = await uidl.take_over(
+            crossing.source, crossing.backend, crossing.move.address, text, status.uidvalidity, new
+        )
+        if text:
+            await crossing.book(crossing.ledger.set, crossing.account_id, uidl_format=text)
+
+    def told(messages: int, octets: int) -> None:
+        crossing.copied += messages
+        done.octets += octets
+
+    return await copy(
+        crossing.source,
+        crossing.target,
+        name,
+        new,
+        uidls=uidls,
+        checkpoint=crossing.checkpoint,
+        told=told,
+        after_batch=crossing.show_progress,
+    )
+
+
+async def _change_flags(
+    crossing: Crossing, mailbox_id: int, listed: Sequence[Listed], have: dict[int, tuple[str, ...]]
+) -> int:
+    wanted: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
+    for each in listed:
+        mine = have.get(each.uid)
+        if mine is not None and flags.fold(each.flags) != flags.fold(mine):
+            wanted[flags.keep(each.flags)[0]].append(each.uid)
+    return sum([await crossing.target.store_flags(mailbox_id, uids, kept) for kept, uids in wanted.items()])
+
+
+async def _raise_numbers(crossing: Crossing, mailbox_id: int, status: Status) -> None:
+    """UIDNEXT at least the source's, HIGHESTMODSEQ above the source's (research/migration.md §2)."""
+    now = await crossing.target.mailbox(mailbox_id)
+    uidnext, modseq = status.uidnext or 1, (status.modseq or 0) + 1
+    if now.uidnext < uidnext or now.modseq < modseq:
+        await crossing.target.raise_numbers(mailbox_id, uidnext, modseq)
+
+
+async def _leaving(crossing: Crossing, survey: Survey, ours: dict[str, Mailbox]) -> list[Pending]:
+    """Mailboxes here that the source does not have (any more). One above others that it has stays, empty."""
+    there = {each.name for each in survey.mailboxes}
+    left: list[Pending] = []
+    for name, mailbox in ours.items():
+        above = any(other.startswith(f"{name}/") for other in there)
+        if name in there or name == "INBOX" or (above and not mailbox.messages):
+            continue
+        uids = list((await crossing.target.snapshot(mailbox.id)).uids)
+        left.append(Pending(mailbox, Watermark(name, b"", Status(mailbox.uidvalidity, None, 0, None)), uids))
+    return left
+
+
+def _check_brake(crossing: Crossing, pending: Sequence[Pending], ours: dict[str, Mailbox]) -> None:
+    gone = sum(len(each.gone) for each in pending)
+    total = sum(each.messages for each in ours.values())
+    too_many = gone > BRAKE_NUMBER or gone > BRAKE_SHARE * total
+    if gone > BRAKE_FREE and too_many and gone > crossing.move.deletions_allowed:
+        where = ", ".join(f"{each.mailbox.name} ({len(each.gone)})" for each in pending if each.gone)
+        raise Halt(
+            f"{gone} of {total} messages are gone at the source: {where[:300]}. Nothing was deleted here. If that is"
+            f" right: mailplat migrate resume {crossing.move.domain} --allow-deletions {gone}"
+        )
+
+
+async def _remove(
+    crossing: Crossing, pending: Sequence[Pending], leaving: Sequence[Pending], done: Round
+) -> None:
+    ledger, account_id = crossing.ledger, crossing.account_id
+    for each in pending:
+        await crossing.target.expunge(each.mailbox.id, each.gone)
+        await crossing.book(ledger.put_watermarks, account_id, [each.mark])
+    for each in sorted(leaving, key=lambda one: one.mailbox.name, reverse=True):  # children before parents
+        await crossing.target.delete(each.mailbox.name)
+        await crossing.book(ledger.drop_watermark, account_id, each.mailbox.name)
+        done.gone += len(each.gone)
+        done.mailboxes += 1
+    if crossing.move.deletions_allowed and (pending or leaving):
+        await crossing.book(ledger.set, account_id, deletions_allowed=0)
+
+
+async def _subscribe(crossing: Crossing, survey: Survey) -> int:
+    ours = await crossing.target.subscriptions()
+    changes = [(name, True) for name in sorted(survey.subscriptions - ours)]
+    changes += [(name, False) for name in sorted(ours - survey.subscriptions)]
+    for name, on in changes:
+        await crossing.target.subscribe(name, on)
+    return len(changes)

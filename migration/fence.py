@@ -1,0 +1,170 @@
+"""The fence: for a few seconds nobody writes; the last changes come over; one compare-and-set decides.
+
+Whatever happens before the commit, and when the deadline comes, the fence is taken back: the route returns to
+TRACKING, mail that was held goes to the legacy platform, waiting logins go through to it. The epoch of the commit
+and that of the abort are the same number: of two that try, one finds the row changed.
+"""
+
+import asyncio
+import json
+
+import structlog
+
+from mailplat.core import disk
+from mailplat.core.errors import MailplatError, StaleEpoch
+from mailplat.core.hint import RouteChanged
+from mailplat.core.route import Route, RouteState, ShardHome
+from mailplat.directory.watch import acknowledged
+from migration.crossing import Crossing, Tools
+from migration.delta import run_round
+from migration.errors import FenceAborted
+from migration.ledger import Move, Round
+from migration.sweep import SWEEPS_S
+from migration.verify import verify
+
+log = structlog.get_logger("migration")
+
+# The longest that users wait. What is not done by COMMIT_MARGIN_S before is not begun any more.
+FENCE_S = 30.0
+COMMIT_MARGIN_S = 1.0
+# How often we look whether all doors have acknowledged; nobody tells us.
+ACKNOWLEDGE_POLL_S = 0.02
+
+
+class _Phases:
+    """Milliseconds of each part of a fence."""
+
+    def __init__(self, crossing: Crossing) -> None:
+        self._clock = crossing.clock
+        self.began = self._last = self._clock.monotonic()
+        self.spent: dict[str, int] = {}
+
+    def end(self, name: str) -> None:
+        now = self._clock.monotonic()
+        self.spent[name] = round((now - self._last) * 1000)
+        self._last = now
+
+    @property
+    def total(self) -> int:
+        return round((self._clock.monotonic() - self.began) * 1000)
+
+
+async def cut_over(crossing: Crossing, route: Route, *, length: float = FENCE_S) -> Route:
+    """From READY or TRACKING to NEW. Raises FenceAborted; the route is then TRACKING again."""
+    phases = _Phases(crossing)
+    deadline = crossing.clock.now() + length
+    marks = await crossing.book(crossing.ledger.watermarks, crossing.account_id)
+    since = {name: mark.status.uidnext or 1 for name, mark in marks.items()}
+    fenced = await crossing.book(crossing.ledger.advance, route, RouteState.FENCED, fence_deadline=deadline)
+    disk.step("move.fenced")
+    try:
+        crossing.bus.publish(RouteChanged(crossing.account_id))
+        async with asyncio.timeout(max(0.0, length - COMMIT_MARGIN_S)):
+            done = await _last_delta(crossing, fenced, since, phases)
+        new = await _commit(crossing, fenced, done, phases)
+    except BaseException as error:
+        settled = await asyncio.shield(
+            asyncio.ensure_future(abort(crossing, crossing.move, fenced, _reason(error, phases)))
+        )
+        if settled.state is not RouteState.NEW:
+            if isinstance(error, Exception):
+                raise FenceAborted(_reason(error, phases)) from error
+            raise
+        new = settled  # the commit's answer was lost, the commit was not
+    await release(crossing, crossing.account_id)
+    log.info("account moved", account=crossing.account_id, shard=crossing.move.shard, ms=phases.total)
+    return new
+
+
+async def _last_delta(crossing: Crossing, fenced: Route, since: dict[str, int], phases: _Phases) -> Round:
+    change = await crossing.book(crossing.ledger.change_of, crossing.account_id)
+    while not await crossing.book(_acknowledged, crossing, change):  # noqa: ASYNC110 - see its constant
+        await asyncio.sleep(ACKNOWLEDGE_POLL_S)
+    disk.step("move.acknowledged")
+    phases.end("acknowledge")
+    await crossing.target.grant(fenced.epoch)
+    done = await run_round(crossing, "fence")
+    disk.step("move.delta")
+    phases.end("delta")
+    verification = await verify(crossing, deep=False, since=since)
+    if verification.differences:
+        raise FenceAborted(f"the two sides differ: {'; '.join(verification.differences[:3])}")
+    phases.end("verify")
+    return done
+
+
+def _acknowledged(crossing: Crossing, change: int) -> bool:
+    with crossing.ledger.database.read() as connection:
+        return acknowledged(connection, crossing.clock, change)
+
+
+async def _commit(crossing: Crossing, fenced: Route, done: Round, phases: _Phases) -> Route:
+    """The shard first, so that nobody who reads the new row is refused there; then the row."""
+    await crossing.target.grant(fenced.epoch + 1)
+    disk.step("move.granted")
+    now = crossing.clock.now()
+    new = await crossing.book(
+        crossing.ledger.advance,
+        fenced,
+        RouteState.NEW,
+        home=ShardHome(crossing.move.shard),
+        moved=now,
+        cutover=False,
+        released=False,
+        note="",
+        fence_ms=phases.total,
+        sweep_at=now + SWEEPS_S[0],
+    )
+    disk.step("move.committed")
+    phases.end("commit")
+    await crossing.book(
+        crossing.ledger.record,
+        crossing.account_id,
+        done,
+        fence_ms=phases.total,
+        phases=json.dumps(phases.spent),
+    )
+    return new
+
+
+async def abort(tools: Tools, move: Move, fenced: Route, reason: str) -> Route:
+    """Back to TRACKING, unless the row says that the commit happened. Returns the route as it is then. Raises
+    Unavailable when the database cannot tell; the role then tries again."""
+    now = await tools.book(tools.ledger.route, move.account_id)
+    if now.epoch == fenced.epoch and now.state is RouteState.FENCED:
+        try:
+            now = await tools.book(
+                tools.ledger.advance,
+                fenced,
+                RouteState.TRACKING,
+                cutover=False,
+                quiet=0,
+                aborts=move.aborts + 1,
+                note=f"fence taken back: {reason}",
+            )
+        except StaleEpoch:  # somebody else settled it meanwhile
+            return await tools.book(tools.ledger.route, move.account_id)
+        disk.step("move.aborted")
+        log.warning("fence taken back", account=move.account_id, reason=reason)
+        await let_go(tools, move.account_id)
+    return now
+
+
+async def release(tools: Tools, account_id: int) -> None:
+    """After the commit: everything that waited goes on. Idempotent; a crash before it ends here again."""
+    await let_go(tools, account_id)
+    await tools.book(tools.ledger.set, account_id, released=True)
+    disk.step("move.released")
+
+
+async def let_go(tools: Tools, account_id: int) -> None:
+    tools.bus.publish(RouteChanged(account_id))
+    await tools.executors.run("queue", tools.queue.release_account, account_id)
+
+
+def _reason(error: BaseException, phases: _Phases) -> str:
+    if isinstance(error, TimeoutError):
+        return f"not done in time; so far, in ms: {phases.spent or 'no door had acknowledged'}"
+    if isinstance(error, asyncio.CancelledError):
+        return "the engine is stopping"
+    return str(error) if isinstance(error, MailplatError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,105 @@
+"""One account's way through the states of its route (core.route.TRANSITIONS), as far as it can go now."""
+
+from mailplat.core import disk
+from mailplat.core.route import Route, RouteState
+from migration.crossing import Crossing
+from migration.delta import run_round
+from migration.errors import Halt
+from migration.fence import cut_over
+from migration.ledger import merge_dropped
+from migration.sweep import SWEEPS_S, sweep
+from migration.verify import Verification, verify
+
+# A delta round that took longer would be too long for a fence: track on.
+BUDGET_S = 10.0
+# Rounds in a row within the budget before the two sides are compared and the account is READY.
+QUIET_ROUNDS = 2
+# Comparisons, each after a delta round, before a difference that stays counts as one: users work meanwhile.
+COMPARISONS = 3
+
+
+async def travel(crossing: Crossing) -> None:
+    """Until READY, and beyond it when the cutover was asked for; after NEW one sweep. Raises what the rounds and
+    the fence raise."""
+    route = crossing.move.route
+    if route.state is RouteState.LEGACY:
+        route = await crossing.advance(route, RouteState.SEEDING, began=crossing.clock.now())
+        disk.step("move.seeding")
+    else:
+        await crossing.target.grant(route.epoch)  # a crash may lie between the route's step and this
+    if route.state is RouteState.SEEDING:
+        await _round(crossing, "copy")
+        route = await crossing.advance(route, RouteState.TRACKING, quiet=0)
+        disk.step("move.tracking")
+    if route.state is RouteState.TRACKING:
+        route = await _track(crossing, route)
+    elif route.state is RouteState.READY:
+        route = await _keep_ready(crossing, route)
+    if route.state is RouteState.READY and crossing.move.cutover:
+        route = await cut_over(crossing, route)
+    if crossing.move.route.state is RouteState.NEW:
+        await _sweep(crossing)
+
+
+async def _round(crossing: Crossing, kind: str) -> float:
+    """A round with its row in the ledger; its seconds. A delta that found nothing leaves no row."""
+    done = await run_round(crossing, kind)
+    values: dict[str, object] = {"copied": crossing.copied, "note": ""}
+    if crossing.dropped:
+        values["dropped"] = merge_dropped(crossing.move.dropped, crossing.dropped)
+    if done.operations or kind != "delta":
+        await crossing.book(crossing.ledger.record, crossing.account_id, done, **values)
+    elif crossing.move.note:
+        await crossing.book(crossing.ledger.set, crossing.account_id, note="")
+    return done.seconds
+
+
+async def _track(crossing: Crossing, route: Route) -> Route:
+    quiet = crossing.move.quiet
+    while quiet < QUIET_ROUNDS:
+        quiet = quiet + 1 if await _round(crossing, "delta") <= BUDGET_S else 0
+        await crossing.book(crossing.ledger.set, crossing.account_id, quiet=quiet)
+    verification = await _compare(crossing)
+    ready = await crossing.advance(route, RouteState.READY, verified=verification.to_json())
+    disk.step("move.ready")
+    return ready
+
+
+async def _compare(crossing: Crossing) -> Verification:
+    """Raises Halt for differences that were there each time."""
+    seen: set[str] | None = None
+    for attempt in range(COMPARISONS):
+        verification = await verify(crossing, deep=True, seed=crossing.account_id + attempt)
+        if not verification.differences:
+            return verification
+        seen = set(verification.differences) if seen is None else seen & set(verification.differences)
+        if not seen:
+            seen = set(verification.differences)
+        await _round(crossing, "delta")
+    raise Halt(
+        f"the two sides differ after {COMPARISONS} comparisons; nothing is cut over:"
+        f" {'; '.join(sorted(seen or ()))[:600]}"
+    )
+
+
+async def _keep_ready(crossing: Crossing, route: Route) -> Route:
+    """Right before a fence this round is what makes the last delta short."""
+    if await _round(crossing, "delta") <= BUDGET_S:
+        return route
+    return await crossing.advance(route, RouteState.TRACKING, quiet=0)
+
+
+async def _sweep(crossing: Crossing) -> None:
+    done = await sweep(crossing)
+    move = crossing.move
+    sweeps = move.sweeps + 1
+    later = SWEEPS_S[sweeps] if sweeps < len(SWEEPS_S) else None
+    await crossing.book(
+        crossing.ledger.record,
+        crossing.account_id,
+        done,
+        sweeps=sweeps,
+        sweep_at=0.0 if later is None else move.moved + later,
+        strays=move.strays + done.added,
+        late_flags=move.late_flags + done.changed,
+    )

@@ -1,0 +1,352 @@
+"""The ledger: what is planned, how far it is, what happened. The route rows say where an account lives; every step
+that changes both does it in one transaction. Synchronous: call it in executor "migration"."""
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from mailplat.core.clock import Clock
+from mailplat.core.errors import InvalidInput, NotFound
+from mailplat.core.route import BackendHome, Home, Route, RouteState
+from mailplat.db.engine import Database
+from mailplat.directory import routes
+from mailplat.directory import tables as directory
+from migration import tables
+from migration.sources.contract import Status
+
+PLANNED, RUNNING, PAUSED = "planned", "running", "paused"
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One account's way, as it was read."""
+
+    account_id: int
+    address: str
+    domain: str
+    backend: str
+    shard: str
+    plan: str  # planned, running, paused
+    route: Route
+    cutover: bool
+    halted: str
+    note: str
+    rounds: int
+    quiet: int
+    total: int
+    copied: int
+    octets: int
+    deletions_allowed: int
+    uidl_format: str
+    dropped: str
+    began: float
+    moved: float
+    released: bool
+    fence_ms: int
+    phases: str
+    verified: str
+    aborts: int
+    sweeps: int
+    sweep_at: float
+    strays: int
+    late_flags: int
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """A mailbox of the source, everything of which is here up to these numbers."""
+
+    name: str
+    wire: bytes
+    status: Status
+
+
+@dataclass(slots=True)
+class Round:
+    """What one pass over an account did."""
+
+    kind: str
+    at: float
+    seconds: float = 0.0
+    added: int = 0
+    changed: int = 0
+    gone: int = 0
+    mailboxes: int = 0
+    octets: int = 0
+
+    @property
+    def operations(self) -> int:
+        return self.added + self.changed + self.gone + self.mailboxes
+
+
+_OWN = [
+    each.name
+    for each in fields(Move)
+    if each.name not in ("account_id", "address", "domain", "backend", "shard", "plan", "route")
+]
+_SELECT = (
+    sa.select(
+        tables.move.c.account_id,
+        directory.account.c.local,
+        directory.account.c.domain,
+        tables.move.c.backend,
+        tables.move.c.shard,
+        tables.plan.c.state,
+        *routes.COLUMNS,
+        *(tables.move.c[name] for name in _OWN),
+    )
+    .join(directory.account, directory.account.c.id == tables.move.c.account_id)
+    .join(directory.route, directory.route.c.account_id == tables.move.c.account_id)
+    .join(tables.plan, tables.plan.c.domain == tables.move.c.domain)
+    .order_by(directory.account.c.domain, directory.account.c.key)
+)
+
+
+def _to_move(row: Sequence[Any]) -> Move:
+    account_id, local, domain, backend, shard, plan = row[:6]
+    route = routes.from_row(*row[6 : 6 + len(routes.COLUMNS)])
+    rest = dict(zip(_OWN, row[6 + len(routes.COLUMNS) :], strict=True))
+    return Move(account_id, f"{local}@{domain}", domain, backend, shard, plan, route, **rest)
+
+
+class Ledger:
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self.database = database
+        self.clock = clock
+
+    # plans
+
+    def plan(self, domain: str, shards: Sequence[str]) -> list[Move]:
+        """A move for each account of the domain that lives on a backend and has none yet, to the shard with the
+        fewest accounts (planned ones count). Raises NotFound when the domain has no such account."""
+        with self.database.write() as connection:
+            known = set(connection.execute(sa.select(tables.move.c.account_id)).scalars())
+            loads = self._loads(connection, shards)
+            legacy = connection.execute(
+                sa.select(*routes.COLUMNS)
+                .join(directory.account, directory.account.c.id == directory.route.c.account_id)
+                .where(
+                    directory.account.c.domain == domain,
+                    directory.route.c.state == RouteState.LEGACY.value,
+                )
+                .order_by(directory.account.c.key)
+            )
+            for row in legacy.fetchall():
+                route = routes.from_row(*row)
+                if route.account_id in known or not isinstance(route.home, BackendHome):
+                    continue
+                shard = min(sorted(loads), key=lambda name: loads[name])
+                loads[shard] += 1
+                connection.execute(
+                    tables.move.insert().values(
+                        account_id=route.account_id, domain=domain, backend=route.home.backend, shard=shard
+                    )
+                )
+            found = connection.execute(
+                sa.select(sa.literal(1)).where(tables.move.c.domain == domain).limit(1)
+            )
+            if found.first() is None:
+                raise NotFound(f"domain {domain} has no account on a backend; nothing to move")
+            if self._plan_state(connection, domain) is None:
+                connection.execute(
+                    tables.plan.insert().values(domain=domain, state=PLANNED, created=self.clock.now())
+                )
+        return self.moves(domain)
+
+    def _loads(self, connection: Connection, shards: Sequence[str]) -> dict[str, int]:
+        loads = dict.fromkeys(shards, 0)
+        homes = sa.select(directory.route.c.home, sa.func.count()).group_by(directory.route.c.home)
+        for home, count in connection.execute(homes):
+            if home.removeprefix("shard:") in loads:
+                loads[home.removeprefix("shard:")] += count
+        planned = sa.select(tables.move.c.shard, sa.func.count()).where(tables.move.c.moved == 0.0)
+        for shard, count in connection.execute(planned.group_by(tables.move.c.shard)):
+            if shard in loads:
+                loads[shard] += count
+        return loads
+
+    def set_plan(self, domain: str, state: str, *, expected: Collection[str]) -> None:
+        """Raises NotFound for a domain without a plan, InvalidInput for one in another state than expected."""
+        with self.database.write() as connection:
+            now = self._plan_state(connection, domain)
+            if now is None:
+                raise NotFound(f"there is no plan for {domain}; make one: mailplat migrate plan {domain}")
+            if now not in expected:
+                raise InvalidInput(f"the plan of {domain} is {now}, not {' or '.join(sorted(expected))}")
+            connection.execute(tables.plan.update().where(tables.plan.c.domain == domain).values(state=state))
+
+    def _plan_state(self, connection: Connection, domain: str) -> str | None:
+        query = sa.select(tables.plan.c.state).where(tables.plan.c.domain == domain)
+        return connection.execute(query).scalar_one_or_none()
+
+    def request_cutover(self, domain: str) -> int:
+        """Every account that has not moved yet and is not halted; how many."""
+        with self.database.write() as connection:
+            mine = sa.and_(
+                tables.move.c.domain == domain, tables.move.c.moved == 0.0, tables.move.c.halted == ""
+            )
+            return int(
+                connection.execute(tables.move.update().where(mine).values(cutover=True, note="")).rowcount
+            )
+
+    def clear_halts(self, domain: str, *, deletions: int = 0) -> int:
+        """`deletions`: how many messages may be gone in an account's next round."""
+        with self.database.write() as connection:
+            mine = sa.and_(tables.move.c.domain == domain, tables.move.c.halted != "")
+            values = {"halted": "", "quiet": 0, "deletions_allowed": deletions}
+            return int(connection.execute(tables.move.update().where(mine).values(**values)).rowcount)
+
+    # moves
+
+    def moves(self, domain: str | None = None) -> list[Move]:
+        query = _SELECT if domain is None else _SELECT.where(tables.move.c.domain == domain)
+        with self.database.read() as connection:
+            return [_to_move(row) for row in connection.execute(query).fetchall()]
+
+    def find_move(self, account_id: int) -> Move:
+        with self.database.read() as connection:
+            row = connection.execute(_SELECT.where(tables.move.c.account_id == account_id)).one_or_none()
+        if row is None:
+            raise NotFound(f"account {account_id} has no move")
+        return _to_move(row)
+
+    def due(self) -> list[Move]:
+        """Moves that the engine has to work on."""
+        mine = sa.and_(tables.plan.c.state == RUNNING, tables.move.c.halted == "")
+        fenced = directory.route.c.state == RouteState.FENCED.value  # a fence ends, whatever the plan says
+        with self.database.read() as connection:
+            return [
+                _to_move(row) for row in connection.execute(_SELECT.where(sa.or_(mine, fenced))).fetchall()
+            ]
+
+    def set(self, account_id: int, **values: Any) -> None:
+        with self.database.write() as connection:
+            connection.execute(
+                tables.move.update().where(tables.move.c.account_id == account_id).values(**values)
+            )
+
+    def route(self, account_id: int) -> Route:
+        with self.database.read() as connection:
+            return routes.read(connection, account_id)
+
+    def advance(
+        self,
+        route: Route,
+        state: RouteState,
+        *,
+        home: Home | None = None,
+        fence_deadline: float = 0.0,
+        watermarks: Sequence[Watermark] | None = None,
+        **values: Any,
+    ) -> Route:
+        """A step of the route and the move's row, in one transaction. Raises StaleEpoch."""
+        with self.database.write() as connection:
+            new = routes.advance(
+                connection, self.clock, route, state, home=home, fence_deadline=fence_deadline
+            )
+            mine = tables.move.c.account_id == route.account_id
+            if values:
+                connection.execute(tables.move.update().where(mine).values(**values))
+            for mark in watermarks or ():
+                _put(connection, route.account_id, mark)
+        return new
+
+    def change_of(self, account_id: int) -> int:
+        with self.database.read() as connection:
+            return routes.change_of(connection, account_id)
+
+    # watermarks
+
+    def watermarks(self, account_id: int) -> dict[str, Watermark]:
+        columns = tables.mailbox.c
+        query = sa.select(
+            columns.name, columns.wire, columns.uidvalidity, columns.uidnext, columns.messages, columns.modseq
+        ).where(columns.account_id == account_id)
+        with self.database.read() as connection:
+            rows = connection.execute(query).fetchall()
+        return {name: Watermark(name, bytes(wire), Status(*numbers)) for name, wire, *numbers in rows}
+
+    def put_watermarks(self, account_id: int, marks: Sequence[Watermark]) -> None:
+        with self.database.write() as connection:
+            for mark in marks:
+                _put(connection, account_id, mark)
+
+    def drop_watermark(self, account_id: int, name: str) -> None:
+        with self.database.write() as connection:
+            connection.execute(_of(account_id, name))
+
+    def rename_watermarks(self, account_id: int, old: str, new: str) -> None:
+        """With those of the mailboxes below."""
+        columns = tables.mailbox.c
+        with self.database.write() as connection:
+            names = connection.execute(
+                sa.select(columns.name).where(columns.account_id == account_id)
+            ).scalars()
+            for name in names.fetchall():
+                if name == old or name.startswith(f"{old}/"):
+                    mine = sa.and_(columns.account_id == account_id, columns.name == name)
+                    connection.execute(
+                        tables.mailbox.update().where(mine).values(name=new + name[len(old) :])
+                    )
+
+    # rounds
+
+    def record(self, account_id: int, done: Round, **values: Any) -> None:
+        """The round, and what it changed in the move's row."""
+        numbers = sa.select(sa.func.coalesce(sa.func.max(tables.round_.c.number), 0) + 1).where(
+            tables.round_.c.account_id == account_id
+        )
+        with self.database.write() as connection:
+            number = connection.execute(numbers).scalar_one()
+            connection.execute(
+                tables.round_.insert().values(account_id=account_id, number=number, **asdict(done))
+            )
+            mine = tables.move.c.account_id == account_id
+            connection.execute(
+                tables.move.update()
+                .where(mine)
+                .values(rounds=number, octets=tables.move.c.octets + done.octets, **values)
+            )
+
+    def rounds(self, account_id: int) -> list[Round]:
+        columns = [tables.round_.c[each.name] for each in fields(Round)]
+        query = sa.select(*columns).where(tables.round_.c.account_id == account_id)
+        with self.database.read() as connection:
+            return [
+                Round(*row) for row in connection.execute(query.order_by(tables.round_.c.number)).fetchall()
+            ]
+
+    # what a backend's UIDLs look like
+
+    def set_uidl_format(self, backend: str, text: str) -> None:
+        with self.database.write() as connection:
+            connection.execute(tables.backend.delete().where(tables.backend.c.name == backend))
+            if text:
+                connection.execute(tables.backend.insert().values(name=backend, uidl_format=text))
+
+    def uidl_format(self, backend: str) -> str:
+        query = sa.select(tables.backend.c.uidl_format).where(tables.backend.c.name == backend)
+        with self.database.read() as connection:
+            return connection.execute(query).scalar_one_or_none() or ""
+
+
+def _of(account_id: int, name: str) -> sa.Delete:
+    columns = tables.mailbox.c
+    return tables.mailbox.delete().where(columns.account_id == account_id, columns.name == name)
+
+
+def _put(connection: Connection, account_id: int, mark: Watermark) -> None:
+    connection.execute(_of(account_id, mark.name))
+    connection.execute(
+        tables.mailbox.insert().values(
+            account_id=account_id, name=mark.name, wire=mark.wire, **asdict(mark.status)
+        )
+    )
+
+
+def merge_dropped(text: str, more: Collection[str]) -> str:
+    return json.dumps(sorted({*json.loads(text), *more}))

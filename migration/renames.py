@@ -1,0 +1,56 @@
+"""Mailboxes that were renamed at the source between two rounds: renamed here too, instead of copied again.
+
+The same UIDVALIDITY alone proves nothing: Dovecot gives one number to every mailbox made in the same second. So the
+pair must be the only one with that number, and the messages in it must be the same by UID, size and date.
+"""
+
+from collections import Counter
+
+from mailplat.store import Mailbox
+from migration.crossing import Crossing
+from migration.ledger import Watermark
+from migration.sources.contract import SourceMailbox, Survey
+
+
+async def follow(crossing: Crossing, survey: Survey, marks: dict[str, Watermark]) -> int:
+    """Rename what was renamed; how many. `marks` is brought up to date."""
+    done = 0
+    for old, new in _candidates(survey, marks):
+        ours = await crossing.target.mailboxes()
+        if old not in ours or new.name in ours or not await _same_messages(crossing, ours[old], new):
+            continue
+        await crossing.target.rename(old, new.name)
+        await crossing.book(crossing.ledger.rename_watermarks, crossing.account_id, old, new.name)
+        marks.clear()
+        marks.update(await crossing.book(crossing.ledger.watermarks, crossing.account_id))
+        done += 1
+    return done
+
+
+def _candidates(survey: Survey, marks: dict[str, Watermark]) -> list[tuple[str, SourceMailbox]]:
+    """(old name, mailbox with a new name), parents first."""
+    there = {each.name: each for each in survey.mailboxes}
+    missing = {name: mark.status.uidvalidity for name, mark in marks.items() if name not in there}
+    fresh = {
+        name: survey.statuses[name].uidvalidity
+        for name in there
+        if name not in marks and name in survey.statuses
+    }
+    lost, found = Counter(missing.values()), Counter(fresh.values())
+    pairs = []
+    for old, uidvalidity in sorted(missing.items()):
+        if lost[uidvalidity] == 1 and found[uidvalidity] == 1:
+            new = next(name for name, number in fresh.items() if number == uidvalidity)
+            pairs.append((old, there[new]))
+    return pairs
+
+
+async def _same_messages(crossing: Crossing, ours: Mailbox, new: SourceMailbox) -> bool:
+    await crossing.source.examine(new)
+    there = {each.uid: (each.size, each.internaldate) for each in await crossing.source.scan(details=True)}
+    here = {
+        uid: (size, date)
+        for uid, size, date in await crossing.target.rows(ours.id, ("uid", "size", "internaldate"))
+    }
+    common = there.keys() & here.keys()
+    return bool(common) and all(there[uid] == here[uid] for uid in common)

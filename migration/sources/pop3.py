@@ -1,0 +1,94 @@
+"""The UIDLs that POP3 clients of an account have seen (RFC 1939 7). Reads two lists and leaves; never a DELE."""
+
+import asyncio
+import base64
+import re
+import ssl
+
+from mailplat.core.errors import Unavailable
+from mailplat.directory import Backend
+from migration.errors import Misbehaviour, Throttled
+
+TIMEOUT_S = 30.0
+MAX_LINE = 1024
+MAX_MESSAGES = 2_000_000
+
+_LATER = re.compile(rb"\[(?:SYS/TEMP|IN-USE|LOGIN-DELAY)\]", re.IGNORECASE)  # RFC 2449 8.1.1, RFC 3206
+
+
+async def read_uidls(backend: Backend, account: str) -> list[tuple[str, int]]:
+    """(UIDL, size in octets) in the order that POP3 shows. Raises Unavailable, Throttled, Misbehaviour."""
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            return await _read(backend, account)
+    except (OSError, TimeoutError, EOFError, ssl.SSLError, ValueError) as error:
+        reason = str(error) or type(error).__name__
+        raise Unavailable(f"backend {backend.name}, POP3 at {backend.pop3}: {reason}") from error
+
+
+async def _read(backend: Backend, account: str) -> list[tuple[str, int]]:
+    host, _, port = backend.pop3.rpartition(":")
+    tls = _context() if backend.pop3_tls == "implicit" else None
+    reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), ssl=tls, limit=MAX_LINE)
+    try:
+        await _ok(reader)
+        if backend.pop3_tls == "starttls":
+            await _ask(reader, writer, b"STLS")
+            await writer.start_tls(_context(), server_hostname=host)
+        await _login(reader, writer, backend, account)
+        await _ask(reader, writer, b"LIST")
+        sizes = [int(line.split()[1]) for line in await _lines(reader)]
+        await _ask(reader, writer, b"UIDL")
+        uidls = [line.split()[1].decode("ascii") for line in await _lines(reader)]
+        await _ask(reader, writer, b"QUIT")
+    finally:
+        writer.close()
+    if len(sizes) != len(uidls):
+        raise Misbehaviour(f"POP3 LIST has {len(sizes)} messages, UIDL has {len(uidls)}")
+    return list(zip(uidls, sizes, strict=True))
+
+
+async def _login(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, backend: Backend, account: str
+) -> None:
+    if backend.master_style == "plain":
+        secret = "\0".join((account, backend.master_user, backend.master_password)).encode()  # RFC 4616
+        writer.write(b"AUTH PLAIN\r\n")
+        if not (await reader.readuntil(b"\n")).startswith(b"+"):
+            raise Unavailable(f"backend {backend.name}: POP3 knows no AUTH PLAIN")
+        await _ask(reader, writer, base64.b64encode(secret))
+        return
+    user, password = f"{account}*{backend.master_user}".encode(), backend.master_password.encode()
+    if any(octet in user + password for octet in b"\r\n\0"):
+        raise Unavailable("a name or password with a line end cannot be sent over POP3")
+    await _ask(reader, writer, b"USER " + user)
+    await _ask(reader, writer, b"PASS " + password)
+
+
+async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: bytes) -> None:
+    writer.write(line + b"\r\n")
+    await _ok(reader)
+
+
+async def _ok(reader: asyncio.StreamReader) -> None:
+    line = (await reader.readuntil(b"\n")).rstrip(b"\r\n")
+    if not line.startswith(b"+OK"):
+        kind = Throttled if _LATER.search(line) else Unavailable
+        raise kind(f"the source's POP3 answered {line[:200]!r}")
+
+
+async def _lines(reader: asyncio.StreamReader) -> list[bytes]:
+    found: list[bytes] = []
+    while (line := (await reader.readuntil(b"\n")).rstrip(b"\r\n")) != b".":
+        if len(line.split()) != 2 or len(found) >= MAX_MESSAGES:
+            raise Misbehaviour(f"POP3 listed {line[:80]!r}")
+        found.append(line)
+    return found
+
+
+def _context() -> ssl.SSLContext:
+    """As towards IMAP: see imap_account."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

@@ -1,0 +1,80 @@
+"""The ledger's tables; their revision is `mailplat/db/schema/platform/versions/0003_migration.py`."""
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+backend = sa.Table(
+    "migration_backend",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("uidl_format", sa.String(64), nullable=False),
+)
+
+plan = sa.Table(
+    "migration_plan",
+    metadata,
+    sa.Column("domain", sa.String(255), primary_key=True),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("created", sa.Double, nullable=False),
+)
+
+move = sa.Table(
+    "migration_move",
+    metadata,
+    sa.Column("account_id", sa.Integer, primary_key=True),
+    sa.Column("domain", sa.String(255), nullable=False, index=True),
+    sa.Column("backend", sa.String(64), nullable=False),
+    sa.Column("shard", sa.String(64), nullable=False),
+    sa.Column("cutover", sa.Boolean, nullable=False, default=False),
+    sa.Column("halted", sa.Text, nullable=False, default=""),
+    sa.Column("note", sa.Text, nullable=False, default=""),
+    sa.Column("rounds", sa.Integer, nullable=False, default=0),
+    sa.Column("quiet", sa.Integer, nullable=False, default=0),
+    sa.Column("total", sa.BigInteger, nullable=False, default=0),
+    sa.Column("copied", sa.BigInteger, nullable=False, default=0),
+    sa.Column("octets", sa.BigInteger, nullable=False, default=0),
+    sa.Column("deletions_allowed", sa.BigInteger, nullable=False, default=0),
+    sa.Column("uidl_format", sa.String(64), nullable=False, default=""),
+    sa.Column("dropped", sa.Text, nullable=False, default="[]"),
+    sa.Column("began", sa.Double, nullable=False, default=0.0),
+    sa.Column("moved", sa.Double, nullable=False, default=0.0),
+    sa.Column("released", sa.Boolean, nullable=False, default=False),
+    sa.Column("fence_ms", sa.Integer, nullable=False, default=0),
+    sa.Column("phases", sa.Text, nullable=False, default="{}"),
+    sa.Column("verified", sa.Text, nullable=False, default="{}"),
+    sa.Column("aborts", sa.Integer, nullable=False, default=0),
+    sa.Column("sweeps", sa.Integer, nullable=False, default=0),
+    sa.Column("sweep_at", sa.Double, nullable=False, default=0.0),
+    sa.Column("strays", sa.Integer, nullable=False, default=0),
+    sa.Column("late_flags", sa.Integer, nullable=False, default=0),
+)
+
+# How far each mailbox is: what the source said when everything up to it was here. UIDs are the same on both sides,
+# so the store's own UIDs say which messages are here; no map is needed beside them.
+mailbox = sa.Table(
+    "migration_mailbox",
+    metadata,
+    sa.Column("account_id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.String(1000), primary_key=True),
+    sa.Column("wire", sa.LargeBinary, nullable=False),
+    sa.Column("uidvalidity", sa.BigInteger, nullable=False),
+    sa.Column("uidnext", sa.BigInteger),
+    sa.Column("modseq", sa.BigInteger),
+    sa.Column("messages", sa.BigInteger, nullable=False),
+)
+
+round_ = sa.Table(
+    "migration_round",
+    metadata,
+    sa.Column("account_id", sa.Integer, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("seconds", sa.Double, nullable=False),
+    sa.Column("added", sa.BigInteger, nullable=False),
+    sa.Column("changed", sa.BigInteger, nullable=False),
+    sa.Column("gone", sa.BigInteger, nullable=False),
+    sa.Column("mailboxes", sa.BigInteger, nullable=False),
+    sa.Column("octets", sa.BigInteger, nullable=False),
+)

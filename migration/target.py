@@ -1,0 +1,90 @@
+"""Our side of a move: one account in a shard, under the epoch that its route gave us."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from mailplat.core.executors import Executors
+from mailplat.core.route import Residence
+from mailplat.store import Appended, Mailbox, NewMessage, Shard, Snapshot, Store
+
+
+class Target:
+    """The store's verbs, awaited. A write under an epoch that is no longer the account's raises StaleEpoch: a
+    worker that slept through a take-over writes nothing (research/migration.md §4.2)."""
+
+    def __init__(self, store: Store, executors: Executors, residence: Residence) -> None:
+        self._store = store
+        self._executors = executors
+        self.residence = residence
+
+    async def grant(self, epoch: int) -> None:
+        """Write under this epoch from now on, and let nobody write under an older one."""
+        shard = await self._shard()
+        await self._executors.run("store", shard.grant, self.residence.account_id, epoch)
+        self.residence = Residence(self.residence.account_id, self.residence.shard, epoch)
+
+    async def _shard(self) -> Shard:
+        return await self._executors.run("store", self._store.shard, self.residence.shard)
+
+    async def _run(self, verb: str, *args: Any, **kwargs: Any) -> Any:
+        shard = await self._shard()
+        return await self._executors.run("store", getattr(shard, verb), self.residence, *args, **kwargs)
+
+    async def spool(self) -> Path:
+        return (await self._shard()).tmp
+
+    async def mailboxes(self) -> dict[str, Mailbox]:
+        return {each.name: each for each in await self._run("mailboxes")}
+
+    async def mailbox(self, mailbox_id: int) -> Mailbox:
+        found: Mailbox = await self._run("mailbox_by_id", mailbox_id)
+        return found
+
+    async def create(self, name: str, *, special_use: str, uidvalidity: int, modseq: int) -> Mailbox:
+        made: Mailbox = await self._run(
+            "create", name, special_use=special_use, uidvalidity=uidvalidity, modseq=modseq
+        )
+        return made
+
+    async def delete(self, name: str) -> None:
+        await self._run("delete", name)
+
+    async def rename(self, old: str, new: str) -> None:
+        await self._run("rename", old, new)
+
+    async def subscriptions(self) -> frozenset[str]:
+        return frozenset(await self._run("subscriptions"))
+
+    async def subscribe(self, name: str, on: bool) -> None:
+        await self._run("subscribe", name, on)
+
+    async def raise_numbers(self, mailbox_id: int, uidnext: int, modseq: int) -> None:
+        await self._run("raise_uidnext", mailbox_id, uidnext, modseq)
+
+    async def snapshot(self, mailbox_id: int) -> Snapshot:
+        found: Snapshot = await self._run("snapshot", mailbox_id)
+        return found
+
+    async def rows(self, mailbox_id: int, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+        found: list[tuple[Any, ...]] = await self._run("rows", mailbox_id, None, columns)
+        return found
+
+    async def open(self, mailbox_id: int, uid: int) -> BinaryIO | None:
+        found: BinaryIO | None = await self._run("open", mailbox_id, uid)
+        return found
+
+    async def store_flags(self, mailbox_id: int, uids: Collection[int], flags: Collection[str]) -> int:
+        """Set these flags and no others; how many messages changed."""
+        changed, _ = await self._run("store_flags", mailbox_id, _ranges(uids), "set", flags)
+        return len(changed)
+
+    async def expunge(self, mailbox_id: int, uids: Collection[int]) -> int:
+        return len(await self._run("expunge_uids", mailbox_id, _ranges(uids)))
+
+    async def append(self, mailbox: str, messages: Sequence[NewMessage]) -> list[Appended]:
+        return await self._store.append(self.residence, mailbox, messages)
+
+
+def _ranges(uids: Collection[int]) -> list[tuple[int, int]]:
+    return [(uid, uid) for uid in sorted(uids)]

@@ -1,0 +1,180 @@
+"""Both sides compared anew, from what each of them says now; nothing of what the copying believed is used.
+
+Names, UIDVALIDITY, UIDNEXT, HIGHESTMODSEQ, the set of UIDs, flags, subscriptions always; size, INTERNALDATE and
+SHA-256 of messages that came since given UIDs and of a sample; POP3's list of UIDLs where asked for.
+"""
+
+import hashlib
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from mailplat.store import Mailbox
+from migration import flags
+from migration.crossing import Crossing
+from migration.sources.contract import BATCH_MESSAGES, Fetched, Listed, SourceMailbox, Status
+from migration.sources.pop3 import read_uidls
+
+# Messages of each mailbox whose octets are read again from both sides, besides the new ones.
+SAMPLE_SHARE = 0.02
+SAMPLE_LEAST = 10
+SAMPLE_MOST = 500
+# Octets re-read of the new messages inside a fence: the rest of its time is for the commit.
+HASHED_MOST = 500
+
+# What a report can be read with.
+MAX_DIFFERENCES = 100
+
+_CHUNK = 1024 * 1024
+
+
+@dataclass(slots=True)
+class Verification:
+    mailboxes: int = 0
+    messages: int = 0
+    hashed: int = 0
+    differences: list[str] = field(default_factory=list)
+
+    def differ(self, text: str) -> None:
+        if len(self.differences) < MAX_DIFFERENCES:
+            self.differences.append(text)
+
+    def to_json(self) -> str:
+        return json.dumps({"mailboxes": self.mailboxes, "messages": self.messages, "hashed": self.hashed})
+
+
+async def verify(
+    crossing: Crossing, *, deep: bool, since: Mapping[str, int] | None = None, seed: int = 0
+) -> Verification:
+    """`deep`: sizes, dates, a sample of octets and UIDLs; else those only of messages whose UID is at least
+    `since[mailbox]` (all of a mailbox that is not in it). `seed` chooses the sample."""
+    found = Verification()
+    survey = await crossing.source.survey()
+    ours = await crossing.target.mailboxes()
+    there = {each.name for each in survey.mailboxes}
+    extra = [name for name in ours if name not in there and not _above(name, there) and name != "INBOX"]
+    for name in extra:
+        found.differ(f"{name}: is here and not at the source")
+    if survey.subscriptions != await crossing.target.subscriptions():
+        found.differ("subscriptions differ")
+    for mailbox in survey.mailboxes:
+        if mailbox.name not in ours:
+            found.differ(f"{mailbox.name}: is not here")
+            continue
+        first = None if deep else (since or {}).get(mailbox.name, 1)
+        await _mailbox(crossing, mailbox, ours[mailbox.name], first, random.Random(seed), found)
+    if deep and crossing.backend.pop3 and "INBOX" in ours:
+        await _uidls(crossing, ours["INBOX"], found)
+    return found
+
+
+def _above(name: str, others: set[str]) -> bool:
+    return any(other.startswith(f"{name}/") for other in others)
+
+
+async def _mailbox(
+    crossing: Crossing,
+    mailbox: SourceMailbox,
+    ours: Mailbox,
+    first: int | None,
+    choice: random.Random,
+    found: Verification,
+) -> None:
+    """`first`: the UID from which on messages are new; None: compare every size and date and hash a sample."""
+    status = await crossing.source.examine(mailbox)
+    listed = await crossing.source.scan(details=first is None)
+    rows = {
+        row[0]: row[1:]
+        for row in await crossing.target.rows(
+            ours.id, ("uid", "flags", "size", "internaldate", "internaldate_zone")
+        )
+    }
+    found.mailboxes += 1
+    found.messages += len(listed)
+    _numbers(mailbox.name, status, ours, found)
+    new = [] if first is None else [each.uid for each in listed if each.uid >= first]
+    details = listed if first is None else await crossing.source.scan(details=True, uids=new)
+    _compare(mailbox.name, listed, details, rows, found)
+    uids = [each.uid for each in listed if each.uid in rows]
+    if first is None:
+        count = min(SAMPLE_MOST, max(SAMPLE_LEAST, int(len(uids) * SAMPLE_SHARE)))
+        chosen = choice.sample(uids, min(count, len(uids)))
+    else:
+        chosen = [uid for uid in new if uid in rows][-HASHED_MOST:]
+    for start in range(0, len(chosen), BATCH_MESSAGES // 4):
+        await _hash(crossing, mailbox.name, ours, chosen[start : start + BATCH_MESSAGES // 4], found)
+
+
+def _numbers(name: str, status: Status, ours: Mailbox, found: Verification) -> None:
+    if ours.uidvalidity != status.uidvalidity:
+        found.differ(f"{name}: UIDVALIDITY {ours.uidvalidity} here, {status.uidvalidity} there")
+    if status.uidnext is not None and ours.uidnext < status.uidnext:
+        found.differ(f"{name}: UIDNEXT {ours.uidnext} here, {status.uidnext} there")
+    if status.modseq is not None and ours.modseq <= status.modseq:
+        found.differ(f"{name}: HIGHESTMODSEQ {ours.modseq} here is not above {status.modseq} there")
+
+
+def _compare(
+    name: str,
+    listed: Sequence[Listed],
+    details: Sequence[Listed],
+    rows: Mapping[int, tuple[tuple[str, ...], int, int, int]],
+    found: Verification,
+) -> None:
+    there = {each.uid for each in listed}
+    for uid in sorted(there - rows.keys()):
+        found.differ(f"{name} UID {uid}: is not here")
+    for uid in sorted(rows.keys() - there):
+        found.differ(f"{name} UID {uid}: is not at the source")
+    for each in listed:
+        row = rows.get(each.uid)
+        if row is not None and flags.fold(each.flags) != flags.fold(row[0]):
+            found.differ(f"{name} UID {each.uid}: flags {row[0]} here, {each.flags} there")
+    for each in details:
+        row = rows.get(each.uid)
+        if row is not None and (each.size, each.internaldate, each.zone) != row[1:]:
+            found.differ(
+                f"{name} UID {each.uid}: size, date, zone {row[1:]} here,"
+                f" {(each.size, each.internaldate, each.zone)} there"
+            )
+
+
+async def _hash(
+    crossing: Crossing, name: str, ours: Mailbox, uids: Sequence[int], found: Verification
+) -> None:
+    fetched = await crossing.source.fetch(uids)
+    try:
+        for each in fetched:
+            file = await crossing.target.open(ours.id, each.uid)
+            same = file is not None and await crossing.executors.run("migration", _same, each, file)
+            found.hashed += 1
+            if not same:
+                found.differ(f"{name} UID {each.uid}: its octets differ")
+    finally:
+        for each in fetched:
+            each.body.close()
+
+
+def _same(fetched: Fetched, file: BinaryIO) -> bool:
+    with file, fetched.body.open() as there:
+        return _digest(file) == _digest(there)
+
+
+def _digest(file: BinaryIO) -> bytes:
+    digest = hashlib.sha256()
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+    return digest.digest()
+
+
+async def _uidls(crossing: Crossing, inbox: Mailbox, found: Verification) -> None:
+    there = [uidl for uidl, _ in await read_uidls(crossing.backend, crossing.move.address)]
+    here = [uidl for (uidl,) in await crossing.target.rows(inbox.id, ("uidl",))]
+    if there != here:
+        at = next((n for n, pair in enumerate(zip(there, here, strict=False)) if pair[0] != pair[1]), None)
+        what = (
+            f"{len(here)} here, {len(there)} there" if at is None else f"{here[at]} here, {there[at]} there"
+        )
+        found.differ(f"POP3 UIDLs: {what}")
