@@ -1,4 +1,57 @@
-"""Shards: where mail is kept."""
+"""Shards: where mail is kept. A shard is a directory that moves, is backed up and is repaired as one.
+
+On disk
+    index.db                    SQLite, WAL, synchronous=FULL: accounts, mailboxes, messages (index/tables.py)
+    shard.lock                  shared by who uses the shard, exclusive for a rebuild
+    tmp/                        messages on their way in; folders of removed accounts on their way out
+    accounts/HH/ID/             one account, a Maildir++; HH spreads them (maildir.py)
+        mailplat-account.json   epoch, subscriptions (description.py)
+        cur/ new/ tmp/          INBOX;  mailplat-mailbox.json: name, UIDVALIDITY, keywords, ceilings
+        .mNUMBER/               any other mailbox, by the number of its row; its name is never part of a path
+    A file holds a message's octets as they came, CRLF. Its mtime is the INTERNALDATE, its name says size, UID, flags.
+
+Files of this room
+    door.py      Store: shards by name, append and deliver         shard.py   Shard: all other verbs
+    staging.py, append.py   the two halves of an append
+    accounts.py, mailboxes.py, renaming.py, fetch.py, changes.py, search.py, flags.py, expunge.py, copy.py   verbs
+    namer.py, sweeper.py, upkeep.py   names and files follow the index       repair/   verify, rebuild
+    site.py      what every verb needs: folder, index, writer      types.py    values at the door
+
+SQL is authoritative for UID, flags and MODSEQ; names of files and the two small JSON files follow within about 2 s,
+so that a shard is rebuilt from its files alone. All changes of one process go through one writer thread that
+groups them into commits (db/writer.py); processes wait for each other at SQLite's write lock.
+
+Invariants
+    * A row's file is durable before the row is: a row without a file is impossible.
+    * A UID is given once; UIDNEXT and MODSEQ stay below the ceilings in mailplat-mailbox.json, which is raised first.
+    * The unique part of a file's name never changes: a reader that misses a file looks for that.
+    * Every write checks the account's epoch inside its transaction. An account that left stays closed.
+    * Totals (messages, unseen, octets) change in the transaction that changes the rows.
+
+What is true after a crash (kill -9, power cut) behind each step; tests/store/test_crash.py walks the table
+    step                     on disk, and who cleans up
+    append.write, .fsync     a file in tmp/; verify sweeps it after limits.sweep_hours
+    append.link, .rename     a file in its mailbox without a row, acknowledged to nobody; verify sweeps it
+    append.dirsync           the same, surely
+    mailbox.write .. .fsync  the old mailplat-mailbox.json, and a new one beside it
+    mailbox.rename, .dirsync ceilings above what the index knows: UIDs are skipped, none is given twice
+    index.apply              nothing: the transaction is rolled back. What was placed for it is a file without a row
+    append.commit, copy.commit, index.commit   all of it, though nobody was told; a retry with a dedupe key is a no-op
+    copy.link                links without a row, as append.link
+    create.mkdir, .dirsync   an empty folder without a row; harmless, its number may be used by the next creation
+    account.*                the account's folder without a row; grant takes it over
+    names.rename             the row says the old name: readers look for the unique part, the namer comes again
+    names.dirsync            nothing; a power cut before it may undo the rename, with the same effect
+    sweep.rename             an account's folder in tmp/ that `leaving` does not know; verify sweeps it
+    sweep.unlink             files gone, `leaving` still lists them: removed once more, to no effect
+    rebuild.rename           files under names that a second rebuild reads as well
+
+A file without a row that verify meets, and whose name has a UID from UIDNEXT up to the ceiling, is adopted: it
+may be a message that an older index has forgotten. All else that is ours was expunged or never acknowledged.
+
+What must never happen: an acknowledged message lost or doubled; a UID that names two messages; MODSEQ running back;
+a write under an epoch that is not the account's; a mailbox's name in a path; a link followed out of an account.
+"""
 
 from mailplat.store.door import Store
 from mailplat.store.shard import Shard

@@ -112,12 +112,7 @@ def _enter(site: Site, connection: Connection, berth: Berth, staged: Sequence[St
         return [result for result in results if result is not None]
     added = sum(each.size for each in fresh)
     check_quota(account_id, octets, added, berth.quota)
-    given = insert_messages(site, connection, row, fresh)
-    connection.exec_driver_sql(
-        INSERT_RENDERING,
-        [(rendering_id(row.id, uid), *new.columns) for (uid, _), new in zip(given, fresh, strict=True)],
-    )
-    numbers = iter(given)
+    numbers = iter(insert_messages(site, connection, row, fresh))
     done = [Appended(row.uidvalidity, *next(numbers)) if result is None else result for result in results]
     add_usage(connection, account_id, added, len(fresh))
     if keys:
@@ -142,7 +137,7 @@ class NewRow:
     saved_at: int
     name: str
     uidl: str | None
-    columns: tuple[Any, ...] = ()
+    columns: tuple[Any, ...] = ()  # of `rendering`, behind its id; a copy brings none, it takes another row's
 
 
 def _new_row(staged: Staged, mask: int, flagset: int) -> NewRow:
@@ -208,6 +203,13 @@ def insert_messages(
             for (uid, number), row in zip(numbers, rows, strict=True)
         ],
     )
+    renderings = [
+        (rendering_id(mailbox.id, uid), *row.columns)
+        for (uid, _), row in zip(numbers, rows, strict=True)
+        if row.columns
+    ]
+    if renderings:
+        connection.exec_driver_sql(INSERT_RENDERING, renderings)
     return numbers
 
 

@@ -46,6 +46,7 @@ def copy(
     go with it. `quota` in octets (0: none) is not asked by a move. Raises NotFound for either mailbox,
     OverQuota, StaleEpoch, DiskFull, LimitReached."""
     account_id = residence.account_id
+    site.check_space(0)
     with site.read() as connection:
         site.check_epoch(connection, residence)
         source = site.mailbox_by_id(connection, account_id, mailbox_id)
@@ -78,6 +79,7 @@ def copy(
 
     try:
         result = site.submit(Work(apply, place if links else None)).result()
+        disk.step("copy.commit")
     except BaseException:
         discard(links.values())
         raise

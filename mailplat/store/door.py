@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mailplat.bus import Bus
+from mailplat.core import disk
 from mailplat.core.clock import Clock, SystemClock
 from mailplat.core.errors import InvalidInput, NotFound, StaleEpoch
 from mailplat.core.executors import Executors
@@ -140,6 +141,7 @@ class Store:
                     site.forget_mailbox(berth.residence, berth.name)
                 raise _Outdated from error
             raise
+        disk.step("append.commit")
         if any(result.duplicate for result in results):
             await self._executors.run("spool", arrival.drop_duplicates, results)
         site.publish(*(MailboxChanged(berth.residence.account_id, berth.mailbox_id) for berth in berths))

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +14,7 @@ from sqlalchemy.engine import URL, Connection
 
 from mailplat.core import disk
 from mailplat.core.clock import Clock
-from mailplat.core.errors import NotFound, StaleEpoch, Unavailable
+from mailplat.core.errors import DiskFull, NotFound, StaleEpoch, Unavailable
 from mailplat.core.hint import Hint, MailboxChanged
 from mailplat.core.route import Residence
 from mailplat.db import schema
@@ -27,6 +28,9 @@ R = TypeVar("R")
 
 # Directories of one group that are fsynced at the same time; they wait for one journal commit together.
 _SYNCERS = 8
+
+# limits.reserve is at most this part of a filesystem, for small ones.
+_RESERVED_PART = 32
 
 # Mailboxes whose number is remembered by account and name: some 200 octets each.
 _REMEMBERED = 20_000
@@ -103,7 +107,7 @@ class Site:
         self._syncers = ThreadPoolExecutor(_SYNCERS, thread_name_prefix=f"{name}-dirsync")
         self._writer: GroupWriter[Work[Any], Any] = GroupWriter(
             self.database,
-            lambda connection, work: work.apply(connection),
+            _apply,
             prepare=self._prepare,
             name=f"{name}-writer",
             max_group=limits.group,
@@ -143,6 +147,7 @@ class Site:
     def write(self, apply: Callable[[Connection], R], *hints: MailboxChanged) -> R:
         """Run `apply` in a transaction shared with others; returns when it is durable, then sends the hints."""
         result = self.submit(Work(apply)).result()
+        disk.step("index.commit")
         self.publish(*hints)
         return result
 
@@ -170,6 +175,16 @@ class Site:
             raise NotFound(f"{error.filename}: the mailbox was deleted meanwhile") from error
 
     # places
+
+    def check_space(self, octets: int) -> None:
+        """Messages may not take the last of the disk: without it no index could grow, and nobody delete. Raises
+        DiskFull."""
+        with disk.failures(self.path):
+            status = os.statvfs(self.path)
+        reserve = min(self.limits.reserve, status.f_blocks * status.f_frsize // _RESERVED_PART)
+        free = status.f_bavail * status.f_frsize
+        if free - octets < reserve:
+            raise DiskFull(f"{self.path}: {free} octets free, {octets} more would leave less than {reserve}")
 
     def account_folder(self, account_id: int) -> Path:
         return self.path / account_path(account_id)
@@ -235,6 +250,12 @@ class Site:
         if row is None:
             raise NotFound(f"account {account_id} has no mailbox {name!r}")
         return MailboxRow(*row)
+
+
+def _apply(connection: Connection, work: Work[Any]) -> Any:
+    result = work.apply(connection)
+    disk.step("index.apply")  # not committed yet
+    return result
 
 
 def _sync_folder(folder: Path, step: str) -> None:

@@ -67,12 +67,13 @@ def find_berth(
     """Refuses early what the transaction would refuse: NotFound, StaleEpoch, OverQuota, InvalidInput; where the
     mailbox is remembered that is left to the transaction."""
     keywords = _check_messages(site, messages)
+    added = sum(len(message.prefix) + message.body.size for message in messages)
+    site.check_space(added)
     name = canonical(mailbox)
     known = site.remembered_mailbox(residence, name)
     if known is not None and not keywords:
         folder = site.account_folder(residence.account_id) / mailbox_folder(known, name)
         return Berth(residence, name, known, folder, quota, {}, remembered=True)
-    added = sum(len(message.prefix) + message.body.size for message in messages)
     grant_newer(site, residence)
     with site.read() as connection:
         octets, _ = site.check_epoch(connection, residence)

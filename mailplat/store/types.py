@@ -105,6 +105,9 @@ class StoreLimits:
     names: int = 200  # file names that the namer changes in one transaction, for the same reason
     dedupe_days: int = 14  # a queue gives up after 5 days; a key is kept well beyond
     sweep_hours: float = 6.0  # a file in tmp/, or one without a row, may be in flight; not after so long
+    reserve: int = (
+        64 * 1024 * 1024
+    )  # octets of the disk left for the index: who is full must be able to delete
     mapped: int = (
         8 * 1024 * 1024
     )  # octets; a larger message is parsed from the page cache, not from our memory

@@ -53,7 +53,9 @@ def test_the_unique_part_never_changes_nor_does_the_date(rig: Rig) -> None:
 async def test_it_happens_by_itself(tmp_path: Path) -> None:
     rig = Rig(tmp_path / "s1", upkeep=True)
     await rig.store.append(HOME, "INBOX", [new(flags=("\\Seen",))])
-    await until(lambda: [path.name.partition(",")[2] for path in rig.files()] == [f"S={len(letter())},U=1:2,S"])
+    await until(
+        lambda: [path.name.partition(",")[2] for path in rig.files()] == [f"S={len(letter())},U=1:2,S"]
+    )
     rig.shard.expunge_uids(HOME, rig.inbox.id, None)
     await until(lambda: rig.files() == [])
     await rig.store.append(HOME, "INBOX", [new(flags=("\\Flagged",))])

@@ -6,9 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sqlalchemy.engine import Connection
+
 from mailplat.core import disk
+from mailplat.core.hint import MailboxChanged
+from mailplat.store.accounts import add_usage
+from mailplat.store.append import NewRow, insert_messages
+from mailplat.store.flagsets import SYSTEM_BITS, Numbering
 from mailplat.store.maildir import first_name, folder_of, new_unique, resize_name, saved_at
 from mailplat.store.repair.survey import File
+from mailplat.store.site import MailboxRow, Site
+from mailplat.store.staging import columns, render_file
 from mailplat.store.types import MAX_UID
 
 
@@ -65,6 +73,35 @@ def put_in_place(folder: Path, file: File) -> File:
             place, target = "new", folder / "new" / name
         disk.rename(source, target, "rebuild.rename")
     return replace(file, name=name, place=place)
+
+
+def adopt(site: Site, row: MailboxRow, folder: Path, file: File) -> None:
+    """Give one file a row, under the UID that it says or a new one. Raises AlreadyExists when the UID is or was in
+    use, NotFound, DiskFull, Unavailable."""
+    file = put_in_place(folder, file)
+    rendering = columns(render_file(folder / file.place / file.name))
+
+    def apply(connection: Connection) -> None:
+        mailbox = site.mailbox_by_id(connection, row.account_id, row.id)
+        numbering = Numbering(connection, site.library, row.id, site.limits)
+        mask = file.said.mask & (1 << SYSTEM_BITS + len(numbering.keywords())) - 1
+        new = NewRow(
+            uid=file.said.uid or None,
+            modseq=None,
+            mask=mask,
+            flagset=numbering.number_of(mask),
+            size=file.size,
+            internaldate=file.mtime,
+            zone=file.said.zone,
+            saved_at=saved_at(file.said.unique) or file.mtime,
+            name=file.name,
+            uidl=file.said.uidl or None,
+            columns=rendering,
+        )
+        insert_messages(site, connection, mailbox, [new])
+        add_usage(connection, row.account_id, file.size, 1)
+
+    site.write(apply, MailboxChanged(row.account_id, row.id))
 
 
 def _age(file: File) -> tuple[int, int, str]:

@@ -5,7 +5,6 @@ SIZE = "size"  # a file that is shorter or longer than its row says
 NAME = "name"  # a file under another name than its row says: somebody renamed it
 FOREIGN = "foreign"  # a file without a row that is no leftover of ours
 DOUBLE = "double"  # two files that claim to be one message
-BEHIND = "behind"  # an index that is older than the files: rolled back
 COUNT = "count"  # totals that were not those of the rows (corrected)
 RENDERING = "rendering"  # a row without its rendering
 FOLDER = "folder"  # a mailbox without its folder

@@ -89,15 +89,13 @@ def contents(mailbox: Path) -> Contents:
 
 
 def leftovers(tmp: Path, before: float) -> list[Path]:
-    """Files in the shard's tmp/ that have not changed since `before` (Unix time)."""
+    """What is in the shard's tmp/ and has not changed since `before` (Unix time): files, and folders of removed
+    accounts."""
     found = []
     with disk.failures(tmp), os.scandir(tmp) as entries:
         for entry in entries:
             try:
-                if (
-                    entry.is_file(follow_symlinks=False)
-                    and entry.stat(follow_symlinks=False).st_ctime < before
-                ):
+                if entry.stat(follow_symlinks=False).st_ctime < before:
                     found.append(Path(entry.path))
             except FileNotFoundError:
                 continue

@@ -1,19 +1,26 @@
 """`verify`: every row has its file, every file its row. Runs beside whoever uses the shard."""
 
+import contextlib
 import os
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from mailplat.store.description import read_account, read_mailbox
+from sqlalchemy.engine import Connection
+
+from mailplat.core.errors import MailplatError, NotFound
+from mailplat.store.description import MailboxDescription, read_account, read_mailbox
 from mailplat.store.fetch import locate
 from mailplat.store.index.tables import WITH_RENDERING
+from mailplat.store.mailboxes import advance
 from mailplat.store.repair import problems, survey
+from mailplat.store.repair.adoption import adopt
 from mailplat.store.repair.counting import recount
 from mailplat.store.repair.survey import File
 from mailplat.store.shard import Shard
 from mailplat.store.site import COLUMNS, MailboxRow, Site
 from mailplat.store.staging import discard
+from mailplat.store.sweeper import remove_path
 from mailplat.store.types import Problem, Report
 
 _HOUR = 3600
@@ -58,7 +65,9 @@ class _Verification:
             self._account(account_id, by_account[account_id], folders.get(account_id))
         for account_id in sorted(folders.keys() - known):
             self._unknown_account(account_id, folders[account_id])
-        self._sweep(survey.leftovers(self._site.tmp, self._before))
+        for path in survey.leftovers(self._site.tmp, self._before):
+            remove_path(self._site, str(path.relative_to(self._site.path)))
+            self._report.swept += 1
         for name, text in self._site.write(recount):
             self._problem(problems.COUNT, Path(name), text)
         return self._report
@@ -100,7 +109,11 @@ class _Verification:
             return
         for name in found.strange:
             self._problem(problems.STRANGE, folder / name, "neither a file nor a folder of ours")
-        behind = self._is_behind(row, folder)
+        described = read_mailbox(folder)
+        if described is None:
+            self._problem(problems.DESCRIPTION, folder, "mailbox has no description that can be read")
+        elif described.uidnext > row.uid_ceiling or described.modseq > row.modseq_ceiling:
+            self._catch_up(row, described)
         rest = {(file.place, file.name): file for file in found.files}
         for uid, name, size, rendering in messages:
             place = "cur" if ":2," in name else "new"
@@ -109,25 +122,20 @@ class _Verification:
                 self._problem(problems.RENDERING, folder / place / name, f"UID {uid} has no rendering")
         names = {name.partition(",")[0]: uid for uid, name, _, _ in messages}
         for file in rest.values():
-            self._stray(row, folder, file, names, behind=behind)
+            self._stray(row, folder, file, names, described)
 
-    def _is_behind(self, row: MailboxRow, folder: Path) -> bool:
-        described = read_mailbox(folder)
-        if described is None:
-            self._problem(problems.DESCRIPTION, folder, "mailbox has no description that can be read")
-            return False
-        behind = described.uidnext > row.uid_ceiling or described.modseq > row.modseq_ceiling
-        if behind and described.uidvalidity == row.uidvalidity and not self._moved_on(row):
-            self._problem(problems.BEHIND, folder, "the index is older than the files; run shard rebuild")
-        return behind
+    def _catch_up(self, row: MailboxRow, described: MailboxDescription) -> None:
+        """The file promises more than the index knows of: a transaction that raised it did not come to its end, or
+        the index is an older one. Either way no UID below the file's ceiling may be given (again)."""
 
-    def _moved_on(self, row: MailboxRow) -> bool:
-        """Somebody raised the ceilings while we looked."""
-        with self._site.read() as connection:
-            now = connection.exec_driver_sql(
-                "SELECT uid_ceiling, modseq_ceiling FROM mailbox WHERE id = ?", (row.id,)
-            ).fetchone()
-        return now is None or tuple(now) != (row.uid_ceiling, row.modseq_ceiling)
+        def apply(connection: Connection) -> None:
+            now = self._site.mailbox_by_id(connection, row.account_id, row.id)
+            if (now.uid_ceiling, now.modseq_ceiling) == (row.uid_ceiling, row.modseq_ceiling):
+                uidnext, modseq = max(now.uidnext, described.uidnext), max(now.modseq, described.modseq)
+                advance(self._site, connection, now, uidnext, modseq)
+
+        with contextlib.suppress(NotFound):  # deleted meanwhile
+            self._site.write(apply)
 
     def _message(
         self, row: MailboxRow, folder: Path, uid: int, name: str, size: int, file: File | None
@@ -150,28 +158,47 @@ class _Verification:
             self._problem(problems.NAME, path, f"UID {uid} should be called {name}")
 
     def _stray(
-        self, row: MailboxRow, folder: Path, file: File, names: dict[str, int], *, behind: bool
+        self,
+        row: MailboxRow,
+        folder: Path,
+        file: File,
+        names: dict[str, int],
+        described: MailboxDescription | None,
     ) -> None:
+        """A file that no row speaks of; `row` and `described` are from before anything was done about it."""
         path = folder / file.place / file.name
         if file.ctime >= self._before or not path.exists() or self._is_row(row.id, file.name):
             return
+        uid = file.said.uid
         if file.said.unique in names:
-            uid = names[file.said.unique]
-            located, _ = locate(self._site, row, uid)
-            if located is not None and located != path and os.stat(located).st_ino == file.inode:
-                self._sweep([path])
-            elif located != path:
-                self._problem(problems.DOUBLE, path, f"a second file of UID {uid}")
-        elif behind:
-            self._problem(problems.UNKNOWN, path, "a message that the index does not know")
-        elif file.said.ours and file.said.uid < row.uidnext:
-            self._sweep([path])
-        elif file.said.ours:
-            self._problem(problems.UNKNOWN, path, f"UID {file.said.uid} is not below UIDNEXT {row.uidnext}")
-        else:
+            self._second(row, path, file, names[file.said.unique])
+        elif not file.said.ours:
             self._problem(
                 problems.FOREIGN, path, "put here by another program; run shard rebuild to adopt it"
             )
+        elif described is None:
+            self._problem(problems.UNKNOWN, path, "nobody knows whether this message was accepted")
+        elif row.uidnext <= uid < described.uidnext or (not uid and described.uidnext > row.uid_ceiling):
+            self._adopt(row, folder, file)
+        else:
+            self._sweep([path])
+
+    def _second(self, row: MailboxRow, path: Path, file: File, uid: int) -> None:
+        located, _ = locate(self._site, row, uid)
+        if located is None or located == path:
+            return
+        if os.stat(located).st_ino == file.inode:
+            self._sweep([path])
+        else:
+            self._problem(problems.DOUBLE, path, f"a second file of UID {uid}")
+
+    def _adopt(self, row: MailboxRow, folder: Path, file: File) -> None:
+        try:
+            adopt(self._site, row, folder, file)
+        except MailplatError as error:
+            self._problem(problems.UNKNOWN, folder / file.place / file.name, str(error))
+        else:
+            self._report.adopted += 1
 
     def _is_row(self, mailbox_id: int, name: str) -> bool:
         with self._site.read() as connection:
