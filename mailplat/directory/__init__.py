@@ -4,7 +4,7 @@
     resolution   who gets mail for an address
     routes       the route rows and their compare-and-set
     watch        RouteWatch: each process learns of changed routes, acts, and acknowledges
-    credentials  password hashes and their verification off the loop
+    credentials  password hashes and their verification off the loop.   crypt: the hashes of crypt(3)
     tables       the tables; revisions are in db/schema/platform
 
 Invariants

@@ -14,11 +14,11 @@ from collections.abc import Callable
 
 import argon2
 import structlog
-from passlib import hash as schemes
 
 from mailplat.core.clock import Clock, SystemClock
 from mailplat.core.errors import InvalidInput, Unavailable
 from mailplat.core.executors import Executors
+from mailplat.directory.crypt import verify_crypt
 from mailplat.directory.types import Account
 
 log = structlog.get_logger("credentials")
@@ -47,20 +47,6 @@ def _plain_verify(password: str, stored: str) -> bool:
     return hmac.compare_digest(password.encode(), stored.encode())
 
 
-def _crypt_verify(password: str, hashed: str) -> bool:
-    """{CRYPT}: the hash itself says which."""
-    for prefix, scheme in (
-        ("$6$", schemes.sha512_crypt),
-        ("$5$", schemes.sha256_crypt),
-        ("$1$", schemes.md5_crypt),
-        ("$2", schemes.bcrypt),
-    ):
-        if hashed.startswith(prefix):
-            return bool(scheme.verify(password, hashed))
-    log.warning("hash of {CRYPT} is of a kind that is not known", kind=hashed[:3])
-    return False
-
-
 def _salted(digest: str) -> Callable[[str, str], bool]:
     """SSHA, SSHA256, SSHA512: base64 of the digest of password and salt, then the salt (RFC 2307's practice)."""
 
@@ -77,11 +63,12 @@ def _salted(digest: str) -> Callable[[str, str], bool]:
 SCHEMES: dict[str, Callable[[str, str], bool]] = {
     "ARGON2ID": _argon2_verify,
     "ARGON2I": _argon2_verify,
-    "BLF-CRYPT": lambda password, hashed: bool(schemes.bcrypt.verify(password, hashed)),
-    "SHA512-CRYPT": lambda password, hashed: bool(schemes.sha512_crypt.verify(password, hashed)),
-    "SHA256-CRYPT": lambda password, hashed: bool(schemes.sha256_crypt.verify(password, hashed)),
-    "MD5-CRYPT": lambda password, hashed: bool(schemes.md5_crypt.verify(password, hashed)),
-    "CRYPT": _crypt_verify,
+    "BLF-CRYPT": verify_crypt,
+    "SHA512-CRYPT": verify_crypt,
+    "SHA256-CRYPT": verify_crypt,
+    "MD5-CRYPT": verify_crypt,
+    "DES-CRYPT": verify_crypt,
+    "CRYPT": verify_crypt,  # the hash itself says which
     "SSHA": _salted("sha1"),
     "SSHA256": _salted("sha256"),
     "SSHA512": _salted("sha512"),
@@ -108,10 +95,11 @@ def verify_password(password: str, stored: str) -> bool:
     """False for a wrong password, an unknown scheme (logged) and a hash that cannot be read (logged)."""
     scheme, hashed = _split(stored)
     verify = SCHEMES.get(scheme)
-    if verify is None or len(password.encode()) > MAX_PASSWORD_OCTETS:
-        if verify is None:
-            log.warning("password hash with an unknown scheme", scheme=scheme)
+    if verify is None or not hashed:
+        log.warning("password hash with an unknown scheme", scheme=scheme)
         return False
+    if not password or "\0" in password or len(password.encode()) > MAX_PASSWORD_OCTETS:
+        return False  # crypt(3) would read up to the NUL
     try:
         return verify(password, hashed)
     except (ValueError, TypeError) as error:  # binascii.Error is a ValueError
@@ -122,8 +110,8 @@ def verify_password(password: str, stored: str) -> bool:
 def _split(stored: str) -> tuple[str, str]:
     if not stored.startswith("{"):
         return "", stored
-    scheme, _, hashed = stored[1:].partition("}")
-    return scheme.upper(), hashed
+    scheme, closed, hashed = stored[1:].partition("}")
+    return (scheme.upper(), hashed) if closed else ("", stored)
 
 
 class Verifier:

@@ -15,6 +15,7 @@ from mailplat.db.engine import Database
 from mailplat.directory import resolution, routes, tables
 from mailplat.directory.names import alias_source, domain_key
 from mailplat.directory.types import Account, Alias, Backend, Domain, Login, Resolution
+from mailplat.wire.smtp.address import MAX_LOCAL
 
 _ACCOUNT = (
     tables.account.c.id,
@@ -106,7 +107,7 @@ class Directory:
         """Number of accounts in each home, "shard:NAME" or "backend:NAME"."""
         query = sa.select(tables.route.c.home, sa.func.count()).group_by(tables.route.c.home)
         with self.database.read() as connection:
-            return dict(connection.execute(query).tuples().all())
+            return {str(row[0]): int(row[1]) for row in connection.execute(query)}
 
     def set_account(
         self,
@@ -189,7 +190,9 @@ class Directory:
         """The account that somebody who calls himself `name` would be, with its route; None for nobody. Never
         raises for odd names: they are nobody's."""
         local, separator, domain = name.rpartition("@")
-        if not separator:
+        if (
+            not separator or len(local) > MAX_LOCAL or not local.isprintable()
+        ):  # PostgreSQL would refuse a NUL
             return None
         try:
             key = Address(local, domain_key(domain)).key
