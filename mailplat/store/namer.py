@@ -52,7 +52,7 @@ def settle_names(site: Site) -> int:
             return renamed
         count, folders = site.write(lambda connection: _settle_some(site, connection, cursors))
         with contextlib.suppress(NotFound):  # a mailbox deleted since then
-            site.sync_folders(list(folders), "names.dirsync")
+            site.sync_folders(folders, "names.dirsync")
         renamed += count
 
 

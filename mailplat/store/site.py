@@ -4,8 +4,8 @@ import contextlib
 import fcntl
 import os
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
@@ -25,9 +25,6 @@ from mailplat.store.maildir import account_path, mailbox_folder
 from mailplat.store.types import StoreLimits
 
 R = TypeVar("R")
-
-# Directories of one group that are fsynced at the same time; they wait for one journal commit together.
-_SYNCERS = 8
 
 # limits.reserve is at most this part of a filesystem, for small ones.
 _RESERVED_PART = 32
@@ -104,7 +101,6 @@ class Site:
             pool_size=pool,
         )
         schema.upgrade(self.database, "shard")
-        self._syncers = ThreadPoolExecutor(_SYNCERS, thread_name_prefix=f"{name}-dirsync")
         self._writer: GroupWriter[Work[Any], Any] = GroupWriter(
             self.database,
             _apply,
@@ -118,7 +114,6 @@ class Site:
     def close(self) -> None:
         """Finish what was submitted, then close the index. Idempotent."""
         self._writer.close()
-        self._syncers.shutdown()
         self.database.close()
         self._lock.close()
 
@@ -161,18 +156,17 @@ class Site:
         for work in works:
             if work.place is not None:
                 folders.update(dict.fromkeys(work.place()))
-        self.sync_folders(list(folders), "append.dirsync")
+        self.sync_folders(folders, "append.dirsync")
 
-    def sync_folders(self, folders: Sequence[Path], step: str) -> None:
-        """fsync each folder, at the same time. Raises Unavailable, NotFound when one has gone meanwhile."""
-        try:
-            if len(folders) == 1:
-                _sync_folder(folders[0], step)
-            elif folders:
-                for future in [self._syncers.submit(_sync_folder, folder, step) for folder in folders]:
-                    future.result()
-        except FileNotFoundError as error:
-            raise NotFound(f"{error.filename}: the mailbox was deleted meanwhile") from error
+    def sync_folders(self, folders: Iterable[Path], step: str) -> None:
+        """fsync each folder. One after the other: the first one commits the file system's journal, and for the
+        others there is nothing left to wait for. Raises Unavailable, NotFound when one has gone meanwhile."""
+        for folder in folders:
+            try:
+                with disk.failures(folder):
+                    disk.fsync_directory(folder, step)
+            except FileNotFoundError as error:
+                raise NotFound(f"{folder}: the mailbox was deleted meanwhile") from error
 
     # places
 
@@ -256,8 +250,3 @@ def _apply(connection: Connection, work: Work[Any]) -> Any:
     result = work.apply(connection)
     disk.step("index.apply")  # not committed yet
     return result
-
-
-def _sync_folder(folder: Path, step: str) -> None:
-    with disk.failures(folder):
-        disk.fsync_directory(folder, step)
