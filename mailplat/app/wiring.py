@@ -31,6 +31,8 @@ class Platform:
         self.database = open_database(settings)
         self.directory = Directory(self.database, self.clock)
         self.bus: Bus = open_bus(settings.bus.url if bus_url is None else bus_url)
+        for shard in settings.store.shards.values():
+            shard.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         shards = {name: shard.path for name, shard in settings.store.shards.items()}
         self.store = Store(shards, self.executors, self.bus, self.clock)
         self.queue = Queue(self.database, queue_path(settings), self.clock, self.bus)

@@ -2,32 +2,32 @@
 
 import argparse
 import asyncio
-import contextlib
 import signal
-import ssl
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import structlog
 import uvloop
 
+from mailplat.access.forwarding import ForwardedSessions
 from mailplat.access.imap import ImapLimits, ImapServer
-from mailplat.access.login import LoginService
-from mailplat.access.pop3 import Pop3Server
+from mailplat.access.login import LoginService, Master
+from mailplat.access.pop3 import Pop3Limits, Pop3Server
 from mailplat.admin import AdminServer
 from mailplat.app import log, supervisor
 from mailplat.app.doors import StreamDoor, bind
+from mailplat.app.readiness import checks
 from mailplat.app.settings import Settings, load
+from mailplat.app.tls import server_context
 from mailplat.app.wiring import Platform
 from mailplat.core.errors import MailplatError, Unavailable
 from mailplat.delivery import Delivery, Worker
 from mailplat.directory.watch import RouteWatch
 from mailplat.filtering.dns import open_dns
 from mailplat.filtering.pipeline import build
-from mailplat.ingress import IngressLimits, SmtpServer
-from mailplat.ingress.reception import Rooms
+from mailplat.ingress import IngressLimits, Rooms, SmtpServer
 
 logger = structlog.get_logger("worker")
 
@@ -46,10 +46,17 @@ class Process:
         # Several workers bind one port each (SO_REUSEPORT); a single one owns its ports alone, so that a second
         # platform on the same port is an error and not half of the connections.
         self.shared_ports = bus_url is not None
-        self.tls = tls_context(settings)
+        self.tls = server_context(settings.tls)
         self.drains: list[Callable[[float], Awaitable[object]]] = []
         self.background: dict[str, asyncio.Task[None]] = {}
         self.watch = RouteWatch(self.platform.directory, self.platform.bus, self.platform.executors)
+        self.delivery = Delivery(
+            self.platform.directory,
+            self.platform.store,
+            self.platform.queue,
+            self.platform.executors,
+            hostname=settings.platform.hostname,
+        )
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
@@ -65,8 +72,8 @@ class Process:
             await self._drain()
         return 0
 
-    def _start(self, name: str, work: Awaitable[None]) -> None:
-        self.background[name] = asyncio.ensure_future(work)  # type: ignore[assignment]
+    def _start(self, name: str, work: Coroutine[None, None, None]) -> None:
+        self.background[name] = asyncio.create_task(work, name=name)
 
     async def _until_stopped(self) -> None:
         """A background work that ends before the stop is a bug or a broken machine: the process ends too, and
@@ -95,14 +102,157 @@ class Process:
         await asyncio.get_running_loop().run_in_executor(None, self.platform.close)
 
     async def _open_doors(self) -> None:
-        if "queue" in self.roles or "ingress" in self.roles:
-            self._open_queue()
         if "ingress" in self.roles:
             await self._open_ingress()
         if "access" in self.roles:
             await self._open_access()
+        if "queue" in self.roles:
+            self._open_queue()
         if "admin" in self.roles and self.index == 0:
-            await self._open_admin()
+            self._open_admin()
         if "migration" in self.roles and self.index == 0:
             for plugin in entry_points(group="mailplat.roles"):
                 self._start(plugin.name, plugin.load()(self.platform).run(self.stop))
+
+    async def _open_ingress(self) -> None:
+        settings, platform = self.settings, self.platform
+        dns = open_dns(settings.filter.dns)
+        limits = IngressLimits(
+            message_size=settings.smtp.max_message_size,
+            recipients=settings.smtp.max_recipients,
+            connections=settings.smtp.max_connections,
+        )
+        hostname = settings.platform.hostname
+        rooms = Rooms(
+            hostname,
+            platform.directory,
+            platform.store,
+            platform.queue,
+            build(settings.filter.model_dump(), dns, platform.executors, hostname),
+            self.delivery,
+            platform.executors,
+            platform.clock,
+            limits,
+        )
+        server = SmtpServer(rooms)
+        self.drains.append(server.drain)
+        for endpoint in settings.listen.smtp:
+            await server.start([bind(endpoint, shared=self.shared_ports)], tls=self.tls)
+        for endpoint in settings.listen.lmtp:
+            await server.start([bind(endpoint, shared=self.shared_ports)], lmtp=True, tls=self.tls)
+
+    async def _open_access(self) -> None:
+        settings, platform = self.settings, self.platform
+        forwarded = ForwardedSessions(platform.directory, platform.executors, self.watch)
+        auth = settings.auth
+        login = LoginService(
+            platform.directory,
+            platform.verifier,
+            platform.store,
+            forwarded,
+            platform.bus,
+            platform.executors,
+            platform.clock,
+            master=Master(auth.master_user, auth.master_password) if auth.master_user else None,
+        )
+        imap = ImapServer(
+            login,
+            platform.store,
+            platform.bus,
+            platform.executors,
+            platform.clock,
+            ImapLimits(
+                connections=settings.imap.max_connections, message_size=settings.imap.max_message_size
+            ),
+            tls_context=self.tls,
+            hostname=settings.platform.hostname,
+            plaintext_without_tls=auth.plaintext_without_tls,
+        )
+        pop3 = Pop3Server(
+            login,
+            platform.store,
+            platform.executors,
+            Pop3Limits(connections=settings.pop3.max_connections),
+            tls_context=self.tls,
+            hostname=settings.platform.hostname,
+            plaintext_without_tls=auth.plaintext_without_tls,
+        )
+        for handler in (imap, pop3):
+            self.watch.register(handler)
+        listen = settings.listen
+        for name, server, plain, secure, most in (
+            ("imap", imap, listen.imap, listen.imaps, settings.imap.max_connections),
+            ("pop3", pop3, listen.pop3, listen.pop3s, settings.pop3.max_connections),
+        ):
+            door = StreamDoor(name, server, most)
+            for endpoint in plain:
+                await door.listen(bind(endpoint, shared=self.shared_ports), None)
+            for endpoint in secure:
+                await door.listen(bind(endpoint, shared=self.shared_ports), self.tls)
+            self.drains.append(self._stream_drain(door, server.close, forwarded))
+
+    @staticmethod
+    def _stream_drain(
+        door: StreamDoor, close: Callable[[], Awaitable[None]], forwarded: ForwardedSessions
+    ) -> Callable[[float], Awaitable[object]]:
+        async def drain(timeout: float) -> None:
+            door.stop_accepting()
+            await asyncio.gather(close(), forwarded.close())
+            await door.drain(timeout)
+
+        return drain
+
+    def _open_queue(self) -> None:
+        platform = self.platform
+        worker = Worker(
+            platform.directory,
+            platform.store,
+            platform.queue,
+            platform.executors,
+            platform.bus,
+            platform.clock,
+            hostname=self.settings.platform.hostname,
+            watch=self.watch,
+        )
+        self._start("queue worker", worker.run(self.stop))
+
+    def _open_admin(self) -> None:
+        server = AdminServer(checks(self.platform, self.watch), self.settings.platform.hostname)
+        for endpoint in self.settings.listen.http:
+            sock = bind(endpoint, shared=False)
+            sock.listen()
+            self._start(f"http {endpoint}", server.serve(sock, self.stop))
+
+
+def run_worker(
+    settings: Settings, roles: Sequence[str], *, index: int = 0, bus_url: str | None = None
+) -> int:
+    """The process until its stop signal; its exit status."""
+
+    async def work() -> int:
+        return await Process(settings, roles, index, bus_url).run()
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(work())
+    except (MailplatError, OSError) as error:
+        print(f"mailplat: {error}", file=sys.stderr)
+        return 1
+
+
+def main() -> int:
+    """`python -m mailplat.app.worker CONFIG --index N --bus URL [--role ROLE]...`: for the supervisor."""
+    parser = argparse.ArgumentParser(prog="mailplat.app.worker")
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--index", type=int, required=True)
+    parser.add_argument("--bus", required=True)
+    parser.add_argument("--role", action="append", choices=ROLES)
+    args = parser.parse_args()
+    supervisor.die_with_parent()
+    settings = load(args.config)
+    log.configure(settings.log.level, settings.log.format)
+    return run_worker(settings, args.role or ROLES, index=args.index, bus_url=args.bus)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,11 +6,10 @@ import subprocess
 import time
 from pathlib import Path
 
-from mailplat.directory.credentials import hash_password
-
 from mailplat.app.settings import load
 from mailplat.app.wiring import Platform
 from mailplat.core.route import ShardHome
+from mailplat.directory.credentials import hash_password
 from mailplat.wire.smtp.address import parse_address
 from tests.rig import Rig, free_ports
 
