@@ -82,12 +82,14 @@ async def take_over(
     """The UIDLs of new messages of the examined INBOX, and the format they have. `text`: the format, where it is
     known; else it is found over POP3, where the backend has that. Raises Halt, Unavailable."""
     if not text and backend.pop3:
-        before = [(each.uid, each.size or 0) for each in await source.scan(details=True)]
         entries = await read_uidls(backend, account)
-        after = [(each.uid, each.size or 0) for each in await source.scan(details=True)]
-        text = recognise(entries, after, uidvalidity) or ""
+        text = recognise(entries, [(each.uid, each.size or 0) for each in new], uidvalidity) or ""
         if not text:
-            matched = match(entries, after)
+            before = [(each.uid, each.size or 0) for each in await source.scan(details=True)]
+            entries = await read_uidls(backend, account)
+            after = [(each.uid, each.size or 0) for each in await source.scan(details=True)]
+            text = recognise(entries, after, uidvalidity) or ""
+            matched = {} if text else match(entries, after)
             if matched is None and before != after:
                 raise Unavailable("INBOX changed while its UIDLs were read; they are read again")
             if matched is None:
@@ -95,7 +97,8 @@ async def take_over(
                     f"POP3 lists {len(entries)} messages, IMAP {len(after)}, and neither a known format nor order and"
                     " size say which is which; look at the backend's UIDL format (migrate backend add --uidl-format)"
                 )
-            return matched, ""
+            if not text:
+                return matched, ""
     if not text or text == OWN_FORMAT:
         return {}, text
     return {each.uid: render(text, each.uid, uidvalidity) for each in new}, text

@@ -25,10 +25,15 @@ _ITEM = re.compile(
     rb"|(BODY\[\]) |(\)))",
     re.IGNORECASE,
 )
+# What a scan is answered with nearly always; anything else takes the way that knows the whole grammar.
+_SCANNED = re.compile(
+    rb"\* \d+ FETCH \(UID (\d+) FLAGS \(([^()\"]*)\)(?: MODSEQ \((\d+)\))?"
+    rb"(?: RFC822\.SIZE (\d+) INTERNALDATE \"([^\"]*)\")?\)"
+)
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"')
 _NIL = re.compile(rb"NIL", re.IGNORECASE)
 _TOKEN = re.compile(rb' *(?:(\()|(\))|"((?:[^"\\]|\\.)*)"|(\{\d+\+?\}\Z)|([^ ()"]+))')
-_DATE = re.compile(rb" ?(\d{1,2})-([A-Za-z]{3})-(\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)\Z")
+_DATE = re.compile(rb" ?(\d{1,2}-[A-Za-z]{3}-\d{4}) (\d\d):(\d\d):(\d\d) ([+-]\d{4})\Z")
 _MONTHS = {name: number for number, name in enumerate(calendar.month_abbr) if name}
 _LITERAL_MARK = re.compile(rb"\{\d+\+?\}\Z")
 
@@ -49,6 +54,15 @@ def parse_fetch(response: Response) -> tuple[Listed, Literal | None]:
     """A FETCH response and its BODY[], None where it has none. A UID of 0 says that none was given. Raises
     Misbehaviour for an item that was not asked for."""
     text = first(response)
+    if len(response) == 1 and (scanned := _SCANNED.fullmatch(text)) is not None:
+        uid_, flags_, modseq_, size_, date_ = scanned.groups()
+        when, zone = parse_date(date_) if date_ else (None, 0)
+        modseq, size = int(modseq_) if modseq_ else None, int(size_) if size_ else None
+        return Listed(int(uid_), parse_flags(flags_), modseq, size, when, zone), None
+    return _parse_items(response, text)
+
+
+def _parse_items(response: Response, text: bytes) -> tuple[Listed, Literal | None]:
     start = _FETCH.match(text)
     if start is None:
         raise Misbehaviour(f"not a FETCH response: {text[:80]!r}")
@@ -103,13 +117,26 @@ def parse_flags(text: bytes) -> tuple[str, ...]:
 def parse_date(text: bytes) -> tuple[int, int]:
     """INTERNALDATE (RFC 3501 9, date-time) as Unix seconds and minutes east of UTC."""
     found = _DATE.match(text)
-    month = _MONTHS.get(found[2].decode().capitalize()) if found else None
-    if found is None or month is None:
+    if found is None:
         raise Misbehaviour(f"INTERNALDATE {text[:60]!r}")
-    day, year, hour, minute, second = (int(found[group]) for group in (1, 3, 4, 5, 6))
-    zone = int(found[8]) * 60 + int(found[9])
-    zone = -zone if found[7] == b"-" else zone
-    return calendar.timegm((year, month, day, hour, minute, second)) - zone * 60, zone
+    zone = _zone(found[5])
+    clock = int(found[2]) * 3600 + int(found[3]) * 60 + int(found[4])
+    return _midnight(found[1]) + clock - zone * 60, zone
+
+
+@functools.lru_cache(maxsize=4096)
+def _midnight(text: bytes) -> int:
+    day, name, year = text.decode().split("-")
+    month = _MONTHS.get(name.capitalize())
+    if month is None or not 1 <= int(day) <= 31:
+        raise Misbehaviour(f"INTERNALDATE with {text!r}")
+    return calendar.timegm((int(year), month, int(day), 0, 0, 0))
+
+
+@functools.lru_cache(maxsize=64)
+def _zone(text: bytes) -> int:
+    minutes = int(text[1:3]) * 60 + int(text[3:])
+    return -minutes if text[:1] == b"-" else minutes
 
 
 def unquote(text: bytes) -> bytes:
