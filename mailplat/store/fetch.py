@@ -61,9 +61,8 @@ def select_messages(
     source = WITH_RENDERING if joined else "message m"
     extra = f" AND {where}" if where else ""
     if uids is None:
-        yield connection.exec_driver_sql(
-            f"SELECT {columns} FROM {source} WHERE m.mailbox_id = ?{extra} ORDER BY m.uid", (mailbox_id,)
-        ).fetchall()
+        statement = f"SELECT {columns} FROM {source} WHERE m.mailbox_id = ?{extra} ORDER BY m.uid"
+        yield _tuples(connection, statement, (mailbox_id,))
         return
     ordered = merge_ranges(uids)
     for start in range(0, len(ordered), _RANGES):
@@ -78,8 +77,16 @@ def select_messages(
                 " WHERE m.mailbox_id = ? AND m.uid BETWEEN wanted.low AND wanted.high"
             )
             values = (*(bound for pair in some for bound in pair), mailbox_id)
-        found = connection.exec_driver_sql(f"{statement}{extra} ORDER BY m.uid", values)
-        yield found.fetchall()
+        yield _tuples(connection, f"{statement}{extra} ORDER BY m.uid", values)
+
+
+def _tuples(connection: Connection, statement: str, values: tuple[int, ...]) -> list[tuple[Any, ...]]:
+    """All rows as the driver makes them: half the time of rows that know their columns' names."""
+    result = connection.exec_driver_sql(statement, values)
+    try:
+        return list(result.cursor.fetchall()) if result.cursor is not None else []
+    finally:
+        result.close()
 
 
 def merge_ranges(uids: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -103,7 +110,7 @@ def rows(
         raise InvalidInput(f"no such column: {', '.join(unknown) or '(none)'}")
     expressions = [_COLUMNS[column] for column in columns]
     joined = any(expression.startswith("r.") for expression in expressions)
-    found: list[Sequence[Any]] = []
+    found: list[tuple[Any, ...]] = []
     with site.read() as connection:
         mailbox = site.mailbox_by_id(connection, residence.account_id, mailbox_id)
         if "uidl" in columns:
@@ -113,7 +120,7 @@ def rows(
         for piece in select_messages(connection, mailbox_id, uids, ", ".join(expressions), joined=joined):
             found += piece
         if "flags" not in columns:
-            return [tuple(row) for row in found]
+            return found
         at = columns.index("flags")
         book = site.library.book(connection, mailbox_id, {row[at] for row in found})
     return [(*row[:at], book.flags(row[at]), *row[at + 1 :]) for row in found]
