@@ -79,9 +79,9 @@ class Lines:
 
 
 def parse_command(line: bytes) -> Command | None:
-    """None for what is no command: an empty line, a NUL or a control character in the keyword."""
+    """None for what is no command: an empty line, a keyword not of letters and digits, a NUL or CR anywhere."""
     keyword, _, rest = line.partition(b" ")
-    if not keyword.isalpha() or b"\0" in rest or b"\r" in rest:
+    if not keyword.isalnum() or b"\0" in rest or b"\r" in rest:
         return None
     return Command(keyword.decode("ascii").upper(), rest)
 
