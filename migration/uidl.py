@@ -56,12 +56,13 @@ def recognise(
     entries: Sequence[tuple[str, int]], uids: Sequence[tuple[int, int]], uidvalidity: int
 ) -> str | None:
     """The known format that explains every UIDL of `entries` (UIDL, size in POP3's order), None when none does.
-    `uids`: (UID, size), ascending."""
+    `uids`: (UID, size), ascending, listed before the entries: mail at their end may be newer."""
     for text in KNOWN_FORMATS:
         places = {render(text, uid, uidvalidity): place for place, (uid, _) in enumerate(uids)}
-        found = [places.get(uidl) for uidl, _ in entries]
-        if entries and None not in found:
-            if found != sorted(found, key=lambda place: place or 0):
+        found = [places.get(uidl, len(places)) for uidl, _ in entries]
+        known = [place for place in found if place < len(places)]
+        if known and max(found[: len(known)]) < len(places):
+            if found != sorted(found):
                 raise Halt(
                     "POP3 lists the mail of INBOX in another order than its UIDs; clients would notice"
                 )
@@ -90,7 +91,8 @@ async def take_over(
             after = [(each.uid, each.size or 0) for each in await source.scan(details=True)]
             text = recognise(entries, after, uidvalidity) or ""
             matched = {} if text else match(entries, after)
-            if matched is None and before != after:
+            newer = [size for _, size in after] == [size for _, size in entries[: len(after)]]
+            if matched is None and (newer or before != after):
                 raise Unavailable("INBOX changed while its UIDLs were read; they are read again")
             if matched is None:
                 raise Halt(

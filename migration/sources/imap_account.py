@@ -29,6 +29,7 @@ class ImapAccount:
     def __init__(self, client: Client) -> None:
         self._client = client
         self.capabilities: frozenset[bytes] = frozenset()
+        self._opened = False  # a mailbox is
 
     @classmethod
     async def open(cls, backend: Backend, account: str, spool: Path) -> "ImapAccount":
@@ -80,6 +81,7 @@ class ImapAccount:
         await self._learn(done.text)
 
     async def survey(self) -> Survey:
+        await self._leave()
         listing = b'LIST "" "*"'
         if b"LIST-EXTENDED" in self.capabilities and b"SPECIAL-USE" in self.capabilities:
             listing += b" RETURN (SPECIAL-USE)"  # RFC 6154 5.2
@@ -102,6 +104,13 @@ class ImapAccount:
         )
         return Survey(mailboxes, names, await self._statuses(mailboxes))
 
+    async def _leave(self) -> None:
+        """STATUS of the mailbox that is open would tell what this session has seen, not what is there now (RFC 3501
+        6.3.10). CLOSE removes nothing from a mailbox that was opened with EXAMINE (RFC 3501 6.4.2)."""
+        if self._opened:
+            self._opened = False
+            await self._client.run(b"UNSELECT" if b"UNSELECT" in self.capabilities else b"CLOSE")
+
     async def _statuses(self, mailboxes: Sequence[SourceMailbox]) -> dict[str, Status]:
         items = b"(UIDVALIDITY UIDNEXT MESSAGES%b)" % (b" HIGHESTMODSEQ" if self.condstore else b"")
         flying = [
@@ -122,7 +131,9 @@ class ImapAccount:
 
     async def examine(self, mailbox: SourceMailbox) -> Status:
         tail = b"(CONDSTORE)" if self.condstore else b""
+        self._opened = False  # one that cannot be opened leaves none open
         done = await self._client.run(*command(b"EXAMINE", mailbox.wire, tail=tail))
+        self._opened = True
         return replies.parse_opening(done.responses)
 
     async def scan(

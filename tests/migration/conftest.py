@@ -1,3 +1,4 @@
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,10 +12,12 @@ USERS = [f"user{number:02}@{DOMAIN}" for number in range(40)]
 
 
 @pytest.fixture(scope="session")
-def dovecot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dovecot]:
-    server = Dovecot(tmp_path_factory.mktemp("dovecot"), [(user, PASSWORD) for user in USERS], MASTER)
-    yield server
-    server.stop()
+def dovecot() -> Iterator[Dovecot]:
+    # Not below pytest's own folder: another run of pytest shuts that for the user that Dovecot runs as.
+    with tempfile.TemporaryDirectory(prefix="mailplat-migration-") as root:
+        server = Dovecot(Path(root), [(user, PASSWORD) for user in USERS], MASTER)
+        yield server
+        server.stop()
 
 
 @pytest.fixture(scope="session")

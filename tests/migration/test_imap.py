@@ -286,6 +286,19 @@ async def test_a_line_without_end_costs_bounded_memory(
             await source.examine(SourceMailbox(b"x", "x"))
 
 
+async def test_a_survey_does_not_ask_the_open_mailbox(tmp_path: Path) -> None:
+    """STATUS of an open mailbox is as old as its session."""
+    opening = b"* 0 EXISTS\r\n* OK [UIDVALIDITY 3] x\r\nTAG OK\r\n"
+    for capabilities, word in ((b"IMAP4rev1", b"CLOSE"), (b"IMAP4rev1 UNSELECT", b"UNSELECT")):
+        async with serving(scripted({b"EXAMINE": opening}), capabilities) as server:
+            source = await ImapAccount.open(server.backend(), "u@x.test", tmp_path)
+            await source.examine(SourceMailbox(b"x", "x"))
+            await source.survey()
+            words = [line.split()[1] for line in server.said]
+            assert words.index(b"EXAMINE") < words.index(word) < words.index(b"LIST")
+            await source.close()
+
+
 async def test_text_that_looks_like_a_literal_is_text(tmp_path: Path) -> None:
     said = b"* OK [UIDVALIDITY 3] and so on {5}\r\n* 0 EXISTS\r\nTAG OK [READ-ONLY] done {7}\r\n"
     async with account({b"EXAMINE": said}, tmp_path) as source:

@@ -100,10 +100,10 @@ async def test_a_domain_moves_while_its_users_work(
                 imap.select_folder("INBOX")
                 uids = imap.search()
                 imap.add_flags(uids[number % len(uids)], [("\\Seen", "\\Flagged", "$Later")[number % 3]])
-                if number % 5 == 0:
+                if number % 5 == 0 and number < 1040:  # the brake is another test's
                     imap.delete_messages(uids[3])
                     imap.uid_expunge(uids[3])
-                if number % 7 == 0:
+                if number % 7 == 0 and number < 1040:
                     imap.create_folder(f"New {number}")
                     imap.copy(uids[-3:], f"New {number}")
                     imap.rename_folder(f"New {number}", f"Renamed/{number}")
@@ -207,11 +207,16 @@ async def test_another_uidvalidity_stops_the_move_and_deletes_nothing(
     here.plan()
     async with here.engine():
         await here.reach(RouteState.READY)
-        before = here.content(user)
-        with client(dovecot, user) as imap:
-            imap.delete_folder("Archive/2002/März & April")
-            await asyncio.sleep(1.1)  # Dovecot's UIDVALIDITY is a time
+    before = here.content(user)
+    with client(dovecot, user) as imap:
+        imap.delete_folder("Archive/2002/März & April")
+        while True:  # Dovecot's UIDVALIDITY is a time in seconds
             imap.create_folder("Archive/2002/März & April")
+            status = imap.folder_status("Archive/2002/März & April", ["UIDVALIDITY"])
+            if status[b"UIDVALIDITY"] != before["Archive/2002/März & April"][0]:
+                break
+            imap.delete_folder("Archive/2002/März & April")
+    async with here.engine():
         assert "UIDVALIDITY" in await here.halted(user)
     assert here.content(user) == before
     assert here.move(user).route.home == BackendHome("old")
