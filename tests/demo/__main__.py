@@ -83,14 +83,14 @@ def tell(new: Rig, legacy: Rig) -> int:
 
 
 def create_accounts(new: Rig, legacy: Rig) -> None:
-    legacy.run("domain", "add", "moving.example")
+    legacy.call("domain", "add", "moving.example")
     for account in MOVING:
         legacy.add_account(account, PASSWORD)
-    new.run("domain", "add", "native.example")
-    new.run("domain", "add", "moving.example")
+    new.call("domain", "add", "native.example")
+    new.call("domain", "add", "moving.example")
     for account in NATIVE:
         new.add_account(account, PASSWORD)
-    new.run(
+    new.call(
         "migrate", "backend", "add", "legacy",
         "--imap", f"127.0.0.1:{legacy.ports['imap']}", "--imap-tls", "none",
         "--pop3", f"127.0.0.1:{legacy.ports['pop3']}", "--pop3-tls", "none",
@@ -99,7 +99,7 @@ def create_accounts(new: Rig, legacy: Rig) -> None:
         stdin="master-secret\n",
     )  # fmt: skip
     for account in MOVING:
-        new.run("account", "add", account, "--home", "backend:legacy")
+        new.call("account", "add", account, "--home", "backend:legacy")
 
 
 def deliver_and_read_back(new: Rig, ledger: Ledger, progress: Progress) -> dict[str, Reading]:
@@ -146,8 +146,8 @@ def move_under_traffic(
             lambda: all(client.rounds or client.stop.is_set() for client in clients[2:]),
             "the clients to begin",
         )
-        new.run("migrate", "plan", "moving.example")
-        new.run("migrate", "start", "moving.example")
+        new.call("migrate", "plan", "moving.example")
+        new.call("migrate", "start", "moving.example")
         task = progress.add_task("moving the domain: copy and deltas", total=len(MOVING))
         watch(new, progress, task, {"ready", "fenced", "new"})
         task = progress.add_task("moving the domain: cutover", total=len(MOVING))

@@ -39,8 +39,10 @@ class Upstream:
 
     def close(self) -> None:
         """Reset the connection: what the backend has not read by now it never will."""
-        reset(self.writer)
-        self.granted.sessions.leave(self.ending)
+        try:
+            reset(self.writer)
+        finally:  # whatever happens to the socket, no fence waits for this session any more
+            self.granted.sessions.leave(self.ending)
 
     async def finish(self) -> None:
         """Close in order, so that everything sent arrives; reset where that takes long or the route changes."""
@@ -101,7 +103,8 @@ def reset(writer: StreamWriter) -> None:
     """RST instead of FIN: the kernel drops what it has not sent yet."""
     sock = writer.get_extra_info("socket")
     if sock is not None:
-        with contextlib.suppress(OSError):  # closed already
+        # Closed already: OSError from asyncio's socket, ValueError from uvloop's.
+        with contextlib.suppress(OSError, ValueError):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
 
