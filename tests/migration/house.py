@@ -168,7 +168,9 @@ def content_of(dovecot: Dovecot, user: str) -> Content:
     """The same, there, as imapclient reads it."""
     found: Content = {}
     with client(dovecot, user) as imap:
-        for _, _, name in imap.list_folders():
+        for attributes, _, name in imap.list_folders():
+            if b"\\Noselect" in attributes:
+                continue
             opened = imap.select_folder(name, readonly=True)
             rows = {}
             for uid, row in imap.fetch(imap.search() or [], ["FLAGS", "INTERNALDATE", "BODY.PEEK[]"]).items():

@@ -106,7 +106,7 @@ async def test_a_domain_moves_while_its_users_work(
                 if number % 7 == 0 and number < 1040:
                     imap.create_folder(f"New {number}")
                     imap.copy(uids[-3:], f"New {number}")
-                    imap.rename_folder(f"New {number}", f"Renamed/{number}")
+                    imap.rename_folder(f"New {number}", f"Renamed {number}")
                 imap.unselect_folder()
                 if number > 1008:
                     worked.set()
@@ -197,6 +197,22 @@ async def test_mailboxes_renamed_made_and_deleted_between_rounds(
         await here.reach(RouteState.NEW)
     assert here.content(user) == content_of(dovecot, user)
     assert here.move(user).octets == octets, "renamed, not copied again"
+
+
+async def test_a_parent_that_cannot_be_opened_is_an_empty_mailbox_here(
+    dovecot: Dovecot, user: str, house: Callable[..., House]
+) -> None:
+    with client(dovecot, user) as imap:
+        imap.create_folder("Parent/Child")
+        imap.append("Parent/Child", letter(1))
+    here = house(user)
+    here.plan()
+    async with here.engine():
+        here.ledger.request_cutover(DOMAIN)
+        await here.reach(RouteState.NEW)
+    content = here.content(user)
+    assert content.pop("Parent")[1] == {}
+    assert content == content_of(dovecot, user)
 
 
 async def test_another_uidvalidity_stops_the_move_and_deletes_nothing(
