@@ -99,7 +99,7 @@ def create_accounts(new: Rig, legacy: Rig) -> None:
         stdin="master-secret\n",
     )  # fmt: skip
     for account in MOVING:
-        new.call("account", "add", account, "--home", "backend:legacy")
+        new.add_account(account, PASSWORD, "--home", "backend:legacy")
 
 
 def deliver_and_read_back(new: Rig, ledger: Ledger, progress: Progress) -> dict[str, Reading]:
