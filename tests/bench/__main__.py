@@ -7,7 +7,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench import copying
+from tests.bench.figure import Figure
 from tests.bench.peers import Peers, start_ours
 from tests.rig import Rig
 
@@ -24,21 +25,6 @@ INGEST_MESSAGES = 1500
 SESSIONS = (1, 10, 50)
 
 console = Console()
-
-
-@dataclass
-class Figure:
-    """`better` says which way is good; `ratio` is ours divided by the peer's, above 1.0 when ours is better."""
-
-    work: str
-    unit: str
-    peer_name: str
-    ours: float
-    peer: float | None
-
-    @property
-    def ratio(self) -> float | None:
-        return self.ours / self.peer if self.peer else None
 
 
 def main() -> int:
@@ -77,7 +63,7 @@ def main() -> int:
             if "imap" in wanted:
                 figures += bench.imap(ours, peers)
             if "copy" in wanted:
-                figures += copying.measure(bench, ours, peers)
+                figures += copying.measure(bench, peers, BASE + 143)
         finally:
             ours.stop()
             if peers:

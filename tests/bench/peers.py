@@ -64,6 +64,19 @@ class Peers:
         self._script("start_dovecot.sh", name, str(base), "maildir", "optimized", str(USERS))
         self.dovecots[name] = base
 
+    def add_master(self, name: str, user: str, password: str) -> None:
+        """Somebody who may log in to that Dovecot as anybody, "user*master"."""
+        root = self.root / f"dovecot-{name}"
+        (root / "masters").write_text(f"{user}:{{PLAIN}}{password}::::::\n")
+        (root / "masters").chmod(0o644)
+        with open(root / "dovecot.conf", "a") as config:
+            config.write(
+                "auth_master_user_separator = *\n"
+                f"passdb {{\n driver = passwd-file\n args = {root}/masters\n master = yes\n}}\n"
+            )
+        subprocess.run(["doveadm", "-c", str(root / "dovecot.conf"), "reload"], check=True, timeout=30)
+        time.sleep(0.5)
+
     def start_postfix(self, base: int) -> None:
         self.postfix_port = free_ports(1)[0]
         self._script("start_postfix.sh", "lmtpA", str(self.postfix_port), f"lmtp:inet:127.0.0.1:{base + 24}")
