@@ -50,6 +50,7 @@ mail_home = {mail}/%d/%n
 mail_location = maildir:~/Maildir
 mail_fsync = never
 mail_max_userip_connections = 1000
+login_trusted_networks = 127.0.0.0/8
 {tls}
 passdb {{
   driver = passwd-file
@@ -71,6 +72,10 @@ namespace inbox {{
 }}
 service anvil {{
   chroot =
+  # no growing wait after wrong passwords
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 service stats {{
   chroot =

@@ -71,6 +71,7 @@ class Forward:
     password: str = field(repr=False)
     sessions: ForwardedSessions = field(repr=False)
     protocol: Protocol
+    peer: Peer  # whom the backend is told of
 
 
 Granted = Serve | Forward
@@ -134,7 +135,7 @@ class LoginService:
                 await self._verifier.verify(None, password)
                 await self.failed(name, peer, protocol, account)
             backend = await self._executors.run("directory", self._backend, route.home.backend)
-            return Forward(account, backend, route, name, password, self._sessions, protocol)
+            return Forward(account, backend, route, name, password, self._sessions, protocol, peer)
         right = as_master or await self._verifier.verify(account, password)
         if not right or not account.active:
             await self.failed(name, peer, protocol, account)

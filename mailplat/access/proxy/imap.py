@@ -1,5 +1,6 @@
 """Log in at an IMAP backend as the client would (RFC 3501 6.2)."""
 
+import re
 from asyncio import StreamReader, StreamWriter
 
 from mailplat.access.login import AuthenticationFailed, Forward
@@ -10,6 +11,9 @@ from mailplat.core.errors import Unavailable
 _SERVER_AT_FAULT = (b"[UNAVAILABLE]", b"[INUSE]", b"[LIMIT]", b"[SERVERBUG]", b"[CONTACTADMIN]")
 
 
+_KNOWS_ID = re.compile(rb"\[CAPABILITY [^\]]*\bID\b", re.IGNORECASE)
+
+
 async def connect_imap(granted: Forward) -> Upstream:
     """`Upstream.text` has the backend's capabilities as response code, since those that the client saw were ours.
     Raises AuthenticationFailed, Unavailable, and StaleEpoch when the account has moved meanwhile."""
@@ -18,11 +22,18 @@ async def connect_imap(granted: Forward) -> Upstream:
         raise AuthenticationFailed("a NUL in name or password")
     async with logging_in(backend.imap, backend.imap_tls, granted) as (reader, writer):
         dialogue = _Dialogue(reader, writer, backend.name)
-        await dialogue.greeting()
+        greeting = await dialogue.greeting()
         if backend.imap_tls == "starttls":
             if not (await dialogue.command(b"STARTTLS")).upper().startswith(b"OK"):
                 raise Unavailable(f"backend {backend.name} refused STARTTLS")
             await start_tls(writer, backend.imap)
+        if _KNOWS_ID.search(greeting) and granted.peer.address:
+            # RFC 2971. Whose client it is: for the backend's log, and so that one who guesses passwords slows down
+            # himself and not everybody behind this proxy. Dovecot believes it of login_trusted_networks only.
+            await dialogue.command(
+                b'ID ("x-originating-ip" "%b" "x-originating-port" "%d")'
+                % (granted.peer.address.encode("ascii"), granted.peer.port)
+            )
         text = _judge(await dialogue.login(granted.name, granted.password), backend.name)
         if not text.startswith(b"["):
             text = b"[CAPABILITY %b] %b" % (await dialogue.capabilities(), text)
@@ -40,10 +51,11 @@ class _Dialogue:
         self._number = 0
         self._capabilities = b""  # the last that the backend said by itself
 
-    async def greeting(self) -> None:
+    async def greeting(self) -> bytes:
         line = await read_line(self._reader)
         if not line.upper().startswith(b"* OK"):
             raise Unavailable(f"backend {self._backend} greeted with {line[:80]!r}")
+        return line
 
     async def command(self, text: bytes) -> bytes:
         """What stands behind the tag of its reply."""

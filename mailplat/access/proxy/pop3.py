@@ -14,11 +14,16 @@ async def connect_pop3(granted: Forward, *, utf8: bool = False) -> Upstream:
     if any(octet in granted.name + granted.password for octet in "\r\n\0"):
         raise AuthenticationFailed("a line end or NUL in name or password")
     async with logging_in(backend.pop3, backend.pop3_tls, granted) as (reader, writer):
-        await _agreed(reader, backend.name, "greeting")
+        greeting = await _agreed(reader, backend.name, "greeting")
         if backend.pop3_tls == "starttls":
             writer.write(b"STLS\r\n")
             await _agreed(reader, backend.name, "STLS")
             await start_tls(writer, backend.pop3)
+        if b"[XCLIENT]" in greeting and granted.peer.address:  # Dovecot's; why: see the ID of imap.py
+            writer.write(
+                b"XCLIENT ADDR=%b PORT=%d\r\n" % (granted.peer.address.encode("ascii"), granted.peer.port)
+            )
+            await read_line(reader)
         if utf8:
             writer.write(b"UTF8\r\n")
             await read_line(reader)
@@ -30,10 +35,11 @@ async def connect_pop3(granted: Forward, *, utf8: bool = False) -> Upstream:
     return Upstream(reader, writer, ending, granted, text, imap=False)
 
 
-async def _agreed(reader: StreamReader, backend: str, what: str) -> None:
+async def _agreed(reader: StreamReader, backend: str, what: str) -> bytes:
     line = await read_line(reader)
     if not line.startswith(b"+OK"):
         raise Unavailable(f"backend {backend}: {what} was answered with {line[:80]!r}")
+    return line
 
 
 async def _judged(reader: StreamReader, backend: str) -> bytes:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from mailplat.access import login
+from mailplat.access.proxy import connect_imap, connect_pop3
+from mailplat.core.envelope import Peer
 from tests.access.house import DOMAIN, Client, House, message
 from tests.dovecot import Dovecot
 from tests.until import until
@@ -122,6 +124,15 @@ async def test_what_was_sent_behind_the_login_is_passed_on(front: House) -> None
     pop = await front.connect(await front.listen(front.pop3))
     pop.send(f"USER anna@{DOMAIN}", "PASS plain", "STAT", "UIDL", "QUIT")
     assert (await pop.rest()).count(b"+OK") == 6
+
+
+async def test_the_backend_knows_whose_client_it_is(front: House, dovecot: Dovecot) -> None:
+    """Else one who guesses passwords would slow down everybody behind the proxy."""
+    granted = await front.login.login(f"anna@{DOMAIN}", "plain", Peer("192.0.2.99", 4711), "imap")
+    assert isinstance(granted, login.Forward)
+    for connect in (connect_imap, connect_pop3):
+        (await connect(granted)).close()
+    await until(lambda: dovecot.log().count("rip=192.0.2.99") >= 2)
 
 
 async def test_a_client_that_closes_its_side_gets_its_answers(front: House) -> None:
