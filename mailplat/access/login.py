@@ -12,6 +12,7 @@ from typing import Literal, NoReturn
 
 import structlog
 
+from mailplat.access.capture import Capture
 from mailplat.access.forwarding import ForwardedSessions
 from mailplat.admin import metrics
 from mailplat.bus import Bus
@@ -70,6 +71,7 @@ class Forward:
     name: str
     password: str = field(repr=False)
     sessions: ForwardedSessions = field(repr=False)
+    capture: Capture = field(repr=False)
     protocol: Protocol
     peer: Peer  # whom the backend is told of
 
@@ -94,6 +96,7 @@ class LoginService:
         verifier: Verifier,
         store: Store,
         sessions: ForwardedSessions,
+        capture: Capture,
         bus: Bus,
         executors: Executors,
         clock: Clock,
@@ -105,6 +108,7 @@ class LoginService:
         self._verifier = verifier
         self._store = store
         self._sessions = sessions
+        self._capture = capture
         self._bus = bus
         self._executors = executors
         self._clock = clock
@@ -135,7 +139,9 @@ class LoginService:
                 await self._verifier.verify(None, password)
                 await self.failed(name, peer, protocol, account)
             backend = await self._executors.run("directory", self._backend, route.home.backend)
-            return Forward(account, backend, route, name, password, self._sessions, protocol, peer)
+            return Forward(
+                account, backend, route, name, password, self._sessions, self._capture, protocol, peer
+            )
         right = as_master or await self._verifier.verify(account, password)
         if not right or not account.active:
             await self.failed(name, peer, protocol, account)

@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 import uvloop
 
+from mailplat.access.capture import Capture
 from mailplat.access.forwarding import ForwardedSessions
 from mailplat.access.imap import ImapLimits, ImapServer
 from mailplat.access.login import LoginService, Master
@@ -144,12 +145,14 @@ class Process:
     async def _open_access(self) -> None:
         settings, platform = self.settings, self.platform
         forwarded = ForwardedSessions(platform.directory, platform.executors, self.watch)
+        capture = Capture(platform.directory, platform.executors)
         auth = settings.auth
         login = LoginService(
             platform.directory,
             platform.verifier,
             platform.store,
             forwarded,
+            capture,
             platform.bus,
             platform.executors,
             platform.clock,
@@ -189,16 +192,20 @@ class Process:
                 await door.listen(bind(endpoint, shared=self.shared_ports), None)
             for endpoint in secure:
                 await door.listen(bind(endpoint, shared=self.shared_ports), self.tls)
-            self.drains.append(self._stream_drain(door, server.close, forwarded))
+            self.drains.append(self._stream_drain(door, server.close, forwarded, capture))
 
     @staticmethod
     def _stream_drain(
-        door: StreamDoor, close: Callable[[], Awaitable[None]], forwarded: ForwardedSessions
+        door: StreamDoor,
+        close: Callable[[], Awaitable[None]],
+        forwarded: ForwardedSessions,
+        capture: Capture,
     ) -> Callable[[float], Awaitable[object]]:
         async def drain(timeout: float) -> None:
             door.stop_accepting()
             await asyncio.gather(close(), forwarded.close())
             await door.drain(timeout)
+            await capture.close()
 
         return drain
 

@@ -128,6 +128,23 @@ class Directory:
             if done.rowcount != 1:
                 raise NotFound(f"there is no account {account_id}")
 
+    def capture_password(self, account: Account, password_hash: str) -> bool:
+        """The hash of a password that the account's backend accepted takes the place of `account.password_hash`.
+        False, and nothing is changed, when that is no longer its hash or a backend no longer its home."""
+        on_backend = (
+            sa.select(sa.literal(1))
+            .where(tables.route.c.account_id == account.id, tables.route.c.home.startswith("backend:"))
+            .exists()
+        )
+        same = sa.and_(
+            tables.account.c.id == account.id,
+            tables.account.c.password_hash == account.password_hash,
+            on_backend,
+        )
+        with self.database.write() as connection:
+            done = connection.execute(tables.account.update().where(same).values(password_hash=password_hash))
+            return done.rowcount == 1
+
     def remove_account(self, address: Address) -> None:
         with self.database.write() as connection:
             done = connection.execute(tables.account.delete().where(tables.account.c.key == address.key))

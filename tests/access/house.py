@@ -8,6 +8,7 @@ from asyncio import StreamReader, StreamWriter
 from collections.abc import Sequence
 from pathlib import Path
 
+from mailplat.access.capture import Capture
 from mailplat.access.forwarding import ForwardedSessions
 from mailplat.access.imap import ImapServer
 from mailplat.access.login import LoginService, Master
@@ -60,11 +61,13 @@ class House:
         self.store = Store({"s1": root / "s1", "s2": root / "s2"}, self.executors, self.bus)
         self.watch = RouteWatch(self.directory, self.bus, self.executors, self.clock)
         self.forwarded = ForwardedSessions(self.directory, self.executors, self.watch)
+        self.capture = Capture(self.directory, self.executors)
         self.login = LoginService(
             self.directory,
             Verifier(self.executors),
             self.store,
             self.forwarded,
+            self.capture,
             self.bus,
             self.executors,
             self.clock,
@@ -181,6 +184,7 @@ class House:
         await self.forwarded.close()
         await self.pop3.close()
         await self.imap.close()
+        await self.capture.close()
         for listener in self._listeners:
             listener.close()
         if self._watching is not None:

