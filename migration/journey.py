@@ -6,14 +6,12 @@ from migration.crossing import Crossing
 from migration.delta import run_round
 from migration.errors import Halt
 from migration.fence import cut_over
-from migration.ledger import merge_dropped
+from migration.ledger import QUIET_ROUNDS, merge_dropped
 from migration.sweep import SWEEPS_S, sweep
 from migration.verify import Verification, verify
 
 # A delta round that took longer would be too long for a fence: track on.
 BUDGET_S = 10.0
-# Rounds in a row within the budget before the two sides are compared and the account is READY.
-QUIET_ROUNDS = 2
 # Comparisons, each after a delta round, before a difference that stays counts as one: users work meanwhile.
 COMPARISONS = 3
 
@@ -59,6 +57,9 @@ async def _track(crossing: Crossing, route: Route) -> Route:
     while quiet < QUIET_ROUNDS:
         quiet = quiet + 1 if await _round(crossing, "delta") <= BUDGET_S else 0
         await crossing.book(crossing.ledger.set, crossing.account_id, quiet=quiet)
+    if crossing.move.locks_out:
+        await _round(crossing, "delta")  # stay close to the source until somebody logs in, or approves
+        return route
     verification = await _compare(crossing)
     ready = await crossing.advance(route, RouteState.READY, verified=verification.to_json())
     disk.step("move.ready")

@@ -20,6 +20,9 @@ from migration.sources.contract import Status
 
 PLANNED, RUNNING, PAUSED = "planned", "running", "paused"
 
+# Rounds in a row within the budget of time before the two sides are compared and the account is READY.
+QUIET_ROUNDS = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Move:
@@ -32,7 +35,9 @@ class Move:
     shard: str
     plan: str  # planned, running, paused
     route: Route
+    password_known: bool  # its owner can log in here once it has moved
     cutover: bool
+    unknown_password_allowed: bool
     halted: str
     note: str
     rounds: int
@@ -54,6 +59,16 @@ class Move:
     sweep_at: float
     strays: int
     late_flags: int
+
+    @property
+    def locks_out(self) -> bool:
+        """Once moved its owner could not log in, and nobody has approved that."""
+        return not (self.password_known or self.unknown_password_allowed)
+
+    @property
+    def waits_for_password(self) -> bool:
+        """All that keeps it from being READY."""
+        return self.route.state is RouteState.TRACKING and self.quiet >= QUIET_ROUNDS and self.locks_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +101,8 @@ class Round:
 _OWN = [
     each.name
     for each in fields(Move)
-    if each.name not in ("account_id", "address", "domain", "backend", "shard", "plan", "route")
+    if each.name
+    not in ("account_id", "address", "domain", "backend", "shard", "plan", "route", "password_known")
 ]
 _SELECT = (
     sa.select(
@@ -97,6 +113,7 @@ _SELECT = (
         tables.move.c.shard,
         tables.plan.c.state,
         *routes.COLUMNS,
+        directory.account.c.password_hash != "",
         *(tables.move.c[name] for name in _OWN),
     )
     .join(directory.account, directory.account.c.id == tables.move.c.account_id)
@@ -108,9 +125,10 @@ _SELECT = (
 
 def _to_move(row: Sequence[Any]) -> Move:
     account_id, local, domain, backend, shard, plan = row[:6]
-    route = routes.from_row(*row[6 : 6 + len(routes.COLUMNS)])
-    rest = dict(zip(_OWN, row[6 + len(routes.COLUMNS) :], strict=True))
-    return Move(account_id, f"{local}@{domain}", domain, backend, shard, plan, route, **rest)
+    at = 6 + len(routes.COLUMNS)
+    route = routes.from_row(*row[6:at])
+    rest = dict(zip(_OWN, row[at + 1 :], strict=True))
+    return Move(account_id, f"{local}@{domain}", domain, backend, shard, plan, route, bool(row[at]), **rest)
 
 
 class Ledger:
@@ -183,15 +201,28 @@ class Ledger:
         query = sa.select(tables.plan.c.state).where(tables.plan.c.domain == domain)
         return connection.execute(query).scalar_one_or_none()
 
-    def request_cutover(self, domain: str) -> int:
-        """Every account that has not moved yet and is not halted; how many."""
+    def request_cutover(self, domain: str, *, unknown_passwords: bool = False) -> int:
+        """Every account that has not moved yet and is not halted; how many. Raises InvalidInput, and asks for none,
+        while one of them has no password here, unless `unknown_passwords` approves it."""
+        mine = sa.and_(tables.move.c.domain == domain, tables.move.c.moved == 0.0, tables.move.c.halted == "")
+        locked_out = (
+            sa.select(directory.account.c.local)
+            .join(tables.move, tables.move.c.account_id == directory.account.c.id)
+            .where(mine, directory.account.c.password_hash == "", ~tables.move.c.unknown_password_allowed)
+            .order_by(directory.account.c.key)
+        )
         with self.database.write() as connection:
-            mine = sa.and_(
-                tables.move.c.domain == domain, tables.move.c.moved == 0.0, tables.move.c.halted == ""
-            )
-            return int(
-                connection.execute(tables.move.update().where(mine).values(cutover=True, note="")).rowcount
-            )
+            names = list(connection.execute(locked_out).scalars())
+            if names and not unknown_passwords:
+                raise InvalidInput(
+                    f"{len(names)} accounts of {domain} could not log in afterwards, no password of theirs is known"
+                    f" here: {', '.join(names[:5])}{', ...' * (len(names) > 5)}; they get one at their next login"
+                    " through mailplat or by `mailplat account passwd`; --unknown-passwords moves them without"
+                )
+            values: dict[str, object] = {"cutover": True, "note": ""}
+            if unknown_passwords:
+                values["unknown_password_allowed"] = True
+            return int(connection.execute(tables.move.update().where(mine).values(**values)).rowcount)
 
     def clear_halts(self, domain: str, *, deletions: int = 0) -> int:
         """`deletions`: how many messages may be gone in an account's next round."""

@@ -34,6 +34,7 @@ move = sa.Table(
     sa.Column("total", sa.BigInteger, nullable=False, default=0),
     sa.Column("copied", sa.BigInteger, nullable=False, default=0),
     sa.Column("octets", sa.BigInteger, nullable=False, default=0),
+    sa.Column("unknown_password_allowed", sa.Boolean, nullable=False, default=False),
     sa.Column("deletions_allowed", sa.BigInteger, nullable=False, default=0),
     sa.Column("uidl_format", sa.String(64), nullable=False, default=""),
     sa.Column("dropped", sa.Text, nullable=False, default="[]"),

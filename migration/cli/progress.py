@@ -45,6 +45,12 @@ def register(actions: Subparsers) -> None:
         action.add_argument("domain", metavar="DOMAIN", nargs=None if name == "cutover" else "?")
         if name == "status":
             add_json(action)
+        if name == "cutover":
+            action.add_argument(
+                "--unknown-passwords",
+                action="store_true",
+                help="also accounts of which no password is known here: nobody can log in until one is set",
+            )
         action.set_defaults(run=run)
 
 
@@ -61,16 +67,25 @@ def rows(moves: Sequence[Move]) -> list[dict[str, Any]]:
             "copied": move.copied,
             "octets": move.octets,
             "rounds": move.rounds,
+            "password_known": move.password_known,
             "cutover": move.cutover,
             "halted": move.halted,
             "note": move.note,
             "aborts": move.aborts,
             "fence_ms": move.fence_ms,
             "strays": move.strays,
-            "remark": f"HALTED: {move.halted}" if move.halted else move.note,
+            "remark": _remark(move),
         }
         for move in moves
     ]
+
+
+def _remark(move: Move) -> str:
+    if move.halted:
+        return f"HALTED: {move.halted}"
+    if move.waits_for_password:
+        return "waits for its password: the owner's next login brings it, or `account passwd`"
+    return move.note
 
 
 def status(args: argparse.Namespace) -> int:
@@ -95,7 +110,7 @@ def cutover(args: argparse.Namespace) -> int:
         if not moves:
             raise NotFound(f"there is no plan for {domain}; make one: mailplat migrate plan {domain}")
         ledger.set_plan(domain, RUNNING, expected={RUNNING})
-        ledger.request_cutover(domain)
+        ledger.request_cutover(domain, unknown_passwords=args.unknown_passwords)
         _check_engine(platform)
         moves = follow(lambda: ledger.moves(domain), _settled)
         left = [move for move in moves if move.route.state not in _MOVED]
@@ -124,7 +139,7 @@ def _settled(move: Move) -> bool:
 
 def _rests(move: Move) -> bool:
     """Nothing will happen until somebody says so."""
-    waiting = move.route.state is RouteState.READY and not move.cutover
+    waiting = not move.cutover and (move.route.state is RouteState.READY or move.waits_for_password)
     return move.route.state in _MOVED or bool(move.halted) or waiting or move.plan != RUNNING
 
 
@@ -178,6 +193,6 @@ def _table(moves: Sequence[Move]) -> Table:
             f"{move.copied} / {move.total}",
             ProgressBar(total=max(1, move.total), completed=min(move.copied, move.total), width=20),
             str(move.rounds),
-            f"HALTED: {move.halted}" if move.halted else move.note,
+            _remark(move),
         )
     return table

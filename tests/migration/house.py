@@ -80,7 +80,11 @@ class House:
             directory.add_domain(DOMAIN)
             directory.add_backend(backend)
             for user in users:
-                directory.add_account(Address(*user.split("@")), home=BackendHome(backend.name))
+                directory.add_account(
+                    Address(*user.split("@")),
+                    home=BackendHome(backend.name),
+                    password_hash=f"{{PLAIN}}{PASSWORD}",
+                )
         self.accounts: dict[str, Account] = {str(each.address): each for each in directory.accounts(DOMAIN)}
 
     def plan(self) -> None:
