@@ -6,10 +6,13 @@ right *after* that step, so that a crash table can be walked row by row. Unset, 
 """
 
 import contextlib
+import ctypes
 import errno
 import os
+import re
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mailplat.core.errors import DiskFull, Unavailable
@@ -26,6 +29,22 @@ def _plan() -> dict[str, int]:
 
 
 _armed = _plan()
+
+
+# Since this release syncfs says when a block could not be written; before, it kept that to itself.
+_SYNCFS_REPORTS = (5, 8)
+
+
+def _find_syncfs() -> "Callable[[int], int] | None":
+    if sys.platform != "linux":
+        return None
+    major, minor = os.uname().release.split(".")[:2]
+    if (int(major), int(re.match(r"\d*", minor)[0] or 0)) < _SYNCFS_REPORTS:  # type: ignore[index]  # matches ""
+        return None
+    return getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+
+
+_syncfs = _find_syncfs()
 
 
 def step(name: str) -> None:
@@ -52,6 +71,38 @@ def failures(what: str | os.PathLike[str]) -> Iterator[None]:
 def fsync(fd: int, name: str) -> None:
     os.fsync(fd)
     step(name)
+
+
+class Batch:
+    """Many new files of one filesystem made durable by one syncfs(2) instead of an fsync each, which costs some 30
+    times less. Open it before the first of them is written: an error of the disk is told to descriptors that were
+    open when it happened, and to no other. It waits for whatever else is unwritten on that filesystem: for files
+    that many wait for together, not for a single message.
+
+    `supported` is False where the system has no syncfs that reports errors (Linux before 5.8, others)."""
+
+    supported = _syncfs is not None
+
+    def __init__(self, folder: str | Path) -> None:
+        """Raises FileNotFoundError, Unavailable."""
+        with failures(folder):
+            self._folder = folder
+            self._fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def __enter__(self) -> "Batch":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
+
+    def sync(self, name: str) -> None:
+        """Raises DiskFull, Unavailable: then none of the files can be relied on."""
+        assert _syncfs is not None, "ask `supported` first"
+        with failures(self._folder):
+            if _syncfs(self._fd) != 0:
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number))
+        step(name)
 
 
 def rename(source: str | Path, target: str | Path, name: str) -> None:

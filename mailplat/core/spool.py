@@ -126,10 +126,13 @@ class Body:
         """A reader from the start. Several may read at once; each stays valid until the body is closed."""
         return io.BufferedReader(_Reader(self), _CHUNK)
 
-    def save(self, path: Path, prefix: bytes, step: str) -> None:
-        """Write prefix and body to the new file `path` and fsync it; the directory entry is the caller's to
-        make durable. Steps: STEP.write, STEP.fsync. Raises DiskFull or Unavailable, and then leaves no file;
-        FileExistsError never overwrites (Unavailable)."""
+    def save(
+        self, path: Path, prefix: bytes, step: str, *, mtime: float | None = None, sync: bool = True
+    ) -> int:
+        """Write prefix and body to the new file `path`, give it the mtime, fsync it; the directory entry is the
+        caller's to make durable, and without `sync` the octets too (disk.Batch). Returns the octets written. Steps:
+        STEP.write, STEP.fsync. Raises DiskFull or Unavailable, and then leaves no file; FileExistsError never
+        overwrites (Unavailable)."""
         try:
             with disk.failures(path):
                 fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -137,15 +140,19 @@ class Body:
             raise Unavailable(f"{path}: its folder does not exist") from error
         try:
             with disk.failures(path):
-                self._write_to(fd, prefix)
+                written = self._write_to(fd, prefix)
+                if mtime is not None:
+                    os.utime(fd, (mtime, mtime))
                 disk.step(f"{step}.write")
-                disk.fsync(fd, f"{step}.fsync")
+                if sync:
+                    disk.fsync(fd, f"{step}.fsync")
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(path)
             raise
         finally:
             os.close(fd)
+        return written
 
     def close(self) -> None:
         """Drop the memory and the temporary file. Idempotent."""
@@ -184,15 +191,18 @@ class Body:
                 limit -= len(piece)
         return b"".join(pieces)
 
-    def _write_to(self, fd: int, prefix: bytes) -> None:
+    def _write_to(self, fd: int, prefix: bytes) -> int:
+        """The octets written."""
         if self._fd < 0:
-            _write_all(fd, (prefix, self._lead, memoryview(self._memory)[self._skip :]))
-            return
+            rest = memoryview(self._memory)[self._skip :]
+            _write_all(fd, (prefix, self._lead, rest))
+            return len(prefix) + len(self._lead) + len(rest)
         _write_all(fd, (prefix, self._lead))
         copied = _copy_in_kernel(self._fd, fd, self._skip, self._raw_size - self._skip)
         while chunk := self._raw(_CHUNK, copied):
             _write_all(fd, (chunk,))
             copied += len(chunk)
+        return len(prefix) + len(self._lead) + copied
 
 
 class _Reader(io.RawIOBase):

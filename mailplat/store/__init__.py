@@ -30,7 +30,7 @@ Invariants
 
 What is true after a crash (kill -9, power cut) behind each step; tests/store/test_crash.py walks the table
     step                     on disk, and who cleans up
-    append.write, .fsync     a file in tmp/; verify sweeps it after limits.sweep_hours
+    append.write, .fsync, .syncfs  files in tmp/; verify sweeps them after limits.sweep_hours
     append.link, .rename     a file in its mailbox without a row, acknowledged to nobody; verify sweeps it
     append.dirsync           the same, surely
     mailbox.write .. .fsync  the old mailplat-mailbox.json, and a new one beside it

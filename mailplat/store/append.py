@@ -3,8 +3,9 @@ rows, in one commit. Delivery, APPEND, migration; COPY uses `insert_messages` to
 """
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -42,18 +43,23 @@ class Arrival:
     site: Site
     berths: Sequence[Berth]
     staged: Sequence[Staged]
-    links: list[Path] = field(default_factory=list)  # where the files stand by now, if they do
+    links: list[str] = field(default_factory=list)  # where files stand by now, in the order of `_targets`
 
-    def place(self) -> Collection[Path]:
-        """Hard links for all berths but the last, then the rename. Step: append.rename."""
-        if not self.links:
-            for staged in self.staged:
-                for number, berth in enumerate(self.berths, 1):
-                    target = berth.folder / folder_of(staged.name) / staged.name
-                    self._put(staged.path, target, last=number == len(self.berths))
-        return {path.parent for path in self.links}
+    def place(self) -> Collection[str]:
+        """Hard links for all berths but the last, then the rename; where a first call failed half-way, the rest.
+        Steps: append.link, append.rename."""
+        for source, target, last in islice(self._targets(), len(self.links), None):
+            self._put(source, target, last=last)
+        return {os.path.dirname(path) for path in self.links}
 
-    def _put(self, source: Path, target: Path, *, last: bool) -> None:
+    def _targets(self) -> Iterator[tuple[Path, str, bool]]:
+        """(file in tmp/, where it goes, whether that is the last place for it)."""
+        folders = [os.fspath(berth.folder) for berth in self.berths]
+        for staged in self.staged:
+            for number, folder in enumerate(folders, 1):
+                yield staged.path, f"{folder}/{folder_of(staged.name)}/{staged.name}", number == len(folders)
+
+    def _put(self, source: Path, target: str, *, last: bool) -> None:
         try:
             with disk.failures(target):
                 if last:
@@ -62,7 +68,7 @@ class Arrival:
                     os.link(source, target)
                     disk.step("append.link")
         except FileNotFoundError as error:
-            raise NotFound(f"{target.parent}: the mailbox was deleted meanwhile") from error
+            raise NotFound(f"{os.path.dirname(target)}: the mailbox was deleted meanwhile") from error
         self.links.append(target)
 
     def apply(self, connection: Connection) -> list[Appended]:

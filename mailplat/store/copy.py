@@ -54,8 +54,8 @@ def copy(
         found = _select(connection, mailbox_id, uids)
     links = _link_all(site, source, target, found)
 
-    def place() -> set[Path]:
-        return {path.parent for path in links.values()}
+    def place() -> set[str]:
+        return {str(path.parent) for path in links.values()}
 
     def apply(connection: Connection) -> CopyResult:
         used, _ = site.check_epoch(connection, residence)

@@ -21,8 +21,10 @@ from mailplat.store.types import Appended, NewMessage, StoreLimits
 
 R = TypeVar("R")
 
-# Messages that one thread stages; a large append is spread over the threads of executor "spool" in such pieces.
-_SLICE = 12
+# Messages that one thread stages; a large append is spread over the threads of executor "spool" in such pieces. With
+# one syncfs for a piece there is nothing for many threads to wait for, they only take turns; with an fsync for each
+# message there is.
+_SLICE = 256 if disk.Batch.supported else 12
 
 
 class Store:

@@ -39,14 +39,26 @@ _counter = itertools.count()
 _UIDL_QUOTED = {ord(char): f"%{ord(char):02X}" for char in "%,/:"}
 
 
+def _new_process() -> str:
+    return f"P{os.getpid()}R{secrets.token_hex(6)}"
+
+
+_process = _new_process()
+
+
+def _after_fork() -> None:
+    global _process
+    _process = _new_process()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def new_unique() -> str:
     """A name that no other file has or had: two processes differ in number or in chance, two calls of one
     process in the counter."""
     now = time.time_ns()
-    return (
-        f"{now // 1_000_000_000}.M{now // 1000 % 1_000_000:06d}P{os.getpid()}Q{next(_counter)}"
-        f"R{secrets.token_hex(4)}"
-    )
+    return f"{now // 1_000_000_000}.M{now // 1000 % 1_000_000:06d}{_process}Q{next(_counter)}"
 
 
 def first_name(unique: str, size: int, zone: int = 0, uidl: str = "") -> str:

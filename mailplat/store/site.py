@@ -46,7 +46,7 @@ class Work(Generic[R]):
     twice."""
 
     apply: Callable[[Connection], R]
-    place: Callable[[], Collection[Path]] | None = None
+    place: Callable[[], Collection[str]] | None = None
 
 
 class MailboxRow(NamedTuple):
@@ -152,13 +152,13 @@ class Site:
         self.changed.set()
 
     def _prepare(self, works: Sequence[Work[Any]]) -> None:
-        folders: dict[Path, None] = {}
+        folders: dict[str, None] = {}
         for work in works:
             if work.place is not None:
                 folders.update(dict.fromkeys(work.place()))
         self.sync_folders(folders, "append.dirsync")
 
-    def sync_folders(self, folders: Iterable[Path], step: str) -> None:
+    def sync_folders(self, folders: Iterable[str | Path], step: str) -> None:
         """fsync each folder. One after the other: the first one commits the file system's journal, and for the
         others there is nothing left to wait for. Raises Unavailable, NotFound when one has gone meanwhile."""
         for folder in folders:

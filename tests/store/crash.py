@@ -73,6 +73,7 @@ class Day:
         with self._noted("expunge", ANN, "Box", [1]):
             shard.expunge_uids(ANN, box, [(1, 1)])
         self._append(BOB, "INBOX", 1)
+        self._append(BOB, "INBOX", 20)  # many: one syncfs
         shard.sweep()
         shard.settle_names()
         self._store.close()

@@ -3,9 +3,11 @@
 import asyncio
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mailplat.core import disk
 from mailplat.core.errors import (
     AlreadyExists,
     InvalidInput,
@@ -19,6 +21,8 @@ from mailplat.core.hint import MailboxChanged
 from mailplat.core.route import Residence
 from mailplat.core.spool import Body
 from mailplat.store import NewMessage, StoreLimits
+from mailplat.store.append import Arrival
+from mailplat.store.staging import find_berth, stage_all
 from tests.store.conftest import HOME, Rig, letter, new
 
 
@@ -225,9 +229,9 @@ class TestRefusals:
         class Vanishing(Body):
             """Its owner closes it at the worst moment."""
 
-            def save(self, path: Path, prefix: bytes, step: str) -> None:
+            def save(self, *args: Any, **kwargs: Any) -> int:
                 self.close()
-                super().save(path, prefix, step)
+                return super().save(*args, **kwargs)
 
         body = Vanishing(None, 10)
         body.write(b"octets")
@@ -235,6 +239,38 @@ class TestRefusals:
             rig.append(NewMessage(body))
         assert rig.inbox.messages == 0
         assert not os.listdir(rig.shard.tmp)
+
+
+@pytest.mark.parametrize("syncfs", [True, False])
+def test_many_messages_with_and_without_syncfs(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, syncfs: bool
+) -> None:
+    if syncfs and not disk.Batch.supported:
+        pytest.skip("this system has no syncfs that reports errors")
+    monkeypatch.setattr(disk.Batch, "supported", syncfs)
+    steps: list[str] = []
+    monkeypatch.setattr(disk, "step", steps.append)
+    texts = [b"Subject: %d\r\n\r\n" % number for number in range(40)]
+    done = rig.append(*map(new, texts))
+    assert [rig.shard.octets(HOME, rig.inbox.id, each.uid) for each in done] == texts
+    assert (steps.count("append.syncfs"), steps.count("append.fsync")) == ((1, 0) if syncfs else (0, 40))
+    assert not os.listdir(rig.shard.tmp)
+
+
+async def test_files_that_were_placed_half_way_are_placed_to_the_end(rig: Rig) -> None:
+    """A group of appends that fails is run again one by one: what stands stays, the rest follows."""
+    site = rig.shard.site
+    messages = [new(b"one", uid=5), new(b"two")]  # one for cur/, one for new/
+    berth = find_berth(site, HOME, "INBOX", 0, messages)
+    arrival = Arrival(site, [berth], stage_all(site, messages, berth.keywords))
+    folder = berth.folder / "new"
+    folder.rename(berth.folder / "away")
+    with pytest.raises(NotFound):
+        arrival.place()
+    (berth.folder / "away").rename(folder)
+    assert arrival.place() == {str(berth.folder / "cur"), str(folder)}
+    assert sorted(path.read_bytes() for path in rig.files()) == [b"one", b"two"]
+    assert not os.listdir(site.tmp)
 
 
 async def test_a_cancelled_append_is_whole(rig: Rig) -> None:

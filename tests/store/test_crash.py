@@ -31,10 +31,11 @@ KILLED = -signal.SIGKILL
 
 # What must be among the steps of a day: the crash table in mailplat/store/__init__.py.
 TABLE = (
-    "append.write", "append.fsync", "append.link", "append.rename", "append.dirsync", "index.apply", "append.commit",
-    "index.commit", "copy.link", "copy.commit", "create.mkdir", "create.dirsync", "mailbox.write", "mailbox.fsync",
-    "mailbox.rename", "mailbox.dirsync", "account.dirsync", "account.write", "account.fsync", "account.rename",
-    "names.rename", "names.dirsync", "sweep.rename", "sweep.unlink",
+    "append.write", "append.fsync", "append.syncfs", "append.link", "append.rename", "append.dirsync",
+    "append.commit", "index.apply", "index.commit", "copy.link", "copy.commit", "create.mkdir",
+    "create.dirsync", "mailbox.write", "mailbox.fsync", "mailbox.rename", "mailbox.dirsync", "account.dirsync",
+    "account.write", "account.fsync", "account.rename", "names.rename", "names.dirsync", "sweep.rename",
+    "sweep.unlink",
 )  # fmt: skip
 
 Mailbox = tuple[int, str]
