@@ -84,15 +84,15 @@ class Batch:
     supported = _syncfs is not None
 
     def __init__(self, folder: str | Path) -> None:
-        """Raises FileNotFoundError, Unavailable."""
-        with failures(folder):
-            self._folder = folder
-            self._fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        """Raises Unavailable."""
+        self._folder = folder
+        try:
+            with failures(folder):
+                self._fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise Unavailable(f"{folder}: the folder does not exist") from error
 
-    def __enter__(self) -> "Batch":
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         os.close(self._fd)
 
     def sync(self, name: str) -> None:

@@ -18,6 +18,8 @@ SIZES: Mapping[str, int] = {
     "queue": 4,
     "store": 8,  # reads of index and files
     "spool": 16,  # fsync waits on the disk, not on us: this many can share one journal commit
+    "bulk": 1,  # many messages of one append: Python works on one at a time whatever the number of threads, and two
+    # that write small files only hand the interpreter's lock to and fro
     "password": 2,  # argon2id: 64 MiB and 0.25 s of one core each
     "mailauth": 2,  # DKIM and SPF: CPU
     "migration": 4,

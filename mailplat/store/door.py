@@ -21,10 +21,11 @@ from mailplat.store.types import Appended, NewMessage, StoreLimits
 
 R = TypeVar("R")
 
-# Messages that one thread stages; a large append is spread over the threads of executor "spool" in such pieces. With
-# one syncfs for a piece there is nothing for many threads to wait for, they only take turns; with an fsync for each
-# message there is.
-_SLICE = 256 if disk.Batch.supported else 12
+# Messages of one append from which on one syncfs is cheaper than an fsync each, by far.
+_MANY = 16
+
+# Where each message has its own fsync, one thread of executor "spool" stages so many; several wait at once.
+_SLICE = 12
 
 
 class Store:
@@ -95,13 +96,14 @@ class Store:
         site = self.shard(residence.shard).site if residence.shard in self._shards else None
         if site is None:
             site = (await self._executors.run("store", self.shard, residence.shard)).site
-        if len(messages) <= _SLICE:
+        if len(messages) < _MANY:
             berth, staged = await self._executors.run(
                 "spool", _berth_and_stage, site, residence, mailbox, quota, messages
             )
         else:
             berth = await self._executors.run("store", find_berth, site, residence, mailbox, quota, messages)
-            staged = await self._stage_slices(site, messages, berth)
+            stage_many = self._stage_batch if disk.Batch.supported else self._stage_slices
+            staged = await stage_many(site, messages, berth)
         return await self._commit(site, [berth], staged)
 
     async def _deliver(
@@ -115,6 +117,19 @@ class Store:
         shard = await self._executors.run("store", self.shard, names.pop())
         berths, staged = await self._executors.run("spool", _berths_and_stage, shard.site, copies, message)
         return await self._commit(shard.site, berths, staged)
+
+    async def _stage_batch(self, site: Site, messages: Sequence[NewMessage], berth: Berth) -> list[Staged]:
+        batch = await self._executors.run("spool", disk.Batch, site.tmp)
+        try:
+            staged = await self._executors.run("bulk", stage_all, site, messages, berth.keywords, sync=False)
+            try:
+                await self._executors.run("spool", batch.sync, "append.syncfs")
+            except BaseException:
+                await self._executors.run("spool", discard, [each.path for each in staged])
+                raise
+        finally:
+            batch.close()
+        return staged
 
     async def _stage_slices(self, site: Site, messages: Sequence[NewMessage], berth: Berth) -> list[Staged]:
         slices = [messages[start : start + _SLICE] for start in range(0, len(messages), _SLICE)]

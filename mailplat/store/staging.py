@@ -32,8 +32,6 @@ _EARLIEST, _LATEST = -62_135_596_800, 253_402_300_799
 # Octets up to which reading a file is cheaper than mapping it.
 _SMALL = 256 * 1024
 _WIDEST_ZONE = 99 * 60 + 59
-# Messages of one append from which on one syncfs is cheaper than an fsync each, by far.
-_MANY = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,26 +121,10 @@ def _number_keywords(
         return site.library.book(connection, mailbox_id).numbers
 
 
-def stage_all(site: Site, messages: Sequence[NewMessage], keywords: Mapping[str, int]) -> list[Staged]:
-    """All or none, durable. Raises DiskFull, Unavailable."""
-    if len(messages) < _MANY or not disk.Batch.supported:
-        return _stage_each(site, messages, keywords, sync=True)
-    try:
-        with disk.Batch(site.tmp) as batch:
-            staged = _stage_each(site, messages, keywords, sync=False)
-            try:
-                batch.sync("append.syncfs")
-            except BaseException:
-                discard(each.path for each in staged)
-                raise
-    except FileNotFoundError as error:
-        raise Unavailable(f"{site.tmp}: the shard's folder does not exist") from error
-    return staged
-
-
-def _stage_each(
-    site: Site, messages: Sequence[NewMessage], keywords: Mapping[str, int], *, sync: bool
+def stage_all(
+    site: Site, messages: Sequence[NewMessage], keywords: Mapping[str, int], *, sync: bool = True
 ) -> list[Staged]:
+    """All or none; durable where `sync` is set, else once a disk.Batch is. Raises DiskFull, Unavailable."""
     done: list[Staged] = []
     try:
         for message in messages:
@@ -153,8 +135,8 @@ def _stage_each(
     return done
 
 
-def stage(site: Site, message: NewMessage, keywords: Mapping[str, int], *, sync: bool = True) -> Staged:
-    """Write, fsync, render. The file's mtime is the INTERNALDATE."""
+def stage(site: Site, message: NewMessage, keywords: Mapping[str, int], *, sync: bool) -> Staged:
+    """Write, fsync where asked for, render. The file's mtime is the INTERNALDATE."""
     unique = new_unique()
     path = site.tmp / unique
     size = len(message.prefix) + message.body.size
