@@ -1,5 +1,7 @@
 """One account's way through the states of its route (core.route.TRANSITIONS), as far as it can go now."""
 
+from collections.abc import Callable
+
 from mailplat.core import disk
 from mailplat.core.route import Route, RouteState
 from migration.crossing import Crossing
@@ -16,9 +18,10 @@ BUDGET_S = 10.0
 COMPARISONS = 3
 
 
-async def travel(crossing: Crossing) -> None:
-    """Until READY, and beyond it when the cutover was asked for; after NEW one sweep. Raises what the rounds and
-    the fence raise."""
+async def travel(crossing: Crossing, *, yields: Callable[[], bool] = lambda: False) -> bool:
+    """Until READY, and beyond it when the cutover was asked for; after NEW one sweep. Where `yields` says that others
+    wait, no further than the copy: all accounts are here before any is compared. True then: there is more to do.
+    Raises what the rounds and the fence raise."""
     route = crossing.move.route
     if route.state is RouteState.LEGACY:
         route = await crossing.advance(route, RouteState.SEEDING, began=crossing.clock.now())
@@ -29,6 +32,8 @@ async def travel(crossing: Crossing) -> None:
         await _round(crossing, "copy")
         route = await crossing.advance(route, RouteState.TRACKING, quiet=0)
         disk.step("move.tracking")
+        if yields():
+            return True
     if route.state is RouteState.TRACKING:
         route = await _track(crossing, route)
     elif route.state is RouteState.READY:
@@ -37,6 +42,7 @@ async def travel(crossing: Crossing) -> None:
         route = await cut_over(crossing, route)
     if crossing.move.route.state is RouteState.NEW:
         await _sweep(crossing)
+    return False
 
 
 async def _round(crossing: Crossing, kind: str) -> float:

@@ -245,13 +245,16 @@ class Ledger:
             raise NotFound(f"account {account_id} has no move")
         return _to_move(row)
 
-    def due(self) -> list[Move]:
-        """Moves that the engine has to work on."""
-        mine = sa.and_(tables.plan.c.state == RUNNING, tables.move.c.halted == "")
+    def due(self, part: tuple[int, int] = (0, 1)) -> list[Move]:
+        """Moves that the worker with this part (index, number of workers) has to work on."""
+        index, workers = part
+        running = sa.and_(tables.plan.c.state == RUNNING, tables.move.c.halted == "")
         fenced = directory.route.c.state == RouteState.FENCED.value  # a fence ends, whatever the plan says
+        mine = tables.move.c.account_id % workers == index
         with self.database.read() as connection:
             return [
-                _to_move(row) for row in connection.execute(_SELECT.where(sa.or_(mine, fenced))).fetchall()
+                _to_move(row)
+                for row in connection.execute(_SELECT.where(mine, sa.or_(running, fenced))).fetchall()
             ]
 
     def set(self, account_id: int, **values: Any) -> None:

@@ -29,13 +29,19 @@ class Pacer:
     def __init__(self, clock: Clock, connections: int = CONNECTIONS) -> None:
         self._clock = clock
         self._slots = asyncio.Semaphore(connections)
+        self._waiting = 0
         self._failures = 0
         self._quiet_until = 0.0
 
     @contextlib.asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
         """The right to one connection. A Throttled that passes through silences the whole backend for a while."""
-        async with self._slots:
+        self._waiting += 1
+        try:
+            await self._slots.acquire()
+        finally:
+            self._waiting -= 1
+        try:
             while (left := self.quiet_for) > 0:  # noqa: ASYNC110 - others may prolong it meanwhile
                 await asyncio.sleep(left)
             try:
@@ -46,6 +52,13 @@ class Pacer:
                 self._quiet_until = max(self._quiet_until, self._clock.monotonic() + wait)
                 raise
             self._failures = 0
+        finally:
+            self._slots.release()
+
+    @property
+    def crowded(self) -> bool:
+        """Others wait for a connection."""
+        return self._waiting > 0
 
     @property
     def quiet_for(self) -> float:

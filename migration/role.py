@@ -1,5 +1,7 @@
-"""The role `migration` of `mailplat serve`: works on what the ledger says is due. One process of a platform runs it;
-commands only write the ledger."""
+"""The role `migration` of `mailplat serve`: works on what the ledger says is due; commands only write the ledger.
+
+Every worker runs it for its part of the accounts, so that copying uses all cores; an account is always one worker's,
+and after a crash the worker that takes its place finishes or takes back what it finds begun."""
 
 import asyncio
 from collections import defaultdict
@@ -41,12 +43,20 @@ class _Account:
 
 
 class Migration:
-    """`connections`: at once to one backend; `ready_every`: seconds between rounds over a READY account."""
+    """`part`: (index of this worker, number of workers), it has the accounts whose number modulo the second is the
+    first; `connections`: of all workers together to one backend; `ready_every`: seconds between rounds over a READY
+    account."""
 
     def __init__(
-        self, platform: Platform, *, connections: int = CONNECTIONS, ready_every: float = READY_EVERY_S
+        self,
+        platform: Platform,
+        *,
+        part: tuple[int, int] = (0, 1),
+        connections: int = CONNECTIONS,
+        ready_every: float = READY_EVERY_S,
     ) -> None:
         self._platform = platform
+        self._part = part
         self._clock = platform.clock
         self._ledger = Ledger(platform.database, platform.clock)
         self._tools = Tools(
@@ -58,7 +68,9 @@ class Migration:
         )
         self._ready_every = ready_every
         self._accounts: defaultdict[int, _Account] = defaultdict(_Account)
-        self._pacers: defaultdict[str, Pacer] = defaultdict(lambda: Pacer(platform.clock, connections))
+        self._pacers: defaultdict[str, Pacer] = defaultdict(
+            lambda: Pacer(platform.clock, max(1, connections // part[1]))
+        )
         self._running: frozenset[int] = frozenset()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -81,7 +93,7 @@ class Migration:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _look(self) -> None:
-        moves = await self._platform.executors.run("migration", self._ledger.due)
+        moves = await self._platform.executors.run("migration", self._ledger.due, self._part)
         self._running = frozenset(each.account_id for each in moves if each.plan == RUNNING)
         for move in moves:
             account = self._accounts[move.account_id]
@@ -103,9 +115,9 @@ class Migration:
 
     async def _work(self, move: Move, account: _Account) -> None:
         try:
-            await self._attend(move)
+            more = await self._attend(move)
             account.failures = 0
-            account.not_before = self._clock.monotonic() + self._ready_every
+            account.not_before = 0.0 if more else self._clock.monotonic() + self._ready_every
         except Paused:
             account.not_before = 0.0
         except FenceAborted as error:
@@ -135,24 +147,26 @@ class Migration:
         except Unavailable as error:
             log.warning("the ledger cannot be written", account=move.address, reason=str(error))
 
-    async def _attend(self, move: Move) -> None:
+    async def _attend(self, move: Move) -> bool:
+        """True when there is more to do at once."""
         state = move.route.state
         if state is RouteState.FENCED:
             await fence.abort(self._tools, move, move.route, "the engine was restarted inside the fence")
-            return
+            return False
         if state is RouteState.NEW and not move.released:
             await fence.release(self._tools, move.account_id)
-            return
+            return False
         if state is not RouteState.NEW and move.route.home != BackendHome(move.backend):
             raise Halt(f"the account's home is {move.route.home}, its plan says backend:{move.backend}")
         backend = await self._platform.executors.run(
             "directory", self._platform.directory.backend, move.backend
         )
-        async with self._pacers[move.backend].slot():
+        pacer = self._pacers[move.backend]
+        async with pacer.slot():
             target = self._target(move)
             source = await ImapAccount.open(backend, move.address, await target.spool())
             try:
-                await travel(self._crossing(move, backend, source))
+                return await travel(self._crossing(move, backend, source), yields=lambda: pacer.crowded)
             finally:
                 await source.close()
 

@@ -49,7 +49,10 @@ async def supervise(config: Path, settings: Settings, workers: int, roles: Seque
     bus_url = embedded.start() if embedded else settings.bus.url
     try:
         results = await asyncio.gather(
-            *(_keep_running(config, settings, index, roles, bus_url, stop) for index in range(workers))
+            *(
+                _keep_running(config, settings, index, workers, roles, bus_url, stop)
+                for index in range(workers)
+            )
         )
     finally:
         if embedded:
@@ -58,7 +61,13 @@ async def supervise(config: Path, settings: Settings, workers: int, roles: Seque
 
 
 async def _keep_running(
-    config: Path, settings: Settings, index: int, roles: Sequence[str], bus_url: str, stop: asyncio.Event
+    config: Path,
+    settings: Settings,
+    index: int,
+    workers: int,
+    roles: Sequence[str],
+    bus_url: str,
+    stop: asyncio.Event,
 ) -> int:
     loop = asyncio.get_running_loop()
     pause = FIRST_PAUSE_S
@@ -71,6 +80,7 @@ async def _keep_running(
             "mailplat.app.worker",
             str(config),
             f"--index={index}",
+            f"--workers={workers}",
             f"--bus={bus_url}",
         ]
         process = await asyncio.create_subprocess_exec(*command, *(f"--role={role}" for role in roles))

@@ -38,10 +38,14 @@ ROLES = ("ingress", "access", "queue", "admin", "migration")
 class Process:
     """The doors and workers of one process. `run` returns after a stop signal, when everything drained."""
 
-    def __init__(self, settings: Settings, roles: Sequence[str], index: int, bus_url: str | None) -> None:
+    def __init__(
+        self, settings: Settings, roles: Sequence[str], index: int, workers: int, bus_url: str | None
+    ) -> None:
+        """`index` of `workers`, from 0."""
         self.settings = settings
         self.roles = roles
         self.index = index
+        self.workers = workers
         self.platform = Platform(settings, bus_url=bus_url)
         self.stop = asyncio.Event()
         # Several workers bind one port each (SO_REUSEPORT); a single one owns its ports alone, so that a second
@@ -111,9 +115,10 @@ class Process:
             self._open_queue()
         if "admin" in self.roles and self.index == 0:
             self._open_admin()
-        if "migration" in self.roles and self.index == 0:
+        if "migration" in self.roles:
             for plugin in entry_points(group="mailplat.roles"):
-                self._start(plugin.name, plugin.load()(self.platform).run(self.stop))
+                role = plugin.load()(self.platform, part=(self.index, self.workers))
+                self._start(plugin.name, role.run(self.stop))
 
     async def _open_ingress(self) -> None:
         settings, platform = self.settings, self.platform
@@ -232,12 +237,17 @@ class Process:
 
 
 def run_worker(
-    settings: Settings, roles: Sequence[str], *, index: int = 0, bus_url: str | None = None
+    settings: Settings,
+    roles: Sequence[str],
+    *,
+    index: int = 0,
+    workers: int = 1,
+    bus_url: str | None = None,
 ) -> int:
     """The process until its stop signal; its exit status."""
 
     async def work() -> int:
-        return await Process(settings, roles, index, bus_url).run()
+        return await Process(settings, roles, index, workers, bus_url).run()
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -248,17 +258,18 @@ def run_worker(
 
 
 def main() -> int:
-    """`python -m mailplat.app.worker CONFIG --index N --bus URL [--role ROLE]...`: for the supervisor."""
+    """`python -m mailplat.app.worker CONFIG --index N --workers N --bus URL [--role ROLE]...`: for the supervisor."""
     parser = argparse.ArgumentParser(prog="mailplat.app.worker")
     parser.add_argument("config", type=Path)
     parser.add_argument("--index", type=int, required=True)
+    parser.add_argument("--workers", type=int, required=True)
     parser.add_argument("--bus", required=True)
     parser.add_argument("--role", action="append", choices=ROLES)
     args = parser.parse_args()
     supervisor.die_with_parent()
     settings = load(args.config)
     log.configure(settings.log.level, settings.log.format)
-    return run_worker(settings, args.role or ROLES, index=args.index, bus_url=args.bus)
+    return run_worker(settings, args.role or ROLES, index=args.index, workers=args.workers, bus_url=args.bus)
 
 
 if __name__ == "__main__":

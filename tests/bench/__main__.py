@@ -48,7 +48,7 @@ def main() -> int:
         corpus = root / "corpus"
         with tarfile.open(args.shared / "corpus/real-mail.tar.xz") as archive:
             archive.extractall(corpus, filter="data")
-        bench = Bench(scripts, root, corpus, args.runs)
+        bench = Bench(scripts, root, corpus, args.runs, args.workers)
         missing = Peers.missing()
         peers = None if missing else Peers(scripts, root / "peers")
         if missing:
@@ -73,8 +73,8 @@ def main() -> int:
 
 
 class Bench:
-    def __init__(self, scripts: Path, root: Path, corpus: Path, runs: int) -> None:
-        self.scripts, self.root, self.corpus, self.runs = scripts, root, corpus, runs
+    def __init__(self, scripts: Path, root: Path, corpus: Path, runs: int, workers: int) -> None:
+        self.scripts, self.root, self.corpus, self.runs, self.workers = scripts, root, corpus, runs, workers
 
     def script(self, name: str, *arguments: object) -> Iterator[dict[str, Any]]:
         """The JSON lines that a load generator prints."""

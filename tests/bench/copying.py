@@ -53,12 +53,13 @@ def measure(bench: "Bench", peers: Peers | None, port: int) -> list[Figure]:
         roots = ("--src-root", peers.maildirs("A"), "--work", bench.root / "mbsync", "--wipe", "true")
         rows = list(bench.script("migrate_bench.py", *common, *roots, *users))
         beside = sorted(row["msgs_per_s"] for row in rows)[len(rows) // 2]
-    rates = sorted(_ours(bench.root / f"copy-{run}", port) for run in range(bench.runs))
+    rates = sorted(_ours(bench.root / f"copy-{run}", port, bench.workers) for run in range(bench.runs))
     return [Figure("initial copy of 20 mailboxes", "msg/s", "mbsync x4", rates[len(rates) // 2], beside)]
 
 
-def _ours(root: Path, port: int) -> float:
-    rig = Rig(root, "mx.bench.test", environment={"MAILPLAT_LOG__LEVEL": "warning"})
+def _ours(root: Path, port: int, workers: int) -> float:
+    environment = {"MAILPLAT_LOG__LEVEL": "warning", "MAILPLAT_PLATFORM__WORKERS": str(workers)}
+    rig = Rig(root, "mx.bench.test", environment=environment)
     platform = Platform(load(rig.config, rig.environment))
     try:
         directory = platform.directory

@@ -54,6 +54,17 @@ def test_states_of_a_plan(here: House) -> None:
         here.ledger.set_plan(DOMAIN, RUNNING, expected={PLANNED})
 
 
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_an_account_is_one_workers(here: House, workers: int) -> None:
+    here.ledger.plan(DOMAIN, ["s1"])
+    here.ledger.set_plan(DOMAIN, RUNNING, expected={PLANNED})
+    parts = [here.ledger.due((index, workers)) for index in range(workers)]
+    assert sorted(move.account_id for part in parts for move in part) == sorted(
+        move.account_id for move in here.ledger.due()
+    )
+    assert all(parts)
+
+
 def test_a_fence_is_due_whatever_the_plan_says(here: House) -> None:
     move = here.ledger.plan(DOMAIN, ["s1"])[0]
     route = move.route
