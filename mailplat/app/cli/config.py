@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from mailplat.app.console import Subparsers, add_config
+from mailplat.app.console import Subparsers, add_config, add_json
 from mailplat.app.settings import find, load
 
 
@@ -16,6 +16,8 @@ def register(verbs: Subparsers) -> None:
     ):
         action = actions.add_parser(name, help=text)
         add_config(action)
+        if name == "show":
+            add_json(action)
         action.set_defaults(run=run)
 
 
@@ -27,5 +29,6 @@ def check(args: argparse.Namespace) -> int:
 
 
 def display(args: argparse.Namespace) -> int:
+    """JSON with --json and without: it is what a person reads best here, too."""
     print(json.dumps(load(find(args.config)).without_secrets(), indent=2))
     return 0
