@@ -11,7 +11,7 @@ from pathlib import Path
 from mailplat.core.errors import NotFound, Unavailable
 from mailplat.core.spool import Body
 from mailplat.directory import Backend
-from migration.sources import replies
+from migration.sources import replies, tls
 from migration.sources.contract import Fetched, Listed, SourceMailbox, Status, Survey
 from migration.sources.imap import Client, command
 from migration.sources.names import check_collisions, decode_name
@@ -35,21 +35,21 @@ class ImapAccount:
     async def open(cls, backend: Backend, account: str, spool: Path) -> "ImapAccount":
         """As `account`, by the master user of the backend. Raises Unavailable, Throttled, Misbehaviour."""
         host, _, port = backend.imap.rpartition(":")
-        tls = _context() if backend.imap_tls == "implicit" else None
-        source = cls(Client(host.strip("[]"), int(port), spool, tls))
+        secured = tls.context() if backend.imap_tls == "implicit" else None
+        source = cls(Client(host.strip("[]"), int(port), spool, secured))
         try:
             greeting = await source._client.greeting()
             if not greeting[:5].upper().startswith(b"* OK"):
                 raise Unavailable(f"backend {backend.name} greeted with {greeting[:200]!r}")
             if backend.imap_tls == "starttls":
-                await source._client.start_tls(_context())
+                await source._client.start_tls(tls.context())
                 greeting = b""  # what was said in the clear is forgotten (RFC 3501 6.2.1)
             await source._learn(greeting)
             await source._login(backend, account)
         except BaseException as error:
             source._client.abort()
             if isinstance(error, OSError | TimeoutError | ssl.SSLError):
-                reason = str(error) or type(error).__name__
+                reason = tls.explain(error, "--imap-tls", backend.imap_tls)
                 raise Unavailable(f"backend {backend.name} at {backend.imap}: {reason}") from error
             raise
         return source
@@ -183,12 +183,3 @@ class ImapAccount:
             async with asyncio.timeout(2.0):
                 await self._client.run(b"LOGOUT")
         self._client.abort()
-
-
-def _context() -> ssl.SSLContext:
-    """As the proxy does: the certificate of the platform that we replace is often made for other names, or by
-    nobody; the network between the two is the provider's own."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context

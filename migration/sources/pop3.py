@@ -8,6 +8,7 @@ import ssl
 from mailplat.core.errors import Unavailable
 from mailplat.directory import Backend
 from migration.errors import Misbehaviour, Throttled
+from migration.sources import tls
 
 TIMEOUT_S = 30.0
 MAX_LINE = 1024
@@ -22,19 +23,20 @@ async def read_uidls(backend: Backend, account: str) -> list[tuple[str, int]]:
         async with asyncio.timeout(TIMEOUT_S):
             return await _read(backend, account)
     except (OSError, TimeoutError, EOFError, ssl.SSLError, ValueError) as error:
-        reason = str(error) or type(error).__name__
+        reason = tls.explain(error, "--pop3-tls", backend.pop3_tls)
         raise Unavailable(f"backend {backend.name}, POP3 at {backend.pop3}: {reason}") from error
 
 
 async def _read(backend: Backend, account: str) -> list[tuple[str, int]]:
     host, _, port = backend.pop3.rpartition(":")
-    tls = _context() if backend.pop3_tls == "implicit" else None
-    reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), ssl=tls, limit=MAX_LINE)
+    host = host.strip("[]")
+    secured = tls.context() if backend.pop3_tls == "implicit" else None
+    reader, writer = await asyncio.open_connection(host, int(port), ssl=secured, limit=MAX_LINE)
     try:
         await _ok(reader)
         if backend.pop3_tls == "starttls":
             await _ask(reader, writer, b"STLS")
-            await writer.start_tls(_context(), server_hostname=host)
+            await writer.start_tls(tls.context(), server_hostname=host)
         await _login(reader, writer, backend, account)
         await _ask(reader, writer, b"LIST")
         sizes = [int(line.split()[1]) for line in await _lines(reader)]
@@ -84,11 +86,3 @@ async def _lines(reader: asyncio.StreamReader) -> list[bytes]:
             raise Misbehaviour(f"POP3 listed {line[:80]!r}")
         found.append(line)
     return found
-
-
-def _context() -> ssl.SSLContext:
-    """As towards IMAP: see imap_account."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.dovecot import Dovecot
+from tests.migration.engines import Engines
 from tests.migration.house import DOMAIN, MASTER, PASSWORD, House, backend_of
 
 # Accounts on the module's Dovecot; every test takes its own.
@@ -43,3 +44,10 @@ def house(tmp_path: Path, dovecot: Dovecot) -> Iterator[Callable[..., House]]:
     yield open_house
     for each in opened:
         each.close()
+
+
+@pytest.fixture(scope="session")
+def engines() -> Iterator[Engines]:
+    started = Engines()
+    yield started
+    started.close()

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import imaplib
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -54,6 +55,10 @@ def backend_of(dovecot: Dovecot, **changes: str) -> Backend:
 
 def client(dovecot: Dovecot, user: str) -> IMAPClient:
     connected = IMAPClient("127.0.0.1", dovecot.imap_port, ssl=False, timeout=30)
+    if connected.has_capability("STARTTLS"):
+        unverified = ssl.create_default_context()
+        unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
+        connected.starttls(unverified)
     connected.login(user, PASSWORD)
     return connected
 
