@@ -6,9 +6,9 @@ BIN    := .venv/bin
 STAMP  := .venv/.installed
 
 export UV_SYSTEM_CERTS ?= true
-# Compiled modules lie in .venv/ and not between the sources; without them each start of the command takes 2.4 s and
+# Compiled modules lie in .tools/ and not between the sources; without them each start of the command takes 2.4 s and
 # not 0.9, and the tests start it often.
-export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/pycache
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.tools/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo test check bench lock clean
