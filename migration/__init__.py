@@ -9,7 +9,7 @@ Plugs its commands and its role into mailplat through entry points; nothing in `
     renames      mailboxes renamed at the source
     uidl         POP3 UIDLs recognised and continued
     flags        which flags can cross over
-    verify       both sides compared anew
+    verify       both sides compared anew;  compared: whose octets were
     fence        the seconds in which nobody writes; commit or abort
     sweep        what reached the legacy platform after the commit
     pacing       connections and back-off for each legacy platform

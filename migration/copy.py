@@ -5,8 +5,9 @@ fetched again, and none is stored twice: the store takes a UID once.
 """
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 
 from mailplat.core import disk
 from mailplat.store import NewMessage
@@ -37,6 +38,27 @@ def batches(
         yield batch
 
 
+async def fetch_ahead(
+    source: Source, listed: Sequence[Listed]
+) -> AsyncGenerator[tuple[list[Listed], list[Fetched]], None]:
+    """Batches of these messages of the examined mailbox, and what came of them; while one is worked on the next are
+    on their way. Who gets a batch closes its bodies; close the generator (contextlib.aclosing)."""
+    waiting = batches(listed)
+    flying: deque[tuple[list[Listed], asyncio.Task[list[Fetched]]]] = deque()
+    try:
+        while True:
+            while len(flying) < 1 + AHEAD and (batch := next(waiting, None)) is not None:
+                flying.append((batch, asyncio.ensure_future(source.fetch([each.uid for each in batch]))))
+            if not flying:
+                return
+            batch, task = flying[0]
+            fetched = await task
+            flying.popleft()
+            yield batch, fetched
+    finally:
+        await _drop(flying)
+
+
 async def copy(
     source: Source,
     target: Target,
@@ -50,20 +72,11 @@ async def copy(
 ) -> int:
     """Copy these messages of the examined mailbox; how many came. One that has gone meanwhile is left out.
     `checkpoint` is called between batches and may raise to stop; `told` is told of each batch that is stored."""
-    waiting = batches(listed)
-    flying: deque[tuple[list[Listed], asyncio.Task[list[Fetched]]]] = deque()
     copied = 0
     missing: list[int] = []
-    try:
-        while True:
-            while len(flying) < 1 + AHEAD and (batch := next(waiting, None)) is not None:
-                flying.append((batch, asyncio.ensure_future(source.fetch([each.uid for each in batch]))))
-            if not flying:
-                break
-            checkpoint()
-            batch, task = flying[0]
-            fetched = await task
-            flying.popleft()
+    checkpoint()
+    async with contextlib.aclosing(fetch_ahead(source, listed)) as stream:
+        async for batch, fetched in stream:
             came = {each.uid for each in fetched}
             missing += [each.uid for each in batch if each.uid not in came]
             octets = await store(target, mailbox, fetched, uidls)
@@ -71,8 +84,7 @@ async def copy(
             copied += len(fetched)
             told(len(fetched), octets)
             await after_batch()
-    finally:
-        await _drop(flying)
+            checkpoint()
     return copied + await _insist(source, target, mailbox, missing, uidls, told)
 
 

@@ -11,6 +11,7 @@ from mailplat.core.executors import Executors
 from mailplat.core.route import Home, Route, RouteState
 from mailplat.directory import Backend
 from mailplat.queue import Queue
+from migration.compared import Compared
 from migration.ledger import Ledger, Move, Watermark
 from migration.sources.contract import Source
 from migration.target import Target
@@ -20,6 +21,8 @@ T = TypeVar("T")
 
 # The progress in the ledger lags behind by at most this.
 PROGRESS_S = 1.0
+# What was compared since is compared again after a crash; for an account with many mailboxes the row is long.
+KEEP_COMPARED_S = 10.0
 
 
 class Paused(MailplatError):
@@ -50,7 +53,9 @@ class Crossing(Tools):
     running: Callable[[], bool]
     copied: int = 0  # messages here, as far as counted
     dropped: set[str] = field(default_factory=set)  # flags that our store does not take
+    compared: Compared = field(default_factory=Compared)
     told_at: float = 0.0
+    kept_at: float = 0.0
 
     @property
     def account_id(self) -> int:
@@ -66,6 +71,12 @@ class Crossing(Tools):
         if now - self.told_at >= PROGRESS_S:
             self.told_at = now
             await self.book(self.ledger.set, self.account_id, copied=self.copied)
+
+    async def keep_compared(self) -> None:
+        now = self.clock.monotonic()
+        if now - self.kept_at >= KEEP_COMPARED_S:
+            self.kept_at = now
+            await self.book(self.ledger.set, self.account_id, verified=self.compared.to_json())
 
     async def advance(
         self,

@@ -113,6 +113,7 @@ async def _commit(crossing: Crossing, fenced: Route, done: Round, phases: _Phase
         released=False,
         note="",
         fence_ms=phases.total,
+        verified=crossing.compared.to_json(),
         sweep_at=now + SWEEPS_S[0],
     )
     disk.step("move.committed")

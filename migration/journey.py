@@ -4,13 +4,14 @@ from collections.abc import Callable
 
 from mailplat.core import disk
 from mailplat.core.route import Route, RouteState
+from migration.compared import Compared
 from migration.crossing import Crossing
 from migration.delta import run_round
 from migration.errors import Halt
 from migration.fence import cut_over
 from migration.ledger import QUIET_ROUNDS, merge_dropped
 from migration.sweep import SWEEPS_S, sweep
-from migration.verify import Verification, verify
+from migration.verify import verify
 
 # A delta round that took longer would be too long for a fence: track on.
 BUDGET_S = 10.0
@@ -30,13 +31,15 @@ async def travel(crossing: Crossing, *, yields: Callable[[], bool] = lambda: Fal
         await crossing.target.grant(route.epoch)  # a crash may lie between the route's step and this
     if route.state is RouteState.SEEDING:
         await _round(crossing, "copy")
-        route = await crossing.advance(route, RouteState.TRACKING, quiet=0)
+        await _note_copied(crossing)
+        verified = crossing.compared.to_json()
+        route = await crossing.advance(route, RouteState.TRACKING, quiet=0, verified=verified)
         disk.step("move.tracking")
         if yields():
             return True
     if route.state is RouteState.TRACKING:
         route = await _track(crossing, route)
-    elif route.state is RouteState.READY:
+    if route.state is RouteState.READY:
         route = await _keep_ready(crossing, route)
     if route.state is RouteState.READY and crossing.move.cutover:
         route = await cut_over(crossing, route)
@@ -72,7 +75,15 @@ async def _track(crossing: Crossing, route: Route) -> Route:
     return ready
 
 
-async def _compare(crossing: Crossing) -> Verification:
+async def _note_copied(crossing: Crossing) -> None:
+    """What comes from now on came by a delta."""
+    marks = await crossing.book(crossing.ledger.watermarks, crossing.account_id)
+    crossing.compared.copied = {
+        name: (mark.status.uidvalidity, mark.status.uidnext or 1) for name, mark in marks.items()
+    }
+
+
+async def _compare(crossing: Crossing) -> Compared:
     """While users work the two sides always differ by what came a moment ago; a difference that a delta round does
     not heal is one. Raises Halt for those. (Inside the fence every difference counts.)"""
     lasting: set[str] | None = None
@@ -81,7 +92,7 @@ async def _compare(crossing: Crossing) -> Verification:
         seen = set(verification.differences)
         lasting = seen if lasting is None else lasting & seen
         if not lasting:
-            return verification
+            return crossing.compared
         await _round(crossing, "delta")
     raise Halt(
         f"the two sides differ after {COMPARISONS} comparisons; nothing is cut over:"
@@ -90,7 +101,7 @@ async def _compare(crossing: Crossing) -> Verification:
 
 
 async def _keep_ready(crossing: Crossing, route: Route) -> Route:
-    """Right before a fence this round is what makes the last delta short."""
+    """Right before a fence this round is what makes the last delta short; a comparison may have taken minutes."""
     if await _round(crossing, "delta") <= BUDGET_S:
         return route
     return await crossing.advance(route, RouteState.TRACKING, quiet=0)

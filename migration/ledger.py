@@ -225,10 +225,11 @@ class Ledger:
             return int(connection.execute(tables.move.update().where(mine).values(**values)).rowcount)
 
     def clear_halts(self, domain: str, *, deletions: int = 0) -> int:
-        """`deletions`: how many messages may be gone in an account's next round."""
+        """`deletions`: how many messages may be gone in an account's next round. Somebody may have mended something
+        by hand: everything is compared anew."""
         with self.database.write() as connection:
             mine = sa.and_(tables.move.c.domain == domain, tables.move.c.halted != "")
-            values = {"halted": "", "quiet": 0, "deletions_allowed": deletions}
+            values = {"halted": "", "quiet": 0, "deletions_allowed": deletions, "verified": "{}"}
             return int(connection.execute(tables.move.update().where(mine).values(**values)).rowcount)
 
     # moves

@@ -14,6 +14,7 @@ from mailplat.core.errors import MailplatError, Unavailable
 from mailplat.core.route import BackendHome, Residence, RouteState
 from mailplat.directory import Backend
 from migration import fence
+from migration.compared import Compared
 from migration.crossing import Crossing, Paused, Tools
 from migration.errors import FenceAborted, Halt
 from migration.journey import travel
@@ -186,5 +187,6 @@ class Migration:
             move=move,
             source=source,
             target=self._target(move),
+            compared=Compared.from_json(move.verified),
             running=lambda: move.account_id in self._running,
         )

@@ -1,5 +1,6 @@
 """Our side of a move: one account in a shard, under the epoch that its route gave us."""
 
+import hashlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -7,6 +8,9 @@ from typing import Any, BinaryIO
 from mailplat.core.executors import Executors
 from mailplat.core.route import Residence
 from mailplat.store import Appended, Mailbox, NewMessage, Shard, Snapshot, Store
+from migration.sources.contract import Fetched
+
+_CHUNK = 1024 * 1024
 
 
 class Target:
@@ -70,9 +74,23 @@ class Target:
         found: list[tuple[Any, ...]] = await self._run("rows", mailbox_id, None, columns)
         return found
 
-    async def open(self, mailbox_id: int, uid: int) -> BinaryIO | None:
-        found: BinaryIO | None = await self._run("open", mailbox_id, uid)
-        return found
+    async def compare(self, mailbox_id: int, fetched: Sequence[Fetched]) -> list[int]:
+        """The UIDs of those whose octets are others here, or not here."""
+        shard = await self._shard()
+
+        def different() -> list[int]:
+            return [
+                each.uid
+                for each in fetched
+                if not _same(each, shard.open(self.residence, mailbox_id, each.uid))
+            ]
+
+        return await self._executors.run("store", different)
+
+    async def octets(self) -> int:
+        """Of all messages of the account."""
+        octets, _ = await self._run("usage")
+        return int(octets)
 
     async def store_flags(self, mailbox_id: int, uids: Collection[int], flags: Collection[str]) -> int:
         """Set these flags and no others; how many messages changed."""
@@ -88,3 +106,17 @@ class Target:
 
 def _ranges(uids: Collection[int]) -> list[tuple[int, int]]:
     return [(uid, uid) for uid in sorted(uids)]
+
+
+def _same(fetched: Fetched, file: BinaryIO | None) -> bool:
+    if file is None:
+        return False
+    with file, fetched.body.open() as there:
+        return _digest(file) == _digest(there)
+
+
+def _digest(file: BinaryIO) -> bytes:
+    digest = hashlib.sha256()
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+    return digest.digest()

@@ -1,56 +1,51 @@
 """Both sides compared anew, from what each of them says now; nothing of what the copying believed is used.
 
-Names, UIDVALIDITY, UIDNEXT, HIGHESTMODSEQ, the set of UIDs, flags, subscriptions always; size, INTERNALDATE and
-SHA-256 of messages that came since given UIDs and of a sample; POP3's list of UIDLs where asked for.
+Names, UIDVALIDITY, UIDNEXT, HIGHESTMODSEQ, the set of UIDs, flags, subscriptions always. Before READY also size and
+INTERNALDATE of every message, POP3's list of UIDLs, and SHA-256 of the octets: of every message in an account below
+`compared.WHOLE_BELOW`, of a sample and of all that came after the first copy in a larger one. Inside the fence those
+of the messages that are new since.
 """
 
-import hashlib
-import json
+import contextlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO
 
 from mailplat.store import Mailbox
 from migration import flags
+from migration.compared import WHOLE_BELOW
+from migration.copy import fetch_ahead
 from migration.crossing import Crossing
-from migration.sources.contract import BATCH_MESSAGES, Fetched, Listed, SourceMailbox, Status
+from migration.sources.contract import Listed, SourceMailbox, Status
 from migration.sources.pop3 import read_uidls
 
-# Messages of each mailbox whose octets are read again from both sides, besides the new ones.
-SAMPLE_SHARE = 0.02
-SAMPLE_LEAST = 10
-SAMPLE_MOST = 500
 # Octets re-read of the new messages inside a fence: the rest of its time is for the commit.
 HASHED_MOST = 500
 
 # What a report can be read with.
 MAX_DIFFERENCES = 100
 
-_CHUNK = 1024 * 1024
-
 
 @dataclass(slots=True)
 class Verification:
     mailboxes: int = 0
     messages: int = 0
-    hashed: int = 0
     differences: list[str] = field(default_factory=list)
 
     def differ(self, text: str) -> None:
         if len(self.differences) < MAX_DIFFERENCES:
             self.differences.append(text)
 
-    def to_json(self) -> str:
-        return json.dumps({"mailboxes": self.mailboxes, "messages": self.messages, "hashed": self.hashed})
-
 
 async def verify(
     crossing: Crossing, *, deep: bool, since: Mapping[str, int] | None = None, seed: int = 0
 ) -> Verification:
-    """`deep`: sizes, dates, a sample of octets and UIDLs; else those only of messages whose UID is at least
-    `since[mailbox]` (all of a mailbox that is not in it). `seed` chooses the sample."""
+    """`deep`: sizes, dates, UIDLs, and the octets that `crossing.compared` does not know yet; else those only of
+    messages whose UID is at least `since[mailbox]` (all of a mailbox that is not in it). `seed` chooses the sample.
+    Raises Paused where it is deep, and what the source and the shard raise."""
     found = Verification()
+    if deep:
+        crossing.compared.whole = await crossing.target.octets() < WHOLE_BELOW
     survey = await crossing.source.survey()
     ours = await crossing.target.mailboxes()
     there = {each.name for each in survey.mailboxes}
@@ -67,6 +62,7 @@ async def verify(
         await _mailbox(crossing, mailbox, ours[mailbox.name], first, random.Random(seed), found)
     if deep and crossing.backend.pop3 and "INBOX" in ours:
         await _uidls(crossing, ours["INBOX"], found)
+    crossing.compared.mailboxes, crossing.compared.messages = found.mailboxes, found.messages
     return found
 
 
@@ -82,7 +78,8 @@ async def _mailbox(
     choice: random.Random,
     found: Verification,
 ) -> None:
-    """`first`: the UID from which on messages are new; None: compare every size and date and hash a sample."""
+    """`first`: the UID from which on messages are new; None: compare every size and date, and octets as
+    `crossing.compared` says."""
     status = await crossing.source.examine(mailbox)
     listed = await crossing.source.scan(details=first is None)
     rows = {
@@ -97,14 +94,19 @@ async def _mailbox(
     new = [] if first is None else [each.uid for each in listed if each.uid >= first]
     details = listed if first is None else await crossing.source.scan(details=True, uids=new)
     _compare(mailbox.name, listed, details, rows, found)
-    uids = [each.uid for each in listed if each.uid in rows]
-    if first is None:
-        count = min(SAMPLE_MOST, max(SAMPLE_LEAST, int(len(uids) * SAMPLE_SHARE)))
-        chosen = choice.sample(uids, min(count, len(uids)))
-    else:
-        chosen = [uid for uid in new if uid in rows][-HASHED_MOST:]
-    for start in range(0, len(chosen), BATCH_MESSAGES // 4):
-        await _hash(crossing, mailbox.name, ours, chosen[start : start + BATCH_MESSAGES // 4], found)
+    if first is not None:
+        await _hash(crossing, mailbox.name, ours, [e for e in details if e.uid in rows][-HASHED_MOST:], found)
+        return
+    compared = crossing.compared
+    here = [each.uid for each in listed if each.uid in rows]
+    chosen = set(compared.choose(mailbox.name, status.uidvalidity, here, choice))
+    crossing.checkpoint()
+    wanted = [each for each in listed if each.uid in chosen]
+    if await _hash(crossing, mailbox.name, ours, wanted, found, crossing.checkpoint):
+        absent = (each.uid for each in listed if each.uid not in rows)
+        beyond = listed[-1].uid + 1 if listed else 1
+        compared.below[mailbox.name] = (status.uidvalidity, min(absent, default=beyond))
+        await crossing.keep_compared()
 
 
 def _numbers(name: str, status: Status, ours: Mailbox, found: Verification) -> None:
@@ -142,31 +144,29 @@ def _compare(
 
 
 async def _hash(
-    crossing: Crossing, name: str, ours: Mailbox, uids: Sequence[int], found: Verification
-) -> None:
-    fetched = await crossing.source.fetch(uids)
-    try:
-        for each in fetched:
-            file = await crossing.target.open(ours.id, each.uid)
-            same = file is not None and await crossing.executors.run("migration", _same, each, file)
-            found.hashed += 1
-            if not same:
-                found.differ(f"{name} UID {each.uid}: its octets differ")
-    finally:
-        for each in fetched:
-            each.body.close()
-
-
-def _same(fetched: Fetched, file: BinaryIO) -> bool:
-    with file, fetched.body.open() as there:
-        return _digest(file) == _digest(there)
-
-
-def _digest(file: BinaryIO) -> bytes:
-    digest = hashlib.sha256()
-    while chunk := file.read(_CHUNK):
-        digest.update(chunk)
-    return digest.digest()
+    crossing: Crossing,
+    name: str,
+    ours: Mailbox,
+    listed: Sequence[Listed],
+    found: Verification,
+    checkpoint: Callable[[], None] = lambda: None,
+) -> bool:
+    """Whether the octets of all these messages, as far as they still are there, are the same."""
+    same = True
+    async with contextlib.aclosing(fetch_ahead(crossing.source, listed)) as stream:
+        async for _, fetched in stream:
+            crossing.compared.hashed += len(fetched)
+            crossing.compared.octets += sum(each.body.size for each in fetched)
+            try:
+                different = await crossing.target.compare(ours.id, fetched)
+            finally:
+                for each in fetched:
+                    each.body.close()
+            for uid in different:
+                found.differ(f"{name} UID {uid}: its octets differ")
+                same = False
+            checkpoint()
+    return same
 
 
 async def _uidls(crossing: Crossing, inbox: Mailbox, found: Verification) -> None:

@@ -1,5 +1,5 @@
-"""TLS towards a source: encrypted, not verified, as the proxy does it. The certificate of the platform that we replace
-is often made for other names, or by nobody; the network between the two is the provider's own."""
+"""TLS towards a source: encrypted, not verified, as the proxy does it. The certificate of the platform that we
+replace is often made for other names, or by nobody; the network between the two is the provider's own."""
 
 import ssl
 
