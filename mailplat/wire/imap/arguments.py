@@ -36,7 +36,7 @@ _PATTERN_ATOM = re.compile(rb'[^\x00-\x20\x7f-\xff(){"\\]++')  # "]", "%" and "*
 _UTF8_ATOM = re.compile(rb'[^\x00-\x20\x7f(){%*"\\]++')
 _UTF8_PATTERN_ATOM = re.compile(rb'[^\x00-\x20\x7f(){"\\]++')
 # 8-bit octets are against RFC 3501; clients send them in passwords and search texts all the same.
-_QUOTED = re.compile(rb'"((?:[^"\\\r\n\x00]++|\\["\\])*+)"')
+_QUOTED = re.compile(rb'"((?:[^"\\\r\n\x00]++|\\["\\])*)"')
 _LITERAL = re.compile(rb"~?\{(\d{1,10})\+?\}\r?\n")
 _NUMBER = re.compile(rb"\d++")
 _SEQUENCE = re.compile(rb"[0-9:*,]++|\$")

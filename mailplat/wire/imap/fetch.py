@@ -79,7 +79,7 @@ _SHORT = {
     b"RFC822.TEXT": Section((), Text.TEXT, label=b"RFC822.TEXT"),
 }
 _NAME = re.compile(rb"[A-Za-z0-9.]++")
-_PATH = re.compile(rb"[1-9]\d{0,9}(?:\.[1-9]\d{0,9})*+")
+_PATH = re.compile(rb"[1-9]\d{0,9}(?:\.[1-9]\d{0,9})*")
 _TEXT = re.compile(rb"(?:HEADER(?:\.FIELDS(?:\.NOT)?)?|TEXT|MIME)(?=[\] ])", re.IGNORECASE)
 _PARTIAL = re.compile(rb"<(\d{1,10})\.(\d{1,10})>")
 

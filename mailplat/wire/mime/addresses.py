@@ -31,7 +31,7 @@ GROUP_END = MailAddress(None, None, None, None)
 # Every octet is in exactly one token; none is tried twice.
 _TOKENS = re.compile(
     rb"""(?P<space>\s++)
-    | "(?P<quoted>(?:[^"\\]++|\\.)*+)"?+
+    | "(?P<quoted>(?:[^"\\]++|\\.)*)"?+
     | (?P<special>[<>@,;:().])
     | (?P<literal>\[[^\]]*+\]?+)
     | (?P<atom>[^\s<>@,;:().\["]++)""",
@@ -40,7 +40,7 @@ _TOKENS = re.compile(
 
 # What nearly every field holds: one address, its name an atom phrase or a quoted string without escapes.
 _PLAIN = re.compile(
-    rb'(?:"([^"\\]*+)"\s*+<|([^\s<>@,;:()."\\\[]++(?: [^\s<>@,;:()."\\\[]++)*+)\s*+<|(<)|)'
+    rb'(?:"([^"\\]*+)"\s*+<|([^\s<>@,;:()."\\\[]++(?: [^\s<>@,;:()."\\\[]++)*)\s*+<|(<)|)'
     rb'([^\s<>@,;:()"\\\[\]]++)@([^\s<>@,;:()"\\\[\]]++)(>?)'
 ).fullmatch
 

@@ -22,9 +22,9 @@ MAX_HEADER = 1024 * 1024
 _TOKEN = rb"[^\x00-\x20/;()<>@,\\\":?=\[\]]++"
 _MEDIA_TYPE = re.compile(rb"\s*+(%b)\s*+/\s*+(%b)" % (_TOKEN, _TOKEN))
 _FIRST_TOKEN = re.compile(rb"\s*+([^\s;]++)")
-_PARAMETER = re.compile(rb";\s*+([^\s=;\"()]++)\s*+=\s*+(?:\"((?:[^\"\\]++|\\.)*+)\"?+|([^;]*+))", re.DOTALL)
+_PARAMETER = re.compile(rb";\s*+([^\s=;\"()]++)\s*+=\s*+(?:\"((?:[^\"\\]++|\\.)*)\"?+|([^;]*+))", re.DOTALL)
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
-_COMMENT_EDGE = re.compile(rb"\"(?:[^\"\\]++|\\.)*+\"?+|\\.|[()]", re.DOTALL)
+_COMMENT_EDGE = re.compile(rb"\"(?:[^\"\\]++|\\.)*\"?+|\\.|[()]", re.DOTALL)
 
 
 def collect(octets: bytes, start: int, end: int, wanted: Collection[bytes]) -> Fields:

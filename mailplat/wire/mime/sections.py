@@ -13,7 +13,7 @@ from mailplat.wire.mime.scanner import Part
 
 Span = tuple[int, int]  # offsets into the message, end excluded
 
-_FIELD = re.compile(rb"[^\n]*+\n(?:[ \t][^\n]*+(?:\n|\Z))*+|[^\n]++")
+_FIELD = re.compile(rb"[^\n]*+\n(?:[ \t][^\n]*+(?:\n|\Z))*|[^\n]++")
 _EMPTY_END = re.compile(rb"(?:\n|\A)(\r?\n)\Z")
 _LONGEST_END = 3  # octets that _EMPTY_END looks at: LF CR LF
 
@@ -90,7 +90,7 @@ def _named(names: frozenset[bytes]) -> re.Pattern[bytes]:
     """Finds the fields of these names. A mail reader asks for the same ten of every message."""
     either = b"|".join(re.escape(name) for name in sorted(names))
     return re.compile(
-        rb"^(?![ \t])(?:%b)[ \t]*+:[^\n]*+(?:\n(?:[ \t][^\n]*+(?:\n|\Z))*+|\Z)" % either, re.I | re.M
+        rb"^(?![ \t])(?:%b)[ \t]*+:[^\n]*+(?:\n(?:[ \t][^\n]*+(?:\n|\Z))*|\Z)" % either, re.I | re.M
     )
 
 
