@@ -3,15 +3,12 @@
 import argparse
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from rich.console import Console
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 
 from mailplat.app.console import Subparsers, add_config, add_json, show
 from mailplat.app.wiring import Platform, open_platform
@@ -20,6 +17,7 @@ from mailplat.core.route import RouteState
 from mailplat.directory.names import domain_key
 from mailplat.directory.tables import route_watcher
 from mailplat.directory.watch import DEAD_AFTER_S
+from migration.cli.display import remark, render, summary
 from migration.ledger import RUNNING, Ledger, Move
 
 COLUMNS = ["address", "state", "copied", "total", "rounds", "shard", "remark"]
@@ -28,8 +26,6 @@ COLUMNS = ["address", "state", "copied", "total", "rounds", "shard", "remark"]
 REFRESH_S = 0.25
 # Lines for logs and pipes: at most one in so many seconds, and only when something changed.
 LINE_EVERY_S = 1.0
-# Accounts that fit on a screen; the others are in the counts.
-SHOWN = 30
 
 _MOVED = frozenset({RouteState.NEW, RouteState.FINAL})
 
@@ -74,18 +70,10 @@ def rows(moves: Sequence[Move]) -> list[dict[str, Any]]:
             "aborts": move.aborts,
             "fence_ms": move.fence_ms,
             "strays": move.strays,
-            "remark": _remark(move),
+            "remark": remark(move),
         }
         for move in moves
     ]
-
-
-def _remark(move: Move) -> str:
-    if move.halted:
-        return f"HALTED: {move.halted}"
-    if move.waits_for_password:
-        return "waits for its password: the owner's next login brings it, or `account passwd`"
-    return move.note
 
 
 def status(args: argparse.Namespace) -> int:
@@ -145,13 +133,15 @@ def _rests(move: Move) -> bool:
 
 def follow(read: Callable[[], list[Move]], finished: Callable[[Move], bool]) -> list[Move]:
     """Show the moves until each is finished: a table that renews itself, or lines where nobody watches."""
+    if not (moves := read()):
+        return moves
     console = Console()
     if not console.is_terminal:
         return _follow_in_lines(read, finished)
     with Live(console=console, auto_refresh=False) as live:
         while True:
             moves = read()
-            live.update(_table(moves), refresh=True)
+            live.update(render(moves, console.width, console.height), refresh=True)
             if all(map(finished, moves)):
                 return moves
             time.sleep(REFRESH_S)
@@ -162,37 +152,10 @@ def _follow_in_lines(read: Callable[[], list[Move]], finished: Callable[[Move], 
     while True:
         moves = read()
         done = all(map(finished, moves))
-        line = _line(moves)
+        line = summary(moves)
         if line != said and (done or time.monotonic() - at >= LINE_EVERY_S):
             print(line, flush=True)
             said, at = line, time.monotonic()
         if done:
             return moves
         time.sleep(REFRESH_S)
-
-
-def _line(moves: Sequence[Move]) -> str:
-    states = Counter(move.route.state.value for move in moves)
-    counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
-    halted = sum(bool(move.halted) for move in moves)
-    copied, total = sum(move.copied for move in moves), sum(move.total for move in moves)
-    return f"{len(moves)} accounts: {counts}; {copied} of {total} messages" + f"; {halted} halted" * bool(
-        halted
-    )
-
-
-def _table(moves: Sequence[Move]) -> Table:
-    table = Table(title=_line(moves), show_edge=False)
-    for column in ("account", "state", "messages", "", "rounds", "remark"):
-        table.add_column(column, overflow="fold")
-    urgent = sorted(moves, key=lambda move: (not move.halted, move.route.state in _MOVED, move.address))
-    for move in urgent[:SHOWN]:
-        table.add_row(
-            move.address,
-            move.route.state.value,
-            f"{move.copied} / {move.total}",
-            ProgressBar(total=max(1, move.total), completed=min(move.copied, move.total), width=20),
-            str(move.rounds),
-            _remark(move),
-        )
-    return table
