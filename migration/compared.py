@@ -41,6 +41,11 @@ class Compared:
     def to_json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False)
 
+    def counts(self) -> dict[str, int | bool]:
+        """For people: `messages` of the last comparison, of `hashed` ones the octets too."""
+        names = ("mailboxes", "messages", "hashed", "octets", "whole")
+        return {name: getattr(self, name) for name in names}
+
     def choose(self, name: str, uidvalidity: int, uids: Sequence[int], choice: random.Random) -> list[int]:
         """Those of `uids` whose octets are still to be compared. A mailbox that was renamed counts as one that came
         after the first copy: what is known goes by the name, and one time more is better than one too few."""

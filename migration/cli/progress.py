@@ -1,6 +1,7 @@
 """`mailplat migrate status, watch, cutover`: how far moves are, and the word that ends them."""
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from mailplat.directory.names import domain_key
 from mailplat.directory.tables import route_watcher
 from mailplat.directory.watch import DEAD_AFTER_S
 from migration.cli.display import remark, render, summary
+from migration.compared import Compared
 from migration.ledger import RUNNING, Ledger, Move
 
 COLUMNS = ["address", "state", "copied", "total", "rounds", "shard", "remark"]
@@ -63,13 +65,19 @@ def rows(moves: Sequence[Move]) -> list[dict[str, Any]]:
             "copied": move.copied,
             "octets": move.octets,
             "rounds": move.rounds,
+            "compared": Compared.from_json(move.verified).counts(),
             "password_known": move.password_known,
+            "waits_for_password": move.waits_for_password,
             "cutover": move.cutover,
             "halted": move.halted,
             "note": move.note,
             "aborts": move.aborts,
             "fence_ms": move.fence_ms,
             "strays": move.strays,
+            "late_flags": move.late_flags,
+            "dropped_flags": json.loads(move.dropped),
+            "began": move.began,
+            "moved": move.moved,
             "remark": remark(move),
         }
         for move in moves

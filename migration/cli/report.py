@@ -3,6 +3,7 @@
 import argparse
 import json
 import statistics
+from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
@@ -10,15 +11,17 @@ from mailplat.app.console import Subparsers, add_config, add_json, show
 from mailplat.app.wiring import open_platform
 from mailplat.core.errors import NotFound
 from mailplat.directory.names import domain_key
+from migration.cli.progress import rows
 from migration.ledger import Ledger, Move
 
 COLUMNS = [
     "address",
     "state",
     "messages",
+    "hashed",
     "rounds",
     "fence_ms",
-    "hashed",
+    "aborts",
     "strays",
     "late_flags",
     "dropped_flags",
@@ -39,13 +42,23 @@ def report(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(content, indent=2))
         return 0
-    print(
-        f"{content['domain']}: {content['accounts']} of {content['planned']} accounts moved,"
-        f" {content['messages']} messages, {content['octets']} octets copied;"
-        f" fence {content['fence_ms_median']} ms median, {content['fence_ms_longest']} ms longest;"
-        f" {content['strays']} strays"
-    )
+    print(_headline(content))
     return show(content["moves"], COLUMNS, as_json=False)
+
+
+def _headline(content: dict[str, Any]) -> str:
+    compared = content["compared"]
+    parts = [
+        f"{content['accounts']} of {content['planned']} accounts moved, {content['messages']} messages,"
+        f" {content['octets']} octets copied",
+        f"compared {compared['messages']} messages, {compared['hashed']} octet by octet",
+    ]
+    if content["accounts"]:
+        parts.append(
+            f"fence {content['fence_ms_median']} ms median, {content['fence_ms_longest']} ms longest"
+        )
+    parts.append(f"{content['aborts']} fences taken back, {content['strays']} strays")
+    return f"{content['domain']}: {'; '.join(parts)}"
 
 
 def compose(ledger: Ledger, domain: str) -> dict[str, Any]:
@@ -53,6 +66,7 @@ def compose(ledger: Ledger, domain: str) -> dict[str, Any]:
     moves = ledger.moves(domain)
     if not moves:
         raise NotFound(f"there is no plan for {domain}; make one: mailplat migrate plan {domain}")
+    accounts = [_account(ledger, move) for move in moves]
     moved = [move for move in moves if move.moved]
     fences = [move.fence_ms for move in moved]
     return {
@@ -63,36 +77,30 @@ def compose(ledger: Ledger, domain: str) -> dict[str, Any]:
         "octets": sum(move.octets for move in moves),
         "fence_ms_median": round(statistics.median(fences)) if fences else None,
         "fence_ms_longest": max(fences, default=None),
+        "states": Counter(move.route.state.value for move in moves),
+        "halted": sum(bool(move.halted) for move in moves),
+        "compared": {
+            "messages": sum(each["compared"]["messages"] for each in accounts),
+            "hashed": sum(each["compared"]["hashed"] for each in accounts),
+            "octets": sum(each["compared"]["octets"] for each in accounts),
+        },
+        "dropped_flags": sorted({flag for each in accounts for flag in each["dropped_flags"]}),
         "aborts": sum(move.aborts for move in moves),
         "strays": sum(move.strays for move in moves),
         "late_flags": sum(move.late_flags for move in moves),
-        "moves": [_account(ledger, move) for move in moves],
+        "moves": accounts,
     }
 
 
 def _account(ledger: Ledger, move: Move) -> dict[str, Any]:
-    compared = json.loads(move.verified)
+    """What `status` says of it, and what happened: the fence's parts, rounds, each mailbox's numbers."""
+    (row,) = rows([move])
     return {
-        "address": move.address,
-        "state": move.route.state.value,
-        "epoch": move.route.epoch,
-        "backend": move.backend,
-        "shard": move.shard,
-        "began": move.began,
-        "moved": move.moved,
+        **row,
         "messages": move.copied,
-        "octets": move.octets,
-        "rounds": move.rounds,
-        "fence_ms": move.fence_ms,
+        "hashed": row["compared"]["hashed"],
         "fence_phases_ms": json.loads(move.phases),
-        "compared": compared,
-        "hashed": compared.get("hashed", 0),
-        "aborts": move.aborts,
-        "strays": move.strays,
-        "late_flags": move.late_flags,
-        "dropped_flags": json.loads(move.dropped),
         "uidl_format": move.uidl_format,
-        "halted": move.halted,
         "mailboxes": {
             name: asdict(mark.status) for name, mark in sorted(ledger.watermarks(move.account_id).items())
         },

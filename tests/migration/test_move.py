@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import threading
 from collections.abc import Callable
 
@@ -57,6 +58,18 @@ async def test_a_whole_account_is_the_same_on_both_sides(
     report = compose(here.ledger, DOMAIN)
     assert report["accounts"] == 1
     assert 0 < report["fence_ms_longest"] < 30_000
+    messages = sum(len(rows) for _, rows in there.values())
+    (row,) = report["moves"]
+    assert (report["messages"], row["compared"]["messages"], row["hashed"]) == (messages,) * 3
+    assert (
+        row["octets"]
+        == row["compared"]["octets"]
+        == sum(len(o) for _, r in there.values() for *_, o in r.values())
+    )
+    assert row["fence_phases_ms"].keys() == {"acknowledge", "delta", "verify", "commit"}
+    assert (report["states"], report["halted"], report["dropped_flags"]) == ({"new": 1}, 0, [])
+    assert {"copy", "fence"} <= {each["kind"] for each in row["history"]}
+    assert json.loads(json.dumps(report)) == report
 
 
 async def test_numbers_are_above_those_of_the_source(
