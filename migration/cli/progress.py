@@ -149,7 +149,7 @@ def follow(read: Callable[[], list[Move]], finished: Callable[[Move], bool]) -> 
     with Live(console=console, auto_refresh=False) as live:
         while True:
             moves = read()
-            live.update(render(moves, console.width, console.height), refresh=True)
+            live.update(render(moves, console.width, console.height - 1), refresh=True)  # 1: the cursor
             if all(map(finished, moves)):
                 return moves
             time.sleep(REFRESH_S)

@@ -43,7 +43,8 @@ def report(args: argparse.Namespace) -> int:
         print(json.dumps(content, indent=2))
         return 0
     print(_headline(content))
-    return show(content["moves"], COLUMNS, as_json=False)
+    lines = [{**move, "dropped_flags": " ".join(move["dropped_flags"])} for move in content["moves"]]
+    return show(lines, COLUMNS, as_json=False)
 
 
 def _headline(content: dict[str, Any]) -> str:
