@@ -37,6 +37,10 @@ async def travel(crossing: Crossing, *, yields: Callable[[], bool] = lambda: Fal
         disk.step("move.tracking")
         if yields():
             return True
+    if (
+        route.state is RouteState.READY and not crossing.compared.mailboxes
+    ):  # resumed after a halt: compare anew
+        route = await crossing.advance(route, RouteState.TRACKING, quiet=0)
     if route.state is RouteState.TRACKING:
         route = await _track(crossing, route)
     if route.state is RouteState.READY:

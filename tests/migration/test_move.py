@@ -12,6 +12,7 @@ from mailplat.core.errors import StaleEpoch
 from mailplat.core.route import BackendHome, RouteState, ShardHome
 from migration import fence
 from migration.cli.report import compose
+from migration.compared import Compared
 from migration.sources.imap_account import ImapAccount
 from tests.dovecot import Dovecot
 from tests.migration.house import DOMAIN, House, client, content_of, letter, subscriptions_of
@@ -272,6 +273,8 @@ async def test_too_many_deletions_need_a_word(
         here.ledger.request_cutover(DOMAIN)
         await here.reach(RouteState.NEW)
     assert here.content(user) == content_of(dovecot, user)
+    left = sum(len(rows) for _, rows in here.content(user).values())
+    assert Compared.from_json(here.move(user).verified).hashed == left, "after a halt all are compared anew"
 
 
 async def test_a_fence_that_takes_too_long_is_taken_back(
