@@ -21,19 +21,20 @@ class Target:
         self._store = store
         self._executors = executors
         self.residence = residence
+        self._lane = f"store/{residence.shard}"
 
     async def grant(self, epoch: int) -> None:
         """Write under this epoch from now on, and let nobody write under an older one."""
         shard = await self._shard()
-        await self._executors.run("store", shard.grant, self.residence.account_id, epoch)
+        await self._executors.run(self._lane, shard.grant, self.residence.account_id, epoch)
         self.residence = Residence(self.residence.account_id, self.residence.shard, epoch)
 
     async def _shard(self) -> Shard:
-        return await self._executors.run("store", self._store.shard, self.residence.shard)
+        return await self._executors.run(self._lane, self._store.shard, self.residence.shard)
 
     async def _run(self, verb: str, *args: Any, **kwargs: Any) -> Any:
         shard = await self._shard()
-        return await self._executors.run("store", getattr(shard, verb), self.residence, *args, **kwargs)
+        return await self._executors.run(self._lane, getattr(shard, verb), self.residence, *args, **kwargs)
 
     async def spool(self) -> Path:
         return (await self._shard()).tmp
@@ -85,7 +86,7 @@ class Target:
                 if not _same(each, shard.open(self.residence, mailbox_id, each.uid))
             ]
 
-        return await self._executors.run("store", different)
+        return await self._executors.run(self._lane, different)
 
     async def octets(self) -> int:
         """Of all messages of the account."""

@@ -146,7 +146,7 @@ class LoginService:
         if not right or not account.active:
             await self.failed(name, peer, protocol, account)
         residence = Residence(account.id, route.home.shard, route.epoch)
-        await self._executors.run("store", self._grant, residence)
+        await self._executors.ask(f"store/{residence.shard}", self._grant, residence)
         metrics.logins.labels(protocol, "served").inc()
         log.info("logged in", account=account.id, protocol=protocol, peer=peer.address, tls=bool(peer.tls))
         return Serve(account, residence)

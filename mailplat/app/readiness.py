@@ -34,7 +34,7 @@ def checks(platform: Platform, watch: RouteWatch) -> Mapping[str, Check]:
                 raise Unavailable(f"{path}: less than {LEAST_FREE >> 20} MiB free")
 
         async def check() -> None:
-            await platform.executors.run("store", look)
+            await platform.executors.ask(f"store/{name}", look)
 
         return check
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from mailplat.core.errors import InvalidInput
+from mailplat.core.executors import PATIENCE_S
 
 ENVIRONMENT_PREFIX = "MAILPLAT_"
 # Variables of our own that are no settings.
@@ -86,6 +87,9 @@ class ShardSection(Section):
 
 class StoreSection(Section):
     shards: dict[str, ShardSection] = {}
+    patience: float = Field(
+        default=PATIENCE_S, gt=0
+    )  # seconds until a shard that does not answer is Unavailable
 
 
 class FilterSection(Section):

@@ -27,7 +27,7 @@ class Platform:
         check_settings(settings)
         self.settings = settings
         self.clock = SystemClock()
-        self.executors = Executors()
+        self.executors = Executors(patience=settings.store.patience)
         self.database = open_database(settings)
         self.directory = Directory(self.database, self.clock)
         self.bus: Bus = open_bus(settings.bus.url if bus_url is None else bus_url)

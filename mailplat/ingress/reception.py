@@ -77,8 +77,10 @@ class Content:
     """DATA being received. A full disk or too many octets is remembered and answered after the final dot,
     as the protocol wants; until then octets are read and dropped."""
 
-    def __init__(self, body: Body, limits: IngressLimits, executors: Executors) -> None:
+    def __init__(self, body: Body, limits: IngressLimits, executors: Executors, pool: str) -> None:
+        """`pool`: the threads that write to the body's disk."""
         self.body = body
+        self._pool = pool
         self._decoder = DataDecoder(limits.message_size)
         self._executors = executors
         self._failure: Reply | None = None
@@ -106,7 +108,7 @@ class Content:
             if self.body.fits(len(octets)):
                 self.body.write(octets)
             else:
-                await self._executors.run("spool", self.body.write, octets)
+                await self._executors.run(self._pool, self.body.write, octets)
         except MailplatError as error:
             log.warning("message not spooled", error=str(error))
             self._failure = reply_for(error)
@@ -185,13 +187,16 @@ class Reception:
             return MAIL_FIRST
         return None if self._recipients else RCPT_FIRST
 
-    def content(self) -> Content:
-        """Where DATA goes: beside the mail of the first recipient that lives here, else beside the queue."""
+    async def content(self) -> Content:
+        """Where DATA goes, for one that `refuse_data` does not refuse: beside the mail of the first recipient that
+        lives here, else beside the queue. Raises Unavailable."""
         rooms = self._rooms
         homes = (_residence(target) for target in self._targets.values())
         home = next((residence for residence in homes if residence is not None), None)
-        tmp = rooms.queue.tmp if home is None else rooms.store.tmp(home)
-        return Content(Body.create(tmp), rooms.limits, rooms.executors)
+        if home is None:
+            return Content(Body.create(rooms.queue.tmp), rooms.limits, rooms.executors, "spool")
+        body = Body.create((await rooms.store.opened(home.shard)).tmp)
+        return Content(body, rooms.limits, rooms.executors, f"spool/{home.shard}")
 
     async def finish(self, content: Content, peer: Peer) -> list[Reply]:
         """Filter, trace, deliver. One reply for SMTP, one for each recipient for LMTP (RFC 2033 4.2). Closes
@@ -238,8 +243,8 @@ class Reception:
         residence = _residence(target)
         if not target.quota or residence is None:
             return False
-        shard = self._rooms.store.shard(residence.shard)
-        octets, _ = await self._rooms.executors.run("store", shard.usage, residence)
+        shard = await self._rooms.store.opened(residence.shard)
+        octets, _ = await self._rooms.executors.ask(f"store/{residence.shard}", shard.usage, residence)
         declared = self._envelope.declared_size if self._envelope else 0
         return octets >= target.quota or octets + declared > target.quota
 

@@ -3,11 +3,16 @@
 import asyncio
 import ssl
 
+import structlog
+
 from mailplat.core.envelope import Peer
+from mailplat.core.errors import MailplatError
 from mailplat.core.reply import Reply
 from mailplat.ingress.connection import Connection, Gate
-from mailplat.ingress.reception import Content, Reception, Rooms
+from mailplat.ingress.reception import Content, Reception, Rooms, reply_for
 from mailplat.ingress.trace import presentable
+
+log = structlog.get_logger("ingress")
 
 # RFC 5321 4.5.3.1.2: what a client calls itself, octets.
 MAX_HELO = 255
@@ -93,7 +98,12 @@ class Session(Connection):
         if refusal is not None:
             self.refuse(refusal)
             return
-        content = self.reception.content()
+        try:
+            content = await self.reception.content()
+        except MailplatError as error:
+            log.warning("no place for a message", error=str(error))
+            self._answer(reply_for(error))
+            return
         try:
             self.say(GO_AHEAD)
             await self.flush()

@@ -20,6 +20,7 @@ from mailplat.store.staging import Berth, Staged, discard, find_berth, stage_all
 from mailplat.store.types import Appended, NewMessage, StoreLimits
 
 R = TypeVar("R")
+B = TypeVar("B")
 
 # Messages of one append from which on one syncfs is cheaper than an fsync each, by far.
 _MANY = 16
@@ -49,27 +50,26 @@ class Store:
         self._limits = limits or StoreLimits()
         self._upkeep = upkeep
         self._shards: dict[str, Shard] = {}
-        self._lock = threading.Lock()
+        self._locks = {name: threading.Lock() for name in self._paths}
 
     def shard(self, name: str) -> Shard:
         """Raises NotFound for a name that is not configured, Unavailable when it cannot be opened."""
         shard = self._shards.get(name)
         if shard is None:
-            with self._lock:
+            if name not in self._paths:
+                raise NotFound(f"no shard is called {name!r}; known: {', '.join(sorted(self._paths))}")
+            with self._locks[name]:  # one that is slow to open keeps nobody from the others
                 shard = self._shards.get(name)
                 if shard is None:
-                    if name not in self._paths:
-                        raise NotFound(
-                            f"no shard is called {name!r}; known: {', '.join(sorted(self._paths))}"
-                        )
                     path = self._paths[name]
                     shard = Shard(name, path, self._bus, self._clock, self._limits, upkeep=self._upkeep)
                     self._shards[name] = shard
         return shard
 
-    def tmp(self, residence: Residence) -> Path:
-        """Where the octets of a message for this account may be spooled: on the filesystem of its shard."""
-        return self.shard(residence.shard).tmp
+    async def opened(self, name: str) -> Shard:
+        """As `shard`, without ever keeping the event loop waiting."""
+        shard = self._shards.get(name)
+        return shard if shard is not None else await self._executors.ask(f"store/{name}", self.shard, name)
 
     async def append(
         self, residence: Residence, mailbox: str, messages: Sequence[NewMessage], *, quota: int = 0
@@ -93,15 +93,16 @@ class Store:
     ) -> list[Appended]:
         if not messages:
             return []
-        site = self.shard(residence.shard).site if residence.shard in self._shards else None
-        if site is None:
-            site = (await self._executors.run("store", self.shard, residence.shard)).site
+        site = (await self.opened(residence.shard)).site
+        lane = residence.shard
         if len(messages) < _MANY:
-            berth, staged = await self._executors.run(
-                "spool", _berth_and_stage, site, residence, mailbox, quota, messages
+            berth, staged = await self._stage(
+                lane, "spool", _berth_and_stage, site, residence, mailbox, quota, messages
             )
         else:
-            berth = await self._executors.run("store", find_berth, site, residence, mailbox, quota, messages)
+            berth = await self._executors.ask(
+                f"store/{lane}", find_berth, site, residence, mailbox, quota, messages
+            )
             stage_many = self._stage_batch if disk.Batch.supported else self._stage_slices
             staged = await stage_many(site, messages, berth)
         return await self._commit(site, [berth], staged)
@@ -114,18 +115,28 @@ class Store:
         names = {residence.shard for residence, _, _ in copies}
         if len(names) != 1:
             raise InvalidInput(f"one delivery into several shards: {', '.join(sorted(names))}")
-        shard = await self._executors.run("store", self.shard, names.pop())
-        berths, staged = await self._executors.run("spool", _berths_and_stage, shard.site, copies, message)
+        lane = names.pop()
+        shard = await self.opened(lane)
+        berths, staged = await self._stage(lane, "spool", _berths_and_stage, shard.site, copies, message)
         return await self._commit(shard.site, berths, staged)
 
+    async def _stage(
+        self, lane: str, pool: str, function: Callable[..., tuple[B, list[Staged]]], *args: Any
+    ) -> tuple[B, list[Staged]]:
+        """Staging may be given up, nothing is acknowledged yet: what a stalled disk has written when it comes back is
+        removed."""
+        return await self._executors.ask_or_undo(
+            f"{pool}/{lane}", lambda result: discard(each.path for each in result[1]), function, *args
+        )
+
     async def _stage_batch(self, site: Site, messages: Sequence[NewMessage], berth: Berth) -> list[Staged]:
-        batch = await self._executors.run("spool", disk.Batch, site.tmp)
+        batch = await self._executors.ask(f"spool/{site.name}", disk.Batch, site.tmp)
         try:
-            staged = await self._executors.run("bulk", stage_all, site, messages, berth.keywords, sync=False)
+            _, staged = await self._stage(site.name, "bulk", _stage_unsynced, site, messages, berth.keywords)
             try:
-                await self._executors.run("spool", batch.sync, "append.syncfs")
+                await self._executors.ask(f"spool/{site.name}", batch.sync, "append.syncfs")
             except BaseException:
-                await self._executors.run("spool", discard, [each.path for each in staged])
+                await self._executors.run(f"spool/{site.name}", discard, [each.path for each in staged])
                 raise
         finally:
             batch.close()
@@ -133,7 +144,10 @@ class Store:
 
     async def _stage_slices(self, site: Site, messages: Sequence[NewMessage], berth: Berth) -> list[Staged]:
         slices = [messages[start : start + _SLICE] for start in range(0, len(messages), _SLICE)]
-        calls = [self._executors.run("spool", stage_all, site, some, berth.keywords) for some in slices]
+        calls = [
+            self._executors.run(f"spool/{site.name}", stage_all, site, some, berth.keywords)
+            for some in slices
+        ]
         staged: list[Staged] = []
         errors: list[BaseException] = []
         for result in await asyncio.gather(*calls, return_exceptions=True):
@@ -142,7 +156,7 @@ class Store:
             else:
                 staged += result
         if errors:
-            await self._executors.run("spool", discard, [each.path for each in staged])
+            await self._executors.run(f"spool/{site.name}", discard, [each.path for each in staged])
             raise errors[0]
         return staged
 
@@ -152,7 +166,7 @@ class Store:
         try:
             results = await asyncio.wrap_future(site.submit(Work(arrival.apply, arrival.place)))
         except BaseException as error:
-            await self._executors.run("spool", arrival.abandon)
+            await self._executors.run(f"spool/{site.name}", arrival.abandon)
             if isinstance(error, (NotFound, StaleEpoch)) and any(berth.remembered for berth in berths):
                 for berth in berths:
                     site.forget_mailbox(berth.residence, berth.name)
@@ -160,7 +174,7 @@ class Store:
             raise
         disk.step("append.commit")
         if any(result.duplicate for result in results):
-            await self._executors.run("spool", arrival.drop_duplicates, results)
+            await self._executors.run(f"spool/{site.name}", arrival.drop_duplicates, results)
         site.publish(*(MailboxChanged(berth.residence.account_id, berth.mailbox_id) for berth in berths))
         return results
 
@@ -182,6 +196,12 @@ def _berths_and_stage(
 ) -> tuple[list[Berth], list[Staged]]:
     berths = [find_berth(site, residence, mailbox, quota, [message]) for residence, mailbox, quota in copies]
     return berths, stage_all(site, [message], berths[0].keywords)
+
+
+def _stage_unsynced(
+    site: Site, messages: Sequence[NewMessage], keywords: Mapping[str, int]
+) -> tuple[None, list[Staged]]:
+    return None, stage_all(site, messages, keywords, sync=False)
 
 
 class _Outdated(Exception):

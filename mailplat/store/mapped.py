@@ -29,9 +29,28 @@ class MappedFile(mmap.mmap):
             raise ValueError("subsection not found")
         return found
 
+    def find(self, piece: bytes, start: int = 0, end: int | None = None) -> int:  # type: ignore[override]
+        stop = len(self) if end is None else min(end, len(self))
+        for at in range(start, stop, _PIECE):
+            found = super().find(piece, at, min(at + _PIECE + len(piece) - 1, stop))
+            if found >= 0:
+                return found
+            self._forget(at)
+        return -1 if piece or start > stop else start
+
     def count(self, octet: bytes, start: int = 0, end: int | None = None) -> int:
         """How often one octet is there; longer pieces could lie across two of our reads."""
         if len(octet) != 1:
             raise ValueError(f"count of {len(octet)} octets")
         stop = len(self) if end is None else min(end, len(self))
-        return sum(self[at : min(at + _PIECE, stop)].count(octet) for at in range(start, stop, _PIECE))
+        found = 0
+        for at in range(start, stop, _PIECE):
+            found += self[at : min(at + _PIECE, stop)].count(octet)
+            self._forget(at)
+        return found
+
+    def _forget(self, start: int) -> None:
+        """Take a piece that was looked at out of our resident set; it stays in the page cache."""
+        start -= start % mmap.PAGESIZE
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self.madvise(mmap.MADV_DONTNEED, start, min(_PIECE + mmap.PAGESIZE, len(self) - start))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Python before 3.11.5 goes wrong where a whole group is repeated possessively (CPython issue 106052), and Debian 12 has
+# Python before 3.11.5 goes wrong where a whole group is repeated possessively (CPython issue 106052); Debian 12 has
 # 3.11.2. A single character or class may be.
 _POSSESSIVE_GROUP = re.compile(r"\)(?:[*+?]|\{[^{}]*\}|\{\{.*?\}\})\+")
 

@@ -143,7 +143,10 @@ class House:
 
     def spooled(self) -> list[Path]:
         """Files that were left where messages are received."""
-        folders = [self.queue.tmp, *(self.store.tmp(residence) for residence in self.residences.values())]
+        folders = [
+            self.queue.tmp,
+            *(self.store.shard(residence.shard).tmp for residence in self.residences.values()),
+        ]
         return [path for folder in folders for path in folder.iterdir()]
 
     async def listen(

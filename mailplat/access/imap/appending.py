@@ -64,7 +64,7 @@ class Appender:
             self.drop()
             self._upload = Upload(event.tag, program.mailbox)
         assert self._upload is not None
-        body = Body.create(session.services.store.tmp(session.residence))
+        body = Body.create(session.shard.tmp)
         self._upload.messages.append(
             NewMessage(
                 body, flags=program.flags, internaldate=program.internaldate, internaldate_zone=program.zone
@@ -95,7 +95,9 @@ class Appender:
             if body.size + len(octets) <= MEMORY_LIMIT:
                 body.write(octets)
             else:
-                await self._session.services.executors.run("spool", body.write, octets)
+                await self._session.services.executors.run(
+                    f"spool/{self._session.residence.shard}", body.write, octets
+                )
         except Unavailable as error:
             upload.failure = error
 

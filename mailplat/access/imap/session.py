@@ -138,8 +138,18 @@ class Session:
         return "CONDSTORE" in self.enabled
 
     async def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """A synchronous call of the store, in its threads."""
-        return await self.services.executors.run("store", function, *args, **kwargs)
+        """A synchronous reading call of the store, in its threads. Raises Unavailable when its disk is stalled."""
+        return await self.services.executors.ask(self.lane, function, *args, **kwargs)
+
+    async def change(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """A synchronous writing call, or one that may take long: waited for as long as it takes, since it cannot be
+        taken back and no reply before its end would be true."""
+        return await self.services.executors.run(self.lane, function, *args, **kwargs)
+
+    @property
+    def lane(self) -> str:
+        """The threads of the shard; before the login there is none."""
+        return f"store/{self.residence.shard}"
 
     def log_in(self, granted: Serve) -> None:
         self.granted = granted
@@ -210,7 +220,7 @@ class Session:
             result = function(residence, view.mailbox_id, uids)
             return result, shard.changes(residence, view.mailbox_id, view.modseq)
 
-        result, changes = await self.call(work)
+        result, changes = await self.change(work)
         if first is not None:
             first(result)
         view.apply(changes, started)

@@ -115,8 +115,12 @@ async def _enter(session: Session, granted: Serve) -> None:
     session.granted = granted
     try:
         session.services.enter(session, granted)
-        session.maildrop = await session.call(
-            Maildrop.open, session.services.store.shard(residence.shard), residence
+        session.maildrop = await session.services.executors.ask_or_undo(
+            session.lane,
+            Maildrop.close,
+            Maildrop.open,
+            session.services.store.shard(residence.shard),
+            residence,
         )
     except BaseException:
         session.granted = None

@@ -96,8 +96,14 @@ class Session:
         return self.maildrop
 
     async def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """A synchronous call of the store, in its threads."""
-        return await self.services.executors.run("store", function, *args, **kwargs)
+        """A synchronous call of the store, in its threads. Raises Unavailable when its disk is stalled."""
+        return await self.services.executors.ask(self.lane, function, *args, **kwargs)
+
+    @property
+    def lane(self) -> str:
+        """The threads of the account's shard."""
+        assert self.granted is not None
+        return f"store/{self.granted.residence.shard}"
 
     async def run(self) -> None:
         """To the end of the connection, whoever ends it; raises only CancelledError."""

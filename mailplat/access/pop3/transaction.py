@@ -86,7 +86,7 @@ async def update(session: Session, command: pop3.Command) -> None:
     deleted = session.drop.deleted
     try:
         if deleted:
-            await session.call(session.drop.commit)
+            await session.services.executors.run(session.lane, session.drop.commit)
     except Unavailable as error:  # StaleEpoch too: the account moved
         log.warning("deletions refused", account=session.account_id, messages=deleted, reason=str(error))
         session.out(pop3.err("Deleted messages were not removed", "SYS/TEMP"))

@@ -9,7 +9,7 @@ async def run(session: Session, request: Request) -> Tagged:
     request.arguments.end()
     view = session.selected
     if not view.read_only:
-        await session.call(session.shard.expunge, session.residence, view.mailbox_id, None)
+        await session.change(session.shard.expunge, session.residence, view.mailbox_id, None)
     session.unselect()
     return ok("CLOSE completed")
 

@@ -17,7 +17,7 @@ async def run(session: Session, request: Request) -> Tagged:
         await session.refresh()
         if view.any_gone(spans):
             return EXPUNGED
-    result = await session.call(
+    result = await session.change(
         session.shard.copy,
         session.residence,
         view.mailbox_id,

@@ -26,7 +26,7 @@ async def run(session: Session, request: Request) -> Tagged:
     if len(wanted) > 1 or any(use not in USES for use in wanted):
         return no("That special use cannot be given here", "USEATTR")
     use = USES[wanted[0]] if wanted else ""
-    await session.call(session.shard.create, session.residence, name, special_use=use)
+    await session.change(session.shard.create, session.residence, name, special_use=use)
     return ok("CREATE completed")
 
 

@@ -10,7 +10,7 @@ async def run(session: Session, request: Request) -> Tagged:
     arguments.space()
     name = arguments.mailbox()
     arguments.end()
-    await session.call(session.shard.delete, session.residence, name)
+    await session.change(session.shard.delete, session.residence, name)
     if session.view is not None and session.view.name == name:
         session.unselect()
         session.out(b"* OK [CLOSED] The selected mailbox was deleted\r\n")

@@ -12,7 +12,7 @@ async def run(session: Session, request: Request) -> Tagged:
     arguments.space()
     new = arguments.mailbox().removesuffix("/")
     arguments.end()
-    await session.call(session.shard.rename, session.residence, old, new)
+    await session.change(session.shard.rename, session.residence, old, new)
     view = session.view
     # RFC 3501 6.3.5: renaming INBOX moves its messages, INBOX itself stays.
     if view is not None and old != "INBOX" and (view.name == old or view.name.startswith(f"{old}/")):

@@ -38,7 +38,7 @@ async def _find(session: Session, view: View, key: Key) -> Sequence[int]:
     places = match(bound, view)
     if places is not None:
         return places
-    uids = await session.call(session.shard.search, session.residence, view.mailbox_id, bound)
+    uids = await session.change(session.shard.search, session.residence, view.mailbox_id, bound)
     return [place for uid in uids if (place := view.position(uid)) is not None]
 
 

@@ -10,7 +10,7 @@ async def run(session: Session, request: Request) -> Tagged:
     arguments.space()
     name = arguments.mailbox()
     arguments.end()
-    await session.call(session.shard.subscribe, session.residence, name, request.name == "SUBSCRIBE")
+    await session.change(session.shard.subscribe, session.residence, name, request.name == "SUBSCRIBE")
     return ok(f"{request.name} completed")
 
 
