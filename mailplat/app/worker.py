@@ -21,7 +21,7 @@ from mailplat.app import log, supervisor
 from mailplat.app.doors import StreamDoor, bind
 from mailplat.app.readiness import checks
 from mailplat.app.settings import Settings, load
-from mailplat.app.tls import server_context
+from mailplat.app.tls import Certificate
 from mailplat.app.wiring import Platform
 from mailplat.core.errors import MailplatError, Unavailable
 from mailplat.delivery import Delivery, Worker
@@ -51,7 +51,8 @@ class Process:
         # Several workers bind one port each (SO_REUSEPORT); a single one owns its ports alone, so that a second
         # platform on the same port is an error and not half of the connections.
         self.shared_ports = bus_url is not None
-        self.tls = server_context(settings.tls)
+        self.certificate = Certificate(settings.tls)
+        self.tls = self.certificate.context
         self.drains: list[Callable[[float], Awaitable[object]]] = []
         self.background: dict[str, asyncio.Task[None]] = {}
         self.watch = RouteWatch(self.platform.directory, self.platform.bus, self.platform.executors)
@@ -70,6 +71,8 @@ class Process:
         await self.platform.bus.start()
         try:
             self._start("route watch", self.watch.run())
+            if self.tls is not None:
+                self._start("certificate watch", self.certificate.watch(self.stop))
             await self._open_doors()
             logger.info("ready", roles=list(self.roles), worker=self.index)
             await self._until_stopped()
@@ -207,9 +210,15 @@ class Process:
         capture: Capture,
     ) -> Callable[[float], Awaitable[object]]:
         async def drain(timeout: float) -> None:
+            loop = asyncio.get_running_loop()
+            deadline = loop.time() + timeout
             door.stop_accepting()
-            await asyncio.gather(close(), forwarded.close())
-            await door.drain(timeout)
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await asyncio.gather(close(), forwarded.close())
+            except TimeoutError:
+                logger.warning("sessions did not end in time; they are cut off", seconds=timeout)
+            await door.drain(max(0.0, deadline - loop.time()))
             await capture.close()
 
         return drain
