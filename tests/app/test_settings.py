@@ -42,7 +42,11 @@ def test_relative_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
     [
         ("hostname", "hostnam", "unknown key platform.hostnam; the nearest known key is platform.hostname"),
         ("[listen]", "[listne]", "unknown key listne; the nearest known key is listen"),
-        ("path = ", "paht = ", "unknown key store.shards.s1.paht; the nearest known key is store.shards.s1.path"),
+        (
+            "path = ",
+            "paht = ",
+            "unknown key store.shards.s1.paht; the nearest known key is store.shards.s1.path",
+        ),
         ('"127.0.0.1:2525"', '"2525"', "listen.smtp.0: '2525' is not address:port"),
         ('"127.0.0.1:2525"', '"127.0.0.1:99999"', "listen.smtp.0: '127.0.0.1:99999' is not address:port"),
         ('hostname = "mx.example.test"', "hostname = 7", "platform.hostname: "),
