@@ -11,13 +11,14 @@ export UV_SYSTEM_CERTS ?= true
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.tools/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test check bench lock clean
+.PHONY: help setup demo test check bench crash-drill lock clean
 
 help:
 	@echo 'make demo    the main job on embedded defaults, under a minute; KEEP=1 leaves it running'
 	@echo 'make test    the whole test suite'
 	@echo 'make check   ruff, mypy --strict, architecture test'
 	@echo 'make bench   figures beside the peers that are installed (Dovecot, Postfix, mbsync)'
+	@echo 'make crash-drill KILLS=100   workers killed under load, and what is left compared with a ledger'
 	@echo 'make lock    resolve requirements-dev.lock anew'
 
 setup: $(STAMP)
@@ -39,6 +40,9 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/python -m tests.bench $(BENCH_ARGS)
+
+crash-drill: $(STAMP)
+	@$(BIN)/python -m tests.crash.drill --kills $(or $(KILLS),100) $(DRILL_ARGS)
 
 lock:
 	@PYTHON=$(PYTHON) sh tools/bootstrap.sh lock

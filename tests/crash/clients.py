@@ -1,0 +1,322 @@
+"""Clients at full load. Each is a thread that works until it is told to stop, connects again when it is cut, and
+notes every answer in the ledger. What it was doing when it was cut stays open there."""
+
+import itertools
+import random
+import smtplib
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from tests.crash import letters
+from tests.crash.imap import Answer, Imap, numbers, uid_set
+from tests.crash.ledger import Batch, Box, Flags, Key, Ledger
+
+PASSWORD = "correct horse"
+INBOX, WORK, ARCHIVE = "INBOX", "Work", "Archive"
+# Messages wander from left to right only, so that none is twice in a mailbox.
+TARGETS = {INBOX: (WORK, ARCHIVE), WORK: (ARCHIVE,)}
+
+FLAGS = ("\\Seen", "\\Flagged", "\\Answered", "\\Draft", "$Forwarded", "urgent", "later")
+
+# Messages in a mailbox beyond which clients rather expunge: inspections stay quick.
+ENOUGH = 120
+# From 16 messages on an append is made durable by one syncfs (store/door.py).
+MANY = 18
+
+
+@dataclass
+class Scene:
+    """What all clients share."""
+
+    ledger: Ledger
+    ports: dict[str, int]
+    accounts: Sequence[str]
+    guests: list[str] = field(
+        default_factory=list
+    )  # accounts that never got a message: the first one makes them
+    exists: dict[Key, bool | None] = field(
+        default_factory=dict
+    )  # mailboxes made and deleted; None: unanswered
+    validity: dict[Key, int] = field(default_factory=dict)  # last UIDVALIDITY of a name that was deleted
+    errors: list[str] = field(default_factory=list)  # of the harness itself
+
+
+class Client(threading.Thread):
+    def __init__(self, scene: Scene, number: int, rng: random.Random, stop: threading.Event) -> None:
+        super().__init__(name=f"{type(self).__name__} {number}", daemon=True)
+        self.scene, self.ledger = scene, scene.ledger
+        self.number = number
+        self.rng = rng
+        self.stop = stop
+
+    def run(self) -> None:
+        while not self.stop.is_set():
+            try:
+                self.session()
+            except (OSError, smtplib.SMTPException):
+                self.ledger.counts["connections cut"] += 1
+                self.stop.wait(0.03)
+            except Exception as error:  # noqa: BLE001 - a fault of this program: told, and the drill fails
+                self.scene.errors.append(f"{self.name}: {type(error).__name__}: {error}")
+                return
+
+    def session(self) -> None:
+        raise NotImplementedError
+
+
+class Sender(Client):
+    """SMTP: one 250 for all recipients, in both shards."""
+
+    def session(self) -> None:
+        with smtplib.SMTP(
+            "127.0.0.1", self.scene.ports["smtp"], local_hostname="drill.test", timeout=30
+        ) as smtp:
+            for _ in range(20):
+                if self.stop.is_set():
+                    return
+                recipients = self.rng.sample(self.scene.accounts, self.rng.randint(1, 3))
+                token = self.ledger.token()
+                boxes = [self.ledger.box(account, INBOX) for account in recipients]
+                self.ledger.offer(boxes, token)
+                refused = smtp.sendmail("a@drill.test", recipients, letters.letter(token, self.rng))
+                for account, box in zip(recipients, boxes, strict=True):
+                    if account not in refused:
+                        self.ledger.accepted(box, token)
+
+
+class Postman(Client):
+    """LMTP: a reply for each recipient (RFC 2033 4.2). Now and then the first message of an account."""
+
+    def session(self) -> None:
+        with smtplib.LMTP(
+            "127.0.0.1", self.scene.ports["lmtp"], local_hostname="drill.test", timeout=30
+        ) as lmtp:
+            for _ in range(20):
+                if self.stop.is_set():
+                    return
+                self.deliver(lmtp)
+
+    def deliver(self, lmtp: smtplib.LMTP) -> None:
+        recipients = self.rng.sample(self.scene.accounts, self.rng.randint(1, 3))
+        if self.scene.guests and self.rng.random() < 0.02:
+            recipients.append(self.scene.guests.pop())
+        token = self.ledger.token()
+        boxes = [self.ledger.box(account, INBOX) for account in recipients]
+        lmtp.ehlo_or_helo_if_needed()
+        if lmtp.mail("a@drill.test")[0] != 250:
+            raise smtplib.SMTPServerDisconnected("MAIL was refused")
+        taken = [box for box in boxes if lmtp.rcpt(box.key[0])[0] == 250]
+        if not taken:
+            raise smtplib.SMTPServerDisconnected("every RCPT was refused")
+        self.ledger.offer(taken, token)
+        replies = [lmtp.data(letters.letter(token, self.rng))[0]]
+        for box in taken:
+            if replies.pop() == 250:
+                self.ledger.accepted(box, token)
+            else:
+                self.ledger.counts["refused"] += 1
+            if box is not taken[-1]:
+                replies.append(lmtp.getreply()[0])
+
+
+class Mailbox:
+    """One IMAP session of one account, and what the ledger must hear of it."""
+
+    def __init__(self, scene: Scene, account: str) -> None:
+        self.ledger = scene.ledger
+        self.scene = scene
+        self.account = account
+        self.imap = Imap(scene.ports["imap"], account, PASSWORD)
+        self.selected: Box | None = None
+
+    def select(self, name: str) -> Box:
+        box = self.ledger.box(self.account, name)
+        if self.selected is not box:
+            least = box.modseq
+            answer = self.must(b"SELECT " + name.encode())
+            self.check_numbers(box, least, answer)
+            self.selected = box
+        return box
+
+    def check_numbers(self, box: Box, least: int, answer: Answer) -> None:
+        modseq = int(answer.code(b"HIGHESTMODSEQ") or 0)
+        if modseq < least:
+            self.ledger.violated("modseq", f"{box.key}: HIGHESTMODSEQ {modseq} after {least} was shown")
+        self.ledger.shown_modseq(box, modseq)
+        self.check_validity(box, int(answer.code(b"UIDVALIDITY") or 0))
+
+    def check_validity(self, box: Box, uidvalidity: int) -> None:
+        if not box.uidvalidity and uidvalidity > self.scene.validity.get(box.key, 0):
+            box.uidvalidity = uidvalidity
+        if box.uidvalidity != uidvalidity:
+            self.ledger.violated("uidvalidity", f"{box.key}: {uidvalidity}, was {box.uidvalidity}")
+
+    def must(self, *parts: bytes | tuple[bytes]) -> Answer:
+        """OK, or the session is over: what was asked for stays unanswered."""
+        answer = self.imap.command(*parts)
+        if not answer.ok:
+            self.ledger.counts["refused"] += 1
+            raise ConnectionError(f"{parts[0]!r}: {answer.status} {answer.text!r}")
+        return answer
+
+    def append(self, box: Box, octets: Sequence[bytes], tokens: list[str], flags: Flags) -> None:
+        batch = Batch(box, tokens)
+        self.ledger.begin(batch)
+        parts: list[bytes | tuple[bytes]] = [b"APPEND " + box.key[1].encode()]
+        for each in octets:
+            parts += [f" ({' '.join(sorted(flags))}) ".encode(), (each,)]
+        code = self.must(*parts).code(b"APPENDUID")
+        assert code is not None, "APPENDUID"
+        validity, _, uids = code.partition(b" ")
+        self.check_validity(box, int(validity))
+        self.ledger.stored(batch, numbers(uids), [flags] * len(tokens))
+
+    def copy(self, source: Box, target: Box, uids: list[int], verb: bytes) -> None:
+        """COPY or MOVE."""
+        tokens = [source.names[uid] for uid in uids]
+        flags = self.ledger.flags_of(source, uids)
+        batch = Batch(target, tokens, *((source, uids) if verb == b"MOVE" else ()))
+        self.ledger.begin(batch)
+        code = self.must(b"UID %s %s %s" % (verb, uid_set(uids), target.key[1].encode())).code(b"COPYUID")
+        validity, from_, to = (code or b"0  ").split(b" ")
+        self.check_validity(target, int(validity))
+        order = dict(zip(numbers(from_), zip(numbers(to), flags, strict=False), strict=False))
+        self.ledger.stored(batch, [order[uid][0] for uid in uids], flags)
+        if verb == b"COPY":
+            self.ledger.release(source, uids)
+
+    def store(self, box: Box, uids: list[int], sign: bytes, flags: Flags) -> None:
+        before = self.ledger.flagging(box, uids)
+        self.must(b"UID STORE %s %sFLAGS.SILENT (%s)" % (uid_set(uids), sign, " ".join(flags).encode()))
+        self.ledger.flagged(box, uids, [old | flags if sign == b"+" else old - flags for old in before])
+
+    def expunge(self, box: Box, uids: list[int]) -> None:
+        self.store(box, uids, b"+", frozenset({"\\Deleted"}))
+        self.ledger.expunging(box, uids)
+        self.must(b"UID EXPUNGE " + uid_set(uids))
+        self.ledger.expunged(box, uids)
+
+
+class Writer(Client):
+    """IMAP: every verb that changes something."""
+
+    def session(self) -> None:
+        mailbox = Mailbox(self.scene, self.rng.choice(self.scene.accounts))
+        try:
+            for _ in range(30):
+                if self.stop.is_set():
+                    return
+                self.work(mailbox)
+        finally:
+            mailbox.imap.close()
+
+    def work(self, mailbox: Mailbox) -> None:
+        box = mailbox.select(self.rng.choice((INBOX, INBOX, WORK, ARCHIVE)))
+        if len(box.live) > ENOUGH:
+            self.expunge(mailbox, box, 30)
+            return
+        verbs: list[tuple[int, Callable[[Mailbox, Box], None]]] = [
+            (5, self.append),
+            (1, self.append_many),
+            (4, self.store),
+            (2, self.copy),
+            (2, self.move),
+            (2, self.expunge),
+            (1, self.scratch),
+        ]
+        verb = self.rng.choices([each for _, each in verbs], [weight for weight, _ in verbs])[0]
+        verb(mailbox, box)
+
+    def append(self, mailbox: Mailbox, box: Box, count: int = 1) -> None:
+        tokens = [self.ledger.token() for _ in range(count)]
+        flags = frozenset(self.rng.sample(FLAGS, self.rng.randint(0, 2)))
+        mailbox.append(box, [letters.letter(token, self.rng) for token in tokens], tokens, flags)
+
+    def append_many(self, mailbox: Mailbox, box: Box) -> None:
+        self.append(mailbox, box, MANY)
+
+    def reserve(self, mailbox: Mailbox, box: Box, most: int, unknown_to: Box | None = None) -> list[int]:
+        uids = self.ledger.reserve(box, self.rng.randint(1, most), unknown_to=unknown_to)
+        if uids:
+            mailbox.must(b"NOOP")  # the session's view has them all from here on
+        return uids
+
+    def store(self, mailbox: Mailbox, box: Box) -> None:
+        uids = self.reserve(mailbox, box, 8)
+        if uids:
+            flags = frozenset(self.rng.sample(FLAGS, self.rng.randint(1, 3)))
+            mailbox.store(box, uids, self.rng.choice((b"+", b"+", b"-")), flags)
+            self.ledger.release(box, uids)
+
+    def copy(self, mailbox: Mailbox, box: Box, verb: bytes = b"COPY") -> None:
+        if box.key[1] in TARGETS:
+            target = self.ledger.box(mailbox.account, self.rng.choice(TARGETS[box.key[1]]))
+            uids = self.reserve(mailbox, box, 5, unknown_to=target)
+            if uids:
+                mailbox.copy(box, target, uids, verb)
+
+    def move(self, mailbox: Mailbox, box: Box) -> None:
+        self.copy(mailbox, box, b"MOVE")
+
+    def expunge(self, mailbox: Mailbox, box: Box, most: int = 4) -> None:
+        uids = self.reserve(mailbox, box, most)
+        if uids:
+            mailbox.expunge(box, uids)
+
+    def scratch(self, mailbox: Mailbox, _box: Box) -> None:
+        """A mailbox of this client alone: made, filled, deleted, and the same name again later."""
+        name = f"Scratch{self.number}"
+        key = (mailbox.account, name)
+        if not self.scene.exists.get(key):
+            self.scene.exists[key] = None
+            mailbox.must(b"CREATE " + name.encode())
+            self.scene.exists[key] = True
+            self.ledger.counts["mailboxes made"] += 1
+        box = self.ledger.box(*key)
+        self.append(mailbox, box)
+        if self.rng.random() < 0.7:
+            self.scene.exists[key] = None
+            mailbox.must(b"DELETE " + name.encode())
+            self.scene.exists[key] = False
+            self.scene.validity[key] = box.uidvalidity
+            with self.ledger.lock:
+                self.ledger.boxes.pop(key, None)
+            self.ledger.counts["mailboxes deleted"] += 1
+
+
+class Reader(Client):
+    """IMAP: what anybody was shown once must be so for ever."""
+
+    def session(self) -> None:
+        mailbox = Mailbox(self.scene, self.rng.choice(self.scene.accounts))
+        try:
+            for name in itertools.islice(itertools.cycle((INBOX, WORK, ARCHIVE)), 9):
+                if self.stop.is_set():
+                    return
+                box = mailbox.select(name)
+                newest = max(box.names, default=0)
+                some = [*self.rng.sample(list(box.live), min(3, len(box.live))), newest + 1]
+                look(mailbox, box, some)
+        finally:
+            mailbox.imap.close()
+
+
+def look(mailbox: Mailbox, box: Box, uids: Sequence[int]) -> dict[int, str]:
+    """Fetch whole messages: each must be whole, and the one that its UID always named. Returns UID -> token."""
+    if not uids:
+        return {}
+    seen: dict[int, str] = {}
+    answer = mailbox.must(b"UID FETCH %s (UID BODY.PEEK[])" % uid_set(list(uids)))
+    for text, literals in answer.lines:
+        if b" FETCH (" in text and literals:
+            uid = int(text.split(b"UID ", 1)[1].split(b" ", 1)[0].rstrip(b")"))
+            token, whole = letters.read(literals[0])
+            if not whole:
+                mailbox.ledger.violated(
+                    "torn", f"{box.key}: UID {uid} is not what was sent ({token or 'no token'})"
+                )
+            mailbox.ledger.shown(box, uid, token)
+            mailbox.ledger.counts["messages read"] += 1
+            seen[uid] = token
+    return seen

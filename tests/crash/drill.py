@@ -1,0 +1,342 @@
+"""`make crash-drill KILLS=1000`: workers under full load are killed, started again, and compared with the ledger.
+
+    python -m tests.crash.drill [--kills N] [--seed N] [--folder DIR]
+
+Two workers share both shards. Two of three times a worker is armed to die behind a named step, else it gets SIGKILL
+at a random instant; half of the time the other one dies with it, as when the whole machine loses them. After each the
+platform is inspected over IMAP. Every 20th round reads every message again and runs `shard verify`; every 40th stops
+the platform, rebuilds both shards (each second time without their indexes) and inspects what the rebuild made.
+"""
+
+import argparse
+import json
+import os
+import random
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.crash.clients import (
+    ARCHIVE,
+    PASSWORD,
+    WORK,
+    Client,
+    Mailbox,
+    Postman,
+    Reader,
+    Scene,
+    Sender,
+    Writer,
+)
+from tests.crash.inspection import inspect
+from tests.crash.ledger import Ledger
+from tests.rig import Rig
+
+ROOT = Path(__file__).resolve().parents[2]
+ACCOUNTS = 4
+WORKERS = 2
+# Accounts that are made by their first message.
+GUESTS = 40
+DEEP_EVERY, REBUILD_EVERY = 20, 40
+
+# Longest load before a kill, seconds; an armed step that was not reached by then is a random kill.
+LOAD_S = 0.7
+START_S = 30.0
+
+# Steps that the load reaches (crash table in mailplat/store/__init__.py), and how often at most before death.
+STEPS = {
+    "append.write": 40, "append.fsync": 20, "append.syncfs": 2, "append.link": 10, "append.rename": 40,
+    "append.dirsync": 20, "append.commit": 20, "index.apply": 40, "index.commit": 20, "copy.link": 10,
+    "copy.commit": 4, "names.rename": 40, "names.dirsync": 4, "sweep.unlink": 2, "create.mkdir": 2,
+    "create.dirsync": 2, "mailbox.write": 3, "mailbox.fsync": 3, "mailbox.rename": 3, "mailbox.dirsync": 3,
+    "account.dirsync": 1, "account.write": 1, "account.fsync": 1, "account.rename": 1,
+}  # fmt: skip
+
+PROMISES = ("missing", "doubled", "half", "torn", "changed", "reused", "returned", "modseq", "uidvalidity", "flags",
+            "date", "mailbox", "verify")  # fmt: skip
+
+
+class Nursery:
+    """Workers by index."""
+
+    def __init__(self, rig: Rig) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.crash.nursery", str(rig.config), str(rig.root / "serve.log")],
+            env=rig.environment,
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._log = rig.root / "serve.log"
+        self._log.touch()
+        self.workers: dict[int, tuple[int, int]] = {}  # index -> pid, pidfd
+        self._read()
+
+    def start(self, index: int, armed: str = "") -> None:
+        """Until its doors are open. It may be dead by then, if it was armed."""
+        seen = self._log.stat().st_size
+        pid = int(self._ask(f"start {index} {WORKERS} {armed}"))
+        descriptor = os.pidfd_open(pid)
+        self.workers[index] = pid, descriptor
+        deadline = time.monotonic() + START_S
+        while not self.ended(index):
+            with open(self._log, "rb") as log:
+                log.seek(seen)
+                if b"ready" in log.read():
+                    return
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"worker {index} did not start; see {self._log}")
+            time.sleep(0.01)
+
+    def ended(self, index: int, within: float = 0.0) -> bool:
+        return bool(select.select([self.workers[index][1]], [], [], within)[0])
+
+    def kill(self, index: int) -> None:
+        os.kill(self.workers[index][0], signal.SIGKILL)
+
+    def stop(self, index: int) -> None:
+        os.kill(self.workers[index][0], signal.SIGTERM)
+
+    def bury(self, index: int) -> int:
+        """Wait for its end; the exit status."""
+        pid, descriptor = self.workers.pop(index)
+        os.close(descriptor)
+        return int(self._ask(f"wait {pid}"))
+
+    def close(self) -> None:
+        for index in list(self.workers):
+            self.kill(index)
+            self.bury(index)
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+    def _ask(self, line: str) -> str:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+        return self._read()
+
+    def _read(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline().strip()
+        if not line:
+            raise RuntimeError("the nursery has ended")
+        return line
+
+
+class Drill:
+    def __init__(self, folder: Path, seed: int, guests: int) -> None:
+        self.rng = random.Random(seed)
+        self.rig = Rig(folder)
+        self.kills: Counter[str] = Counter()
+        self.ledger = Ledger()
+        accounts = [f"user{number}@example.test" for number in range(ACCOUNTS)]
+        strangers = [f"guest{number}@example.test" for number in range(guests)]
+        self.scene = Scene(self.ledger, self.rig.ports, accounts, strangers)
+        self.rig.call("domain", "add", "example.test")
+        for number, address in enumerate([*accounts, *strangers]):
+            home = f"shard:s{number % 2 + 1}"
+            self.rig.call("account", "add", address, "--hash", "{PLAIN}" + PASSWORD, "--home", home)
+        self.shards = [Path(each["path"]) for each in self.rig.query("shard", "list")]
+        self.nursery = Nursery(self.rig)
+
+    def prepare(self) -> None:
+        self.nursery.start(0)
+        for account in self.scene.accounts:
+            mailbox = Mailbox(self.scene, account)
+            for name in (WORK, ARCHIVE):
+                mailbox.must(b"CREATE " + name.encode())
+            mailbox.imap.close()
+
+    def round(self, number: int) -> None:
+        """Start who is dead, inspect, load, kill."""
+        deep = number % DEEP_EVERY == DEEP_EVERY - 1
+        if number and number % REBUILD_EVERY == 0:
+            self.rebuild(bare=number // REBUILD_EVERY % 2 == 0)
+        armed = self.start_missing()
+        if not self.inspected(deep=deep):
+            return
+        if deep:
+            self.verify()
+        victim = next(iter(armed), None)
+        if victim is None:
+            victim = self.rng.randrange(WORKERS)
+        with self.load():
+            died = self.nursery.ended(victim, self.rng.uniform(0.05, LOAD_S) if not armed else LOAD_S * 1.5)
+            victims = {victim} if self.rng.random() < 0.5 else set(range(WORKERS))
+            for index in victims - ({victim} if died else set()):
+                self.nursery.kill(index)
+        for index in victims:
+            self.bury(index, armed.get(index, ""))
+
+    def start_missing(self) -> dict[int, str]:
+        """Which worker is armed, and where."""
+        armed: dict[int, str] = {}
+        for index in range(WORKERS):
+            if index in self.nursery.workers:
+                continue
+            step = ""
+            if not armed and self.rng.random() < 0.67:
+                name = self.rng.choice(list(STEPS))
+                step = armed[index] = f"{name}:{self.rng.randint(1, STEPS[name])}"
+            self.nursery.start(index, step)
+        return armed
+
+    def inspected(self, *, deep: bool = False, rebuilt: bool = False) -> bool:
+        """False when an armed worker died of the inspection, so that it has to be done again."""
+        try:
+            inspect(self.scene, self.queued, deep=deep, rebuilt=rebuilt)
+        except OSError:
+            dead = [index for index in list(self.nursery.workers) if self.nursery.ended(index, 2.0)]
+            if not dead:
+                raise
+            for index in dead:
+                self.bury(index, "while inspected")
+            return False
+        return True
+
+    def queued(self) -> Counter[str]:
+        try:
+            entries = self.rig.query("queue", "list")
+        except RuntimeError as error:
+            if "exit status 3" not in str(error):
+                raise
+            entries = []  # nothing matched
+        return Counter(entry["recipient"] for entry in entries)
+
+    def bury(self, index: int, armed: str) -> None:
+        status = self.nursery.bury(index)
+        if status != -signal.SIGKILL:
+            self.scene.errors.append(f"worker {index} ended with status {status}, not by a kill")
+        self.kills[armed.partition(":")[0] or "at random"] += 1
+
+    @contextmanager
+    def load(self) -> Iterator[None]:
+        stop = threading.Event()
+        kinds: list[type[Client]] = [Sender, Sender, Postman, Postman, Writer, Writer, Writer, Reader]
+        clients = [
+            kind(self.scene, number, random.Random(self.rng.random()), stop)
+            for number, kind in enumerate(kinds)
+        ]
+        for client in clients:
+            client.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            for client in clients:
+                client.join(60.0)
+                if client.is_alive():
+                    self.scene.errors.append(f"{client.name} hangs")
+
+    def verify(self) -> None:
+        """Beside the running platform."""
+        for shard in ("s1", "s2"):
+            done = self.rig.attempt("shard", "verify", shard, "--json")
+            self.ledger.counts["verified"] += 1
+            if done.returncode:
+                self.ledger.violated("verify", f"{shard}: {done.stdout} {done.stderr}")
+
+    def rebuild(self, *, bare: bool) -> None:
+        """`bare`: from the files alone."""
+        if not self.stop_all():
+            return
+        for path in self.shards:
+            if bare:
+                for each in path.glob("index.db*"):
+                    each.unlink()
+            done = self.rig.attempt("shard", "rebuild", path.name)
+            self.ledger.counts["rebuilt without index" if bare else "rebuilt"] += 1
+            if done.returncode:
+                self.ledger.violated("verify", f"rebuild of {path.name}: {done.stderr}")
+        self.nursery.start(0)
+        self.inspected(deep=True, rebuilt=True)
+
+    def stop_all(self) -> bool:
+        """Settled by an inspection, then stopped in order: False when a worker died instead."""
+        for index in range(WORKERS):
+            if index not in self.nursery.workers:
+                self.nursery.start(index)
+        if not self.inspected():
+            return False
+        clean = True
+        for index in range(WORKERS):
+            self.nursery.stop(index)
+        for index in range(WORKERS):
+            status = self.nursery.bury(index)
+            if status == -signal.SIGKILL:
+                self.kills["at the stop"] += 1
+                clean = False
+        return clean
+
+    def run(self, kills: int, *, patient: bool = True) -> int:
+        """Until so many kills; 1 when a promise broke. Not `patient`: at the end nobody waits for the queue, where
+        what a killed worker had leased stays for a minute (queue.LEASE_S); it counts as being there."""
+        self.prepare()
+        began = shown = time.monotonic()
+        number = 0
+        while self.kills.total() < kills and not self.scene.errors:
+            self.round(number)
+            number += 1
+            if time.monotonic() - shown > 5.0:
+                shown = time.monotonic()
+                print(
+                    f"{self.kills.total()}/{kills} kills, {self.ledger.counts['acknowledged']} acknowledged,"
+                    f" {self.ledger.broken.total()} broken promises, {shown - began:.0f} s",
+                    flush=True,
+                )
+        while not self.scene.errors and not self.last_look(patient=patient):
+            time.sleep(0.5)
+        self.nursery.close()
+        self.print_table(time.monotonic() - began)
+        return 1 if self.scene.errors or self.ledger.broken else 0
+
+    def last_look(self, *, patient: bool) -> bool:
+        for index in range(WORKERS):
+            if index not in self.nursery.workers:
+                self.nursery.start(index)
+        return not (patient and self.queued()) and self.inspected(deep=True)
+
+    def print_table(self, seconds: float) -> None:
+        for story in self.ledger.stories[:40]:
+            print(f"BROKEN {story}")
+        for error in self.scene.errors:
+            print(f"ERROR {error}")
+        print(f"\n{'killed':<40}")
+        for name, count in sorted(self.kills.items()):
+            print(f"  {name:<38}{count:>8}")
+        print(f"{'done':<40}")
+        for name, count in sorted(self.ledger.counts.items()):
+            print(f"  {name:<38}{count:>8}")
+        print(f"{'promises broken':<40}")
+        for name in dict.fromkeys((*PROMISES, *self.ledger.broken)):
+            print(f"  {name:<38}{self.ledger.broken[name]:>8}")
+        print(
+            f"{self.kills.total()} kills in {seconds:.0f} s: {'FAILED' if self.ledger.broken else 'all kept'}"
+        )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="crash-drill")
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--folder", type=Path, help="kept; default: a temporary one")
+    args = parser.parse_args()
+    print(json.dumps({"kills": args.kills, "seed": args.seed}), flush=True)
+    with tempfile.TemporaryDirectory(prefix="crash-drill.") as temporary:
+        folder = args.folder or Path(temporary)
+        return Drill(folder / "platform", args.seed, guests=min(args.kills // 20 + 2, GUESTS)).run(args.kills)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""A plain IMAP client. Every command is answered (Answer) or cut (ConnectionError): nothing in between is hidden."""
+
+import re
+import socket
+from dataclasses import dataclass, field
+
+TIMEOUT_S = 30.0
+
+_LITERAL = re.compile(rb"\{(\d+)\}\r\n\Z")
+
+
+@dataclass
+class Answer:
+    status: str = ""  # OK, NO or BAD
+    text: bytes = b""
+    lines: list[tuple[bytes, list[bytes]]] = field(default_factory=list)  # untagged: text, literals in it
+
+    @property
+    def ok(self) -> bool:
+        return self.status == "OK"
+
+    def code(self, name: bytes) -> bytes | None:
+        """What a response code says, from the tagged line or an untagged one: b"17 3:5" of [APPENDUID 17 3:5]."""
+        for text in (self.text, *(line for line, _ in self.lines)):
+            found = re.search(rb"\[" + name + rb" ([^]]*)\]", text)
+            if found:
+                return found[1]
+        return None
+
+
+class Imap:
+    def __init__(self, port: int, account: str, password: str) -> None:
+        """Logged in. Raises ConnectionError, OSError."""
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S)
+        self._file = self._socket.makefile("rb")
+        try:
+            self._line()
+            answer = self.command(f'LOGIN {account} "{password}"'.encode())
+            if not answer.ok:
+                raise ConnectionError(f"LOGIN: {answer.text!r}")
+        except BaseException:
+            self.close()
+            raise
+
+    def command(self, *parts: bytes | tuple[bytes]) -> Answer:
+        """Octets as they are, literals as tuples of one (LITERAL+, RFC 7888)."""
+        pieces = [b"a "]
+        for part in parts:
+            pieces += [b"{%d+}\r\n" % len(part[0]), part[0]] if isinstance(part, tuple) else [part]
+        self._socket.sendall(b"".join(pieces) + b"\r\n")
+        answer = Answer()
+        while True:
+            text, literals = self._response()
+            if text.startswith(b"a "):
+                _, status, answer.text = text.split(b" ", 2)
+                answer.status = status.decode()
+                return answer
+            if text.startswith(b"* BYE"):
+                raise ConnectionError(text.decode("latin-1"))
+            answer.lines.append((text, literals))
+
+    def close(self) -> None:
+        self._file.close()
+        self._socket.close()
+
+    def _response(self) -> tuple[bytes, list[bytes]]:
+        text, literals = self._line(), []
+        while found := _LITERAL.search(text):
+            literal = self._file.read(int(found[1]))
+            if len(literal) < int(found[1]):
+                raise ConnectionError("cut within a literal")
+            literals.append(literal)
+            text += self._line()
+        return text.rstrip(b"\r\n"), literals
+
+    def _line(self) -> bytes:
+        line = self._file.readline()
+        if not line.endswith(b"\n"):
+            raise ConnectionError("cut")
+        return line
+
+
+def numbers(uid_set: bytes) -> list[int]:
+    """1:3,7 -> [1, 2, 3, 7]"""
+    found: list[int] = []
+    for piece in uid_set.split(b","):
+        low, _, high = piece.partition(b":")
+        found += range(int(low), int(high or low) + 1)
+    return found
+
+
+def uid_set(uids: list[int]) -> bytes:
+    return b",".join(b"%d" % uid for uid in uids)

@@ -1,0 +1,61 @@
+"""Workers of the platform without a new start of Python for each: a process that has imported everything, and forks.
+
+    python -m tests.crash.nursery CONFIG LOG     reads lines, answers each with one
+        start INDEX WORKERS [STEP:N]             a worker, armed to die behind that step (core/disk.py); its pid
+        wait PID                                 until it has ended; its exit status, -9 for a kill
+
+What it forks is what `mailplat serve --workers N` starts: mailplat.app.worker, with doors on shared ports.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from mailplat.app import log
+from mailplat.app.settings import load
+from mailplat.app.supervisor import PR_SET_PDEATHSIG
+from mailplat.app.worker import run_worker
+from mailplat.core import disk
+
+ROLES = ("ingress", "access", "queue")
+
+
+def grow(config: Path, output: Path, index: int, workers: int, armed: str) -> NoReturn:
+    """The child: a worker from here on."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for number in (1, 2):
+        os.dup2(descriptor, number)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.environ[disk.DIE_AT] = armed
+    disk._armed = disk._plan()  # as it would be read when a process starts
+    status = 1
+    try:
+        settings = load(config)
+        log.configure(settings.log.level, settings.log.format)
+        status = run_worker(settings, ROLES, index=index, workers=workers, bus_url="memory:")
+    finally:
+        os._exit(status)
+
+
+def main() -> None:
+    config, output = map(Path, sys.argv[1:])
+    print("ready", flush=True)
+    for line in sys.stdin:
+        match line.split():
+            case ["start", index, workers, *armed]:
+                pid = os.fork()
+                if pid == 0:
+                    grow(config, output, int(index), int(workers), "".join(armed))
+                print(pid, flush=True)
+            case ["wait", pid]:
+                print(os.waitstatus_to_exitcode(os.waitpid(int(pid), 0)[1]), flush=True)
+            case _:
+                raise SystemExit(f"not understood: {line!r}")
+
+
+if __name__ == "__main__":
+    main()
