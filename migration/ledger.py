@@ -215,9 +215,9 @@ class Ledger:
             names = list(connection.execute(locked_out).scalars())
             if names and not unknown_passwords:
                 raise InvalidInput(
-                    f"{len(names)} accounts of {domain} could not log in afterwards, no password of theirs is known"
-                    f" here: {', '.join(names[:5])}{', ...' * (len(names) > 5)}; they get one at their next login"
-                    " through mailplat or by `mailplat account passwd`; --unknown-passwords moves them without"
+                    f"{domain} cannot be cut over: no password is known here of {', '.join(names[:5])}"
+                    f"{f' and {len(names) - 5} more' if len(names) > 5 else ''}; who logs in through mailplat brings"
+                    " one, `mailplat account passwd` sets one, --unknown-passwords moves them without"
                 )
             values: dict[str, object] = {"cutover": True, "note": ""}
             if unknown_passwords:

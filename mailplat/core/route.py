@@ -100,6 +100,11 @@ class Route:
             return Door.HOLD
         return Door.SERVE if isinstance(self.home, ShardHome) else Door.FORWARD
 
+    def ends(self, epoch: int) -> bool:
+        """Whether a session that is served under `epoch` has to end. A row that is older than the session says
+        nothing about it: who waited for a fence logs in before this process has heard of the fence's end."""
+        return self.epoch > epoch or (self.epoch == epoch and self.door is not Door.SERVE)
+
 
 @dataclass(frozen=True, slots=True)
 class Residence:

@@ -111,7 +111,7 @@ def cutover(args: argparse.Namespace) -> int:
         moves = follow(lambda: ledger.moves(domain), _settled)
         left = [move for move in moves if move.route.state not in _MOVED]
         for move in left:
-            print(f"mailplat: {move.address} was not moved: {move.halted or move.note}", file=sys.stderr)
+            print(f"mailplat: {move.address} was not moved: {remark(move)}", file=sys.stderr)
         return 1 if left else 0
 
 

@@ -61,14 +61,7 @@ class Scene:
             self.wire.cut_all()
 
     def read(self) -> dict[int, bytes]:
-        """As a client does that comes again when it is told to: a door that has not seen the change yet may refuse
-        with [UNAVAILABLE] (RFC 5530 3), never with [AUTHENTICATIONFAILED]."""
-        while True:
-            try:
-                return read_imap(self.rig.ports["imap"], self.user, PASSWORD)
-            except imaplib.IMAP4.error as error:
-                if "[UNAVAILABLE]" not in str(error):
-                    raise
+        return read_imap(self.rig.ports["imap"], self.user, PASSWORD)
 
     def send(self) -> None:
         with smtplib.SMTP("127.0.0.1", self.rig.ports["smtp"], timeout=60) as smtp:

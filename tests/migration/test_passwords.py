@@ -44,7 +44,7 @@ async def test_a_cutover_is_refused_until_somebody_approves(
     here.plan()
     async with here.engine():
         await until(lambda: here.move(user).waits_for_password)
-        with pytest.raises(InvalidInput, match=f"{user.split('@')[0]}; they get one"):
+        with pytest.raises(InvalidInput, match=f"no password is known here of {user.split('@')[0]}; who"):
             await asyncio.to_thread(here.ledger.request_cutover, DOMAIN)
         assert not here.move(user).cutover
         await asyncio.to_thread(here.ledger.request_cutover, DOMAIN, unknown_passwords=True)

@@ -8,7 +8,7 @@ from mailplat.access.imap.limits import ImapLimits
 from mailplat.access.imap.session import MOVED, Session
 from mailplat.access.login import Serve
 from mailplat.core.errors import LimitReached, StaleEpoch
-from mailplat.core.route import Door, Route
+from mailplat.core.route import Route
 
 # Routes whose last change is remembered, for logins that were under way when they changed.
 _REMEMBERED = 10_000
@@ -37,7 +37,7 @@ class Sessions:
         LimitReached."""
         account_id = granted.account.id
         route = self._moved.get(account_id)
-        if route is not None and _ends(route, granted.residence.epoch):
+        if route is not None and route.ends(granted.residence.epoch):
             raise StaleEpoch(f"account {account_id} moved during its login")
         there = self._by_account.setdefault(account_id, set())
         if len(there) >= self._limits.connections_per_account:
@@ -59,7 +59,7 @@ class Sessions:
         if len(self._moved) > _REMEMBERED:
             self._moved.popitem(last=False)
         there = self._by_account.get(route.account_id, ())
-        await self.end([s for s in there if s.granted and _ends(route, s.granted.residence.epoch)], MOVED)
+        await self.end([s for s in there if s.granted and route.ends(s.granted.residence.epoch)], MOVED)
 
     async def end_all(self, text: str) -> None:
         await self.end(self._all, text)
@@ -79,7 +79,3 @@ class Sessions:
                     session.stream.abort()
                     session.task.cancel()
             await asyncio.wait(late, timeout=self._limits.stop_grace)
-
-
-def _ends(route: Route, epoch: int) -> bool:
-    return route.epoch > epoch or route.door is not Door.SERVE

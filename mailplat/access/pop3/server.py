@@ -14,7 +14,7 @@ from mailplat.access.pop3.session import NOT_NOW, Handler, Services, Session, St
 from mailplat.access.stream import Stream
 from mailplat.core.errors import StaleEpoch
 from mailplat.core.executors import Executors
-from mailplat.core.route import Door, Route
+from mailplat.core.route import Route
 from mailplat.store import Store
 
 COMMANDS: dict[State, dict[str, Handler]] = {
@@ -111,7 +111,7 @@ class Pop3Server:
             for session in tuple(self._sessions)
             if session.account_id == route.account_id
             and session.granted is not None
-            and _ends(route, session.granted.residence.epoch)
+            and route.ends(session.granted.residence.epoch)
         )
 
     async def lease_lost(self) -> None:
@@ -125,7 +125,7 @@ class Pop3Server:
     def _enter(self, session: Session, granted: Serve) -> None:
         """Raises StaleEpoch when the route changed since it was read: log in again."""
         route = self._moved.get(granted.account.id)
-        if route is not None and _ends(route, granted.residence.epoch):
+        if route is not None and route.ends(granted.residence.epoch):
             raise StaleEpoch(f"account {granted.account.id} moved during its login")
 
     async def _end(self, sessions: Iterable[Session]) -> None:
@@ -142,7 +142,3 @@ class Pop3Server:
             task.cancel()
         if late:
             await asyncio.wait(late, timeout=self._limits.stop_grace)
-
-
-def _ends(route: Route, epoch: int) -> bool:
-    return route.epoch > epoch or route.door is not Door.SERVE
