@@ -5,7 +5,9 @@ imports this, and whichever worker is scraped then answers for all of them.
 """
 
 import os
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 from prometheus_client.core import GaugeMetricFamily
@@ -82,6 +84,18 @@ def watch(name: str, text: str, read: Callable[[], float]) -> Callable[[], None]
 _readings = CollectorRegistry()
 PlatformCollector(registry=_readings)
 ProcessCollector(registry=_readings)
+
+
+def share(folder: Path) -> None:
+    """In the parent of several workers, before the first starts: they count together in this folder, from zero."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, mode=0o700)
+    os.environ[SHARED_FOLDER] = str(folder)
+
+
+def forget(pid: int) -> None:
+    """A worker died: its gauges go, what it counted stays."""
+    multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 def exposition() -> bytes:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import structlog
 
+from mailplat.admin import metrics
 from mailplat.app.settings import Settings
 from mailplat.bus.embedded import EmbeddedBus
 
@@ -47,6 +48,7 @@ async def supervise(config: Path, settings: Settings, workers: int, roles: Seque
         loop.add_signal_handler(number, stop.set)
     embedded = None if settings.bus.url else EmbeddedBus(settings.platform.data_dir / "run")
     bus_url = embedded.start() if embedded else settings.bus.url
+    metrics.share(settings.platform.data_dir / "run" / "metrics")
     try:
         results = await asyncio.gather(
             *(
@@ -90,6 +92,7 @@ async def _keep_running(
             return await _stop(process, ended, settings.platform.drain_timeout)
         if loop.time() - began > HEALTHY_S:
             pause = FIRST_PAUSE_S
+        metrics.forget(process.pid)
         log.error("worker died; starting it again", worker=index, status=process.returncode, pause_s=pause)
         await asyncio.wait({stopped}, timeout=pause)
         if stop.is_set():

@@ -21,7 +21,7 @@ from mailplat.store import Store
 class Platform:
     """Every room below the doors, opened once for a process. Not for use after close()."""
 
-    def __init__(self, settings: Settings, *, bus_url: str | None = None) -> None:
+    def __init__(self, settings: Settings, *, bus_url: str | None = None, workers: int = 1) -> None:
         """`bus_url` overrides the setting: a worker is told the address of the supervisor's private bus.
         Raises InvalidInput for settings that cannot work, Unavailable when the database cannot be opened."""
         check_settings(settings)
@@ -30,7 +30,7 @@ class Platform:
         self.executors = Executors(patience=settings.store.patience)
         self.database = open_database(settings)
         self.directory = Directory(self.database, self.clock)
-        self.bus: Bus = open_bus(settings.bus.url if bus_url is None else bus_url)
+        self.bus: Bus = open_bus(settings.bus.url if bus_url is None else bus_url, workers)
         for shard in settings.store.shards.values():
             shard.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         shards = {name: shard.path for name, shard in settings.store.shards.items()}

@@ -46,7 +46,7 @@ class Process:
         self.roles = roles
         self.index = index
         self.workers = workers
-        self.platform = Platform(settings, bus_url=bus_url)
+        self.platform = Platform(settings, bus_url=bus_url, workers=workers)
         self.stop = asyncio.Event()
         # Several workers bind one port each (SO_REUSEPORT); a single one owns its ports alone, so that a second
         # platform on the same port is an error and not half of the connections.

@@ -29,13 +29,11 @@ def open_bus(url: str, workers: int = 1) -> Bus:
         if workers > 1:
             raise InvalidInput(
                 f"bus.url {url!r} does not reach from one process to another and there are {workers} workers; "
-                "use embedded: or redis://HOST"
+                "leave it empty for a private Valkey, or use redis://HOST"
             )
         return MemoryBus()
     if url.partition(":")[0] in ("redis", "rediss", "unix"):
         from mailplat.bus.redis import RedisBus  # here, because most commands never need that library
 
         return RedisBus(url)
-    raise InvalidInput(
-        f"bus.url {url!r}: use memory:, embedded:, redis://HOST, rediss://HOST or unix:///SOCKET"
-    )
+    raise InvalidInput(f"bus.url {url!r}: use memory:, redis://HOST, rediss://HOST or unix:///SOCKET")

@@ -23,6 +23,9 @@ POOL_TIMEOUT_S = 5.0
 # Pages of the write-ahead log after which SQLite checkpoints: 16 MiB. Rarer checkpoints, fewer fsyncs.
 WAL_PAGES = 4096
 
+# What SQLite says of a file that something else wrote to.
+_DAMAGED = ("file is not a database", "malformed")
+
 _WRITE = "mailplat_write"
 
 
@@ -101,6 +104,14 @@ def _refusals(database: Database) -> Iterator[None]:
         if "database or disk is full" in str(error.orig):
             raise DiskFull(f"{name}: disk is full") from error
         raise Unavailable(f"{name}: {error.orig}") from error
+    except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
+        cause = error.orig if isinstance(error, sa.exc.DatabaseError) else error
+        if not any(words in str(cause) for words in _DAMAGED):
+            raise
+        raise Unavailable(
+            f"{name}: {cause}. Restore it from a backup; the index of a shard can also be made again from its files:"
+            " mailplat shard rebuild"
+        ) from error
 
 
 def _tune_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:

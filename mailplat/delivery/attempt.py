@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from mailplat.admin import metrics
 from mailplat.core import disk
 from mailplat.core.address import NULL_SENDER
 from mailplat.core.clock import Clock
@@ -337,6 +338,8 @@ class Attempt:
                         "spool", tools.queue.submit_settlement, leased, outcomes, held=held, notice=notice
                     )
                 )
+                for outcome in outcomes.values():
+                    metrics.attempts.labels(outcome.result.name.lower()).inc()
                 return
             except StaleLease as error:
                 log.error("settled too late", reason=str(error))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from mailplat.admin import metrics
 from mailplat.core.address import NULL_SENDER, Address
 from mailplat.core.clock import Clock
 from mailplat.core.envelope import Envelope, Peer
@@ -280,6 +281,11 @@ class Reception:
     def _log(self, replies: list[Reply], message_id: str, size: int, peer: Peer, seconds: float) -> None:
         envelope = self._envelope
         assert envelope is not None
+        protocol = "lmtp" if self._lmtp else "smtp"
+        code = min(reply.code for reply in replies)  # one recipient that has it is enough
+        outcome = "accepted" if code < 300 else "deferred" if code < 500 else "refused"
+        metrics.messages.labels(protocol, outcome).inc()
+        metrics.message_seconds.labels(protocol).observe(seconds)
         log.info(
             "message accepted" if any(reply.positive for reply in replies) else "message refused",
             id=message_id,
