@@ -29,6 +29,9 @@ R = TypeVar("R")
 # limits.reserve is at most this part of a filesystem, for small ones.
 _RESERVED_PART = 32
 
+# A restore of the whole shard was cut short half-way into its place (backup/whole.py).
+RESTORING = "restoring.json"
+
 # Mailboxes whose number is remembered by account and name: some 200 octets each.
 _REMEMBERED = 20_000
 
@@ -95,6 +98,9 @@ class Site:
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = open(path / "shard.lock", "a")  # noqa: SIM115 - held as long as the shard is open
         self._take_lock(fcntl.LOCK_SH)
+        if (path / RESTORING).exists():
+            self._lock.close()
+            raise Unavailable(f"shard {name} is half restored: call `mailplat shard restore` again ({path})")
         self.database = Database(
             URL.create("sqlite", database=str(path / "index.db")),
             busy_timeout=limits.lock_wait,

@@ -1,0 +1,76 @@
+"""Backups: a shard as it was at several points in time, taken while it is in use. One folder holds one shard.
+
+On disk
+    backup.json             format, name of the shard: what this folder is
+    lock                    exclusive for a run and for prune, shared for verify and restore
+    known.db                unique part of a file's name -> digest: what need not be read again. A cache: where it
+                            is absent it is made from the manifests
+    objects/ab/DIGEST       octets of a message under their SHA-256
+    points/TIME/            one point in time, UTC; complete or not there
+        index.db            the index as SQLite's online backup gave it
+        manifest            which object each row of the index needs, and digests of it all (manifest.py)
+    tmp/                    what is being made or removed; the next run sweeps it
+
+Files of this room
+    repository.py  the folder, its lock and its points       known.py     the cache
+    objects.py     octets in, durably                        manifest.py  the list of a point
+    run.py         takes a point                             verify.py    looks for what is missing or damaged
+    prune.py       removes points and what only they needed  catalogue.py a point, read
+    whole.py       a shard brought back, into place          numbers.py   its UIDs after that
+    accounts.py    accounts and mailboxes brought back       matching.py  what is there already
+
+How a run is consistent
+    1. Every message of the live index that is not known is linked or copied to objects/.
+    2. The index is copied in one read transaction: writers go on.
+    3. What the copy lists and 1. did not meet is taken too: only what arrived meanwhile.
+    A message that was expunged between 2. and 3. may have lost its file. The manifest lists it as gone, and a restore
+    brings its mailbox back as if it had been expunged before. A message that was there before the run began
+    and is in the copied index is in objects/, since 1. came first.
+    Files of messages never change, only their names do: the unique part stands for the octets. Names that
+    other programs gave are not trusted so far, and are read in every run.
+
+Invariants
+    * A point's manifest, and through it all else in the point, is on disk before the point has its name.
+    * An object is complete and on disk before it has its name; every object that a point lists is there.
+    * A row of known.db is committed after its object is on disk, and removed before its object is.
+    * Nothing in a shard is changed by a backup. A restore removes nothing: what it replaces is set aside.
+    * After a restore no (UIDVALIDITY, UID) that a client may have seen names another message (numbers.py).
+
+What is true when a backup dies behind a step; tests/store/backup/test_crash.py walks the table
+    backup.copy         files in tmp/: swept by the next run
+    backup.link, .rename, .sync, .dirsync   objects that no point lists: the next run finds them, or prune removes
+                        them
+    backup.known        the same, and the next run does not read them again
+    backup.snapshot, .manifest   a half point in tmp/: swept
+    backup.point, .pointsync     the point is there, complete
+    prune.point         the point is no point any more; its folder is in tmp/: swept
+    prune.known, prune.object    objects without a point: the next prune removes them
+    restore.index, .file         restoring/ in the shard without restoring.json: the shard is as it was; removed by
+                        the next restore
+    restore.ready       restoring.json says that restoring/ is complete. Nobody can open the shard (site.py) until
+    restore.swap        `shard restore` was called again, which first finishes what was begun
+
+A backup on the filesystem of the shard shares its files: it helps against mistakes, not against a broken disk.
+
+What must never happen: a point that lists what is not there; an object under a digest that is not its own; a
+restore that removes mail; a UID that comes to name another message.
+"""
+
+from mailplat.store.backup.accounts import Scope, restore_account
+from mailplat.store.backup.catalogue import Catalogue
+from mailplat.store.backup.prune import prune
+from mailplat.store.backup.repository import Repository
+from mailplat.store.backup.run import back_up
+from mailplat.store.backup.verify import verify
+from mailplat.store.backup.whole import restore_shard
+
+__all__ = [
+    "Catalogue",
+    "Repository",
+    "Scope",
+    "back_up",
+    "prune",
+    "restore_account",
+    "restore_shard",
+    "verify",
+]

@@ -1,0 +1,180 @@
+"""UIDs after a shard went back in time (RFC 3501 2.3.1.1).
+
+After the point was taken the shard went on giving UIDs, and its clients remember them. Where the shard that is
+replaced can still be asked, a mailbox that it has under the same number and UIDVALIDITY keeps that, and goes on
+above everything that was ever given: UIDNEXT from its ceiling, MODSEQ above its ceiling on every message, UIDs that
+came after the point noted as expunged. Clients notice what is back, what is gone and what changed.
+Every other mailbox (there is nobody to ask, or the mailbox is not there any more) gets a new UIDVALIDITY, higher
+than any that its account was given: clients read it afresh. POP3 clients do not: messages of INBOX keep the UIDL
+that the old UIDVALIDITY made for them.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy.engine import Connection
+
+from mailplat.core.errors import LimitReached
+from mailplat.store.backup.known import connect
+from mailplat.store.description import modseq_ceiling, read_account, read_mailbox, uid_ceiling
+from mailplat.store.repair import survey
+from mailplat.store.site import MailboxRow, Site
+from mailplat.store.types import MAX_UID
+
+# How far UIDVALIDITYs that nobody can be asked about may be ahead of the clock: each mailbox that an account makes
+# within one second takes the next one. Ten times as many as it may have.
+_AHEAD = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class GivenMailbox:
+    account_id: int
+    uidvalidity: int
+    uidnext: int  # no UID from here on was ever given
+    modseq: int  # no MODSEQ above
+
+
+@dataclass(slots=True)
+class Given:
+    """What a shard has handed out, as far as it can be asked."""
+
+    mailboxes: dict[int, GivenMailbox] = field(default_factory=dict)
+    uidvalidity: dict[int, int] = field(default_factory=dict)  # by account: given last
+    epoch: dict[int, int] = field(default_factory=dict)
+    last_mailbox: int = 0
+
+
+def default_uidl(uidvalidity: int, uid: int) -> str:
+    """The UIDL of a message that was given none (fetch.py)."""
+    return f"{uidvalidity}.{uid}"
+
+
+def read_given(path: Path) -> Given:
+    """Of a shard that nobody has open: what its index says, or its descriptions where those say more. An index that
+    cannot be read vouches for nothing: then there is no mailbox in what is returned."""
+    given = Given()
+    with contextlib.suppress(sqlite3.DatabaseError), contextlib.closing(connect(path / "index.db")) as index:
+        tables = {name for (name,) in index.execute("SELECT name FROM sqlite_master")}
+        if "mailbox" not in tables:
+            return given
+        _read_index(given, index)
+        for account_id, folder in survey.accounts(path):
+            _read_descriptions(given, account_id, folder)
+        return given
+    return Given()
+
+
+def _read_index(given: Given, index: sqlite3.Connection) -> None:
+    for number, *numbers in index.execute(
+        "SELECT id, account_id, uidvalidity, uid_ceiling, modseq_ceiling FROM mailbox"
+    ):
+        given.mailboxes[number] = GivenMailbox(*numbers)
+    for account_id, uidvalidity, epoch in index.execute("SELECT account_id, uidvalidity, epoch FROM account"):
+        given.uidvalidity[account_id] = uidvalidity
+        given.epoch[account_id] = epoch
+    last = index.execute("SELECT seq FROM sqlite_sequence WHERE name = 'mailbox'").fetchone()
+    given.last_mailbox = last[0] if last else 0
+
+
+def _read_descriptions(given: Given, account_id: int, folder: Path) -> None:
+    account = read_account(folder)
+    if account is not None:
+        given.uidvalidity[account_id] = max(account.uidvalidity, given.uidvalidity.get(account_id, 0))
+        given.epoch[account_id] = max(account.epoch, given.epoch.get(account_id, 0))
+    for _, path in survey.mailboxes(folder):
+        said = read_mailbox(path)
+        if said is None:
+            continue
+        known = given.mailboxes.get(said.id)
+        given.last_mailbox = max(given.last_mailbox, said.id)
+        if known is not None and known.uidvalidity == said.uidvalidity:
+            given.mailboxes[said.id] = GivenMailbox(
+                account_id,
+                known.uidvalidity,
+                max(known.uidnext, said.uidnext),
+                max(known.modseq, said.modseq),
+            )
+
+
+def renew_account(site: Site, connection: Connection, given: Given, account_id: int) -> None:
+    """Epoch and UIDVALIDITY of an account do not go back either."""
+    last = given.uidvalidity.get(account_id)
+    if last is None:
+        last = min(int(site.clock.now()) + _AHEAD, MAX_UID)
+    connection.exec_driver_sql(
+        "UPDATE account SET epoch = max(epoch, ?), uidvalidity = max(uidvalidity, ?) WHERE account_id = ?",
+        (given.epoch.get(account_id, 0), last, account_id),
+    )
+
+
+def keeps_uidvalidity(given: Given, row: MailboxRow) -> bool:
+    return _there(given, row) is not None
+
+
+def _there(given: Given, row: MailboxRow) -> GivenMailbox | None:
+    there = given.mailboxes.get(row.id)
+    same = there is not None and (there.account_id, there.uidvalidity) == (row.account_id, row.uidvalidity)
+    return there if same else None
+
+
+def renumber(site: Site, connection: Connection, given: Given, row: MailboxRow) -> MailboxRow:
+    """The row of a mailbox that came back, with the numbers it goes on with; all its messages get a new MODSEQ."""
+    there = _there(given, row)
+    uidvalidity, uidnext, modseq = row.uidvalidity, row.uid_ceiling, row.modseq_ceiling
+    if there is not None:
+        uidnext, modseq = max(uidnext, there.uidnext), max(modseq, there.modseq)
+    else:
+        uidnext = row.uidnext
+        uidvalidity = _next_uidvalidity(site, connection, row.account_id)
+    modseq += 1
+    new = row._replace(
+        uidvalidity=uidvalidity,
+        uidnext=uidnext,
+        modseq=modseq,
+        uid_ceiling=uid_ceiling(uidnext),
+        modseq_ceiling=modseq_ceiling(modseq),
+        backfills=row.backfills + 1,
+        named=modseq,
+    )
+    connection.exec_driver_sql(
+        "UPDATE mailbox SET uidvalidity = ?, uidnext = ?, modseq = ?, uid_ceiling = ?, modseq_ceiling = ?,"
+        " backfills = ?, named = ? WHERE id = ?",
+        (*new[4:9], new.backfills, new.named, new.id),
+    )
+    connection.exec_driver_sql("UPDATE message SET modseq = ? WHERE mailbox_id = ?", (modseq, row.id))
+    return new
+
+
+def _next_uidvalidity(site: Site, connection: Connection, account_id: int) -> int:
+    """Behind `renew_account`."""
+    (last,) = connection.exec_driver_sql(
+        "SELECT uidvalidity FROM account WHERE account_id = ?", (account_id,)
+    ).one()
+    if last >= MAX_UID:
+        raise LimitReached(f"account {account_id} has no UIDVALIDITY left")
+    chosen = max(int(site.clock.now()), last + 1)
+    connection.exec_driver_sql(
+        "UPDATE account SET uidvalidity = ? WHERE account_id = ?", (chosen, account_id)
+    )
+    return int(chosen)
+
+
+def uids_since(index: sqlite3.Connection, mailbox_id: int, uidnext: int) -> list[int]:
+    """UIDs from `uidnext` on that the replaced shard has or had messages under."""
+    found = index.execute(
+        "SELECT uid FROM message WHERE mailbox_id = ? AND uid >= ?"
+        " UNION SELECT uid FROM expunged WHERE mailbox_id = ? AND uid >= ? ORDER BY uid",
+        (mailbox_id, uidnext, mailbox_id, uidnext),
+    )
+    return [uid for (uid,) in found]
+
+
+def note_expunged(connection: Connection, row: MailboxRow, uids: Iterable[int]) -> None:
+    rows = [(row.id, row.modseq, uid) for uid in uids]
+    if rows:
+        connection.exec_driver_sql(
+            "INSERT INTO expunged (mailbox_id, modseq, uid) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", rows
+        )

@@ -1,0 +1,190 @@
+"""A whole shard brought back: what is in it, and what its clients may believe of UIDs."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mailplat.core.errors import AlreadyExists, Unavailable
+from mailplat.core.route import Residence
+from mailplat.store.repair import rebuild, verify
+from tests.store.backup.conftest import Backup, letters
+from tests.store.conftest import HOME, Rig, letter, new
+
+BOB = Residence(2, "s1", 1)
+
+
+def seen(rig: Rig, home: Residence = HOME) -> dict[tuple[int, int], bytes]:
+    """(UIDVALIDITY, UID) -> octets: what a client of the account knows by now."""
+    return {
+        (mailbox.uidvalidity, uid): octets
+        for mailbox in rig.shard.mailboxes(home)
+        for uid, octets in rig.shard.octets_many(home, mailbox.id, None)
+    }
+
+
+def furnish(rig: Rig) -> None:
+    rig.shard.grant(2, 1)
+    rig.append(*(new(letter(f"Number {n}"), internaldate=10.0**9 + n) for n in range(4)))
+    rig.append(new(letter("Kept"), flags=("\\Flagged", "Word", "word2"), internaldate_zone=-90, uidl="old-1"))
+    rig.shard.create(HOME, "Box/Höhe", special_use="\\Archive")
+    rig.shard.copy(HOME, rig.inbox.id, [(2, 5)], "Box/Höhe")
+    rig.shard.subscribe(HOME, "Box/Höhe", True)
+    rig.deliver([(HOME, "INBOX", 0), (BOB, "INBOX", 0)], new(letter("To both")))
+    rig.shard.store_flags(HOME, rig.inbox.id, [(1, 2)], "add", ["\\Seen", "late"])
+    rig.shard.expunge_uids(HOME, rig.inbox.id, [(3, 3)])
+
+
+def go_on(rig: Rig) -> None:
+    """The shard's life after the point."""
+    rig.append(*(new(letter(f"After {n}")) for n in range(3)))
+    rig.shard.expunge_uids(HOME, rig.inbox.id, [(1, 1), (7, 7)])
+    rig.shard.store_flags(HOME, rig.inbox.id, [(2, 2)], "set", [])
+    rig.shard.create(HOME, "New")
+    rig.append(new(letter("In a new mailbox")), mailbox="New")
+    rig.shard.settle_names()
+    rig.shard.sweep()
+
+
+def test_back_into_place_with_uids_that_go_on(rig: Rig, backup: Backup) -> None:
+    furnish(rig)
+    before, known = letters(rig.shard), seen(rig)
+    backup.run()
+    go_on(rig)
+    inbox, known = rig.inbox, known | seen(rig)
+    rig.store.close()
+    report = backup.restore_whole(rig.path, replace=True)
+    assert (report.accounts, report.messages, report.renumbered, report.problems) == (2, 10, 0, [])
+    assert {"index.db", "accounts"} <= {path.name for path in Path(report.aside).iterdir()}
+    rig.reopen()
+    assert letters(rig.shard) == before
+    assert rig.shard.subscriptions(HOME) == ["Box/Höhe"]
+    now = rig.inbox
+    assert (now.id, now.uidvalidity) == (inbox.id, inbox.uidvalidity)
+    assert now.uidnext >= inbox.uidnext
+    assert now.modseq > inbox.modseq
+    rig.shard.create(HOME, "Newer")
+    for name in ("INBOX", "Newer"):
+        rig.append(new(letter("Newest")), mailbox=name)
+    for pair, octets in seen(rig).items():
+        assert known.get(pair, octets) == octets
+    assert verify(rig.shard, sweep_hours=0).problems == []
+
+
+def test_a_client_that_knows_the_later_state_is_told_all_that_changed(rig: Rig, backup: Backup) -> None:
+    furnish(rig)
+    backup.run()
+    go_on(rig)
+    known = rig.inbox.modseq
+    rig.store.close()
+    backup.restore_whole(rig.path, replace=True)
+    rig.reopen()
+    told = rig.shard.changes(HOME, rig.inbox.id, known)
+    assert [uid for uid, _, _ in told.changed] == [1, 2, 4, 5, 6]
+    assert list(told.expunged) == [7, 8, 9]
+
+
+def test_without_the_old_shard_each_mailbox_gets_a_new_uidvalidity(
+    rig: Rig, backup: Backup, tmp_path: Path
+) -> None:
+    furnish(rig)
+    before, known = letters(rig.shard), seen(rig)
+    uidls = [uidl for (uidl,) in rig.shard.rows(HOME, rig.inbox.id, None, ("uidl",))]
+    backup.run()
+    go_on(rig)
+    known |= seen(rig)
+    report = backup.restore_whole(tmp_path / "elsewhere")
+    assert report.renumbered == report.mailboxes == 4
+    other = Rig(tmp_path / "elsewhere")
+    try:
+        assert letters(other.shard) == before
+        other.append(new(letter("Newest")))
+        assert not known.keys() & seen(other).keys()
+        kept = [uidl for (uidl,) in other.shard.rows(HOME, other.inbox.id, None, ("uidl",))]
+        assert kept[:-1] == uidls  # POP3 clients download nothing twice
+        other.shard.settle_names()
+        rebuilt = rebuild(other.shard)
+        assert rebuilt.problems == []
+        again = [uidl for (uidl,) in other.shard.rows(HOME, other.inbox.id, None, ("uidl",))]
+        assert again == kept
+    finally:
+        other.close()
+
+
+def test_an_old_index_that_cannot_be_read_vouches_for_nothing(rig: Rig, backup: Backup) -> None:
+    furnish(rig)
+    backup.run()
+    go_on(rig)
+    known = seen(rig)
+    rig.store.close()
+    (rig.path / "index.db").write_bytes(b"\0" * 10_000)
+    report = backup.restore_whole(rig.path, replace=True)
+    assert report.renumbered == report.mailboxes
+    rig.reopen()
+    rig.append(new(letter("Newest")))
+    assert not known.keys() & seen(rig).keys()
+
+
+def test_a_shard_with_accounts_is_not_replaced_unasked_nor_in_use(rig: Rig, backup: Backup) -> None:
+    rig.fill(1)
+    backup.run()
+    with pytest.raises(Unavailable, match="in use"):
+        backup.restore_whole(rig.path, replace=True)
+    rig.store.close()
+    with pytest.raises(AlreadyExists):
+        backup.restore_whole(rig.path)
+    rig.reopen()
+    assert rig.inbox.messages == 1
+
+
+def test_accounts_that_live_elsewhere_are_left_out(rig: Rig, backup: Backup) -> None:
+    furnish(rig)
+    backup.run()
+    rig.store.close()
+    report = backup.restore_whole(rig.path, replace=True, elsewhere={2})
+    assert (report.accounts, report.elsewhere) == (1, 1)
+    rig.reopen()
+    assert rig.shard.mailboxes(BOB) == []
+    rig.shard.grant(2, 5)  # it moves back
+    assert rig.shard.mailbox(Residence(2, "s1", 5), "INBOX").messages == 0
+    assert verify(rig.shard, sweep_hours=0).problems == []
+
+
+def test_an_epoch_does_not_go_back(rig: Rig, backup: Backup) -> None:
+    rig.fill(1)
+    backup.run()
+    rig.shard.grant(1, 7)
+    rig.store.close()
+    backup.restore_whole(rig.path, replace=True)
+    rig.reopen()
+    assert rig.append(new(), home=Residence(1, "s1", 7))[0].uid > 1
+
+
+def test_octets_that_are_damaged_or_missing_do_not_come_back(rig: Rig, backup: Backup) -> None:
+    rig.fill(3)
+    backup.run()
+    one, other, _ = backup.objects()
+    content = one.read_bytes()
+    one.unlink()
+    one.write_bytes(content[:-1] + b"?")
+    other.unlink()
+    rig.store.close()
+    report = backup.restore_whole(rig.path, replace=True)
+    assert sorted(problem.kind for problem in report.problems) == ["damaged", "missing"]
+    rig.reopen()
+    assert rig.inbox.messages == 1
+    assert verify(rig.shard, sweep_hours=0).problems == []
+
+
+def test_dates_are_kept_where_two_messages_share_their_octets(rig: Rig, backup: Backup) -> None:
+    rig.append(new(internaldate=10.0**9), new(internaldate=1.1 * 10**9))
+    before = letters(rig.shard)
+    backup.run()
+    rig.store.close()
+    backup.restore_whole(rig.path, replace=True)
+    rig.reopen()
+    assert letters(rig.shard) == before
+    os.unlink(rig.path / "index.db")
+    rig.reopen()
+    rebuild(rig.shard)
+    assert letters(rig.shard) == before
