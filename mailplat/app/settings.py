@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from mailplat.core.errors import InvalidInput
 from mailplat.core.executors import PATIENCE_S
+from mailplat.wire.smtp.address import parse_address
 
 ENVIRONMENT_PREFIX = "MAILPLAT_"
 # Variables of our own that are no settings.
@@ -33,7 +34,15 @@ def _address_and_port(text: str) -> str:
     return text
 
 
+def _mail_address(text: str) -> str:
+    try:
+        return text and str(parse_address(text))
+    except InvalidInput as error:
+        raise ValueError(str(error)) from error
+
+
 Endpoint = Annotated[str, AfterValidator(_address_and_port)]
+MailAddress = Annotated[str, AfterValidator(_mail_address)]
 
 
 class Section(BaseModel):
@@ -104,6 +113,7 @@ class SmtpSection(Section):
     max_message_size: int = Field(default=50_000_000, gt=0)  # octets, RFC 1870
     max_recipients: int = Field(default=1000, ge=100)  # a message; RFC 5321 4.5.3.1.8 asks for at least 100
     max_connections: int = Field(default=5000, gt=0)  # open at once, one worker
+    postmaster: MailAddress = ""  # account or alias that has the mail for postmasters nobody else is
 
 
 class ImapSection(Section):

@@ -29,6 +29,7 @@ from mailplat.directory.watch import RouteWatch
 from mailplat.filtering.dns import open_dns
 from mailplat.filtering.pipeline import build
 from mailplat.ingress import IngressLimits, Rooms, SmtpServer
+from mailplat.wire.smtp.address import parse_address
 
 logger = structlog.get_logger("worker")
 
@@ -142,6 +143,7 @@ class Process:
             platform.executors,
             platform.clock,
             limits,
+            parse_address(settings.smtp.postmaster) if settings.smtp.postmaster else None,
         )
         server = SmtpServer(rooms)
         self.drains.append(server.drain)

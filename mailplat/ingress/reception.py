@@ -30,7 +30,7 @@ from mailplat.core.reply import (
 from mailplat.core.route import Door, Residence, ShardHome
 from mailplat.core.spool import Body
 from mailplat.delivery import Delivery
-from mailplat.directory import Directory, Target
+from mailplat.directory import Directory, Resolution, Target
 from mailplat.filtering.mailauth.results import strip
 from mailplat.filtering.pipeline import Pipeline
 from mailplat.filtering.verdict import Action, Transaction
@@ -72,6 +72,7 @@ class Rooms:
     executors: Executors
     clock: Clock
     limits: IngressLimits = dataclasses.field(default_factory=IngressLimits)
+    postmaster: Address | None = None  # who has the mail for a postmaster that no domain has named
 
 
 class Content:
@@ -226,6 +227,9 @@ class Reception:
         asked = Address(address.local, rooms.hostname) if bare else address  # RFC 5321 4.5.1: <postmaster>
         try:
             resolution = await rooms.executors.run("directory", rooms.directory.resolve, asked)
+            if self._nobodys_postmaster(asked, resolution, bare):
+                assert rooms.postmaster is not None
+                resolution = await rooms.executors.run("directory", rooms.directory.resolve, rooms.postmaster)
             if not resolution.targets:
                 return UNKNOWN_RECIPIENT if resolution.known_domain or bare else RELAY_DENIED
             for target in resolution.targets:
@@ -239,6 +243,15 @@ class Reception:
         for target in resolution.targets:
             self._targets.setdefault(target.account_id, target)
         return RECIPIENT_OK
+
+    def _nobodys_postmaster(self, address: Address, resolution: Resolution, bare: bool) -> bool:
+        """RFC 5321 4.5.1: mail for the postmaster of each domain that we serve is taken."""
+        return (
+            self._rooms.postmaster is not None
+            and not resolution.targets
+            and (bare or resolution.known_domain)
+            and address.local.casefold() == "postmaster"
+        )
 
     async def _over_quota(self, target: Target) -> bool:
         residence = _residence(target)

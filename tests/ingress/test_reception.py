@@ -11,6 +11,7 @@ import pytest
 
 from mailplat.filtering.dns import open_dns
 from mailplat.filtering.pipeline import build
+from mailplat.wire.smtp.address import parse_address
 from tests.ingress.house import HOSTNAME, House
 from tests.ingress.wire import PATIENCE, Wire
 
@@ -73,6 +74,18 @@ async def test_bare_postmaster_is_the_platforms(house: House) -> None:
     wire = await greeted(house)
     assert (await wire.mail(LETTER, ["postmaster"])).startswith("250 ")
     assert b"\tfor <postmaster>;\r\n" in house.kept("anna")[0]
+
+
+async def test_postmasters_that_nobody_is(house: House) -> None:
+    house.rooms = replace(house.rooms, postmaster=parse_address("bert@example.org"))
+    wire = await greeted(house)
+    for name in ("POSTMASTER", "Postmaster@example.org"):
+        assert (await wire.mail(LETTER, [name])).startswith("250 ")
+    assert b"\tfor <postmaster>;\r\n" in house.kept("anna")[0].lower(), "the platform has one of its own"
+    assert b"\tfor <Postmaster@example.org>;\r\n" in house.kept("bert")[0]
+    await wire.ask("MAIL FROM:<a@remote.example>")
+    assert (await wire.ask("RCPT TO:<postmaster@elsewhere.example>")).startswith("550 5.7.1 ")
+    assert (await wire.ask("RCPT TO:<postmistress@example.org>")).startswith("550 5.1.1 ")
 
 
 async def test_a_declared_size_that_does_not_fit_the_quota(house: House) -> None:
