@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -24,13 +25,24 @@ START_TIMEOUT_S = 40.0
 STOP_TIMEOUT_S = 40.0
 
 
+# Below what the kernel gives to clients (ip_local_port_range starts at 32768 or above): a port that is free now is
+# not taken by some connection before the server under test has opened it.
+_PORTS = range(10240, 32768)
+_next_port = random.SystemRandom().choice(_PORTS)
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now. All are held until all are known, so that they differ."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in sockets]
+    """Ports that nobody listens on now, none of them given twice by this process."""
+    global _next_port
+    found: list[int] = []
+    for _ in _PORTS:
+        if len(found) == count:
+            return found
+        _next_port = _next_port + 1 if _next_port + 1 in _PORTS else _PORTS[0]
+        with contextlib.suppress(OSError), socket.socket() as sock:
+            sock.bind(("127.0.0.1", _next_port))
+            found.append(_next_port)
+    raise RuntimeError(f"no {count} free ports in {_PORTS}")
 
 
 class Rig:

@@ -92,6 +92,8 @@ class BusSection(Section):
 
 class ShardSection(Section):
     path: Path
+    weight: float = Field(default=1.0, gt=0)  # its share of new accounts, beside its free space
+    placement: bool = True  # false: no new accounts
 
 
 class StoreSection(Section):

@@ -1,14 +1,14 @@
 """Opens the rooms in the order of the floors. `Platform` is what commands, roles and plug-ins are given."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mailplat.app.placement import Placement
 from mailplat.app.settings import Settings, find, load
 from mailplat.bus import Bus, open_bus
 from mailplat.core.clock import SystemClock
-from mailplat.core.errors import InvalidInput, NotFound
+from mailplat.core.errors import InvalidInput
 from mailplat.core.executors import Executors
 from mailplat.db import schema
 from mailplat.db.engine import Database
@@ -31,26 +31,17 @@ class Platform:
         self.database = open_database(settings)
         self.directory = Directory(self.database, self.clock)
         self.bus: Bus = open_bus(settings.bus.url if bus_url is None else bus_url, workers)
-        for shard in settings.store.shards.values():
-            shard.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         shards = {name: shard.path for name, shard in settings.store.shards.items()}
         self.store = Store(shards, self.executors, self.bus, self.clock)
         self.queue = Queue(self.database, queue_path(settings), self.clock, self.bus)
         self.verifier = Verifier(self.executors)
+        self.placement = Placement(settings.store.shards)
 
     def place_account(self) -> str:
-        """The shard for a new account: the one whose disk has the most free space, the least full one by
-        number of accounts where several share a disk. Raises NotFound when there is none."""
-        shards = self.settings.store.shards
-        if not shards:
-            raise NotFound("no shard is configured; add [store.shards.NAME] with a path")
+        """The shard for a new account. Raises Unavailable when none takes one."""
         counts = self.directory.accounts_by_home()
-        return min(
-            sorted(shards),
-            key=lambda name: (
-                -shutil.disk_usage(shards[name].path).free >> 30,
-                counts.get(f"shard:{name}", 0),
-            ),
+        return self.placement.choose(
+            {name: counts.get(f"shard:{name}", 0) for name in self.settings.store.shards}
         )
 
     def close(self) -> None:

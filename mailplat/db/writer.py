@@ -28,7 +28,8 @@ MAX_GROUP = 200
 
 class GroupWriter(Generic[W, R]):
     """Runs `apply(connection, work)` for each submitted work; `prepare(works)` once before each group, out of
-    the transaction (renames and directory fsyncs of a group of appends), and may raise to fail the group."""
+    the transaction (renames and directory fsyncs of a group of appends), and may raise to fail the group. A work
+    that is `alone` has a transaction of its own: it sees nothing that is not committed."""
 
     def __init__(
         self,
@@ -37,11 +38,13 @@ class GroupWriter(Generic[W, R]):
         *,
         prepare: Callable[[Sequence[W]], None] | None = None,
         name: str = "writer",
+        alone: Callable[[W], bool] = lambda work: False,
         max_group: int = MAX_GROUP,
     ) -> None:
         self._database = database
         self._apply = apply
         self._prepare = prepare
+        self._alone = alone
         self._max_group = max_group
         self._queue: queue.SimpleQueue[tuple[W, Future[R]] | None] = queue.SimpleQueue()
         self._closed = False
@@ -71,8 +74,9 @@ class GroupWriter(Generic[W, R]):
             if first is None:
                 return
             group = [first]
+            last: tuple[W, Future[R]] | None = None
             stop = False
-            while len(group) < self._max_group:
+            while len(group) < self._max_group and not self._alone(group[0][0]):
                 try:
                     item = self._queue.get_nowait()
                 except queue.Empty:
@@ -80,8 +84,13 @@ class GroupWriter(Generic[W, R]):
                 if item is None:
                     stop = True
                     break
+                if self._alone(item[0]):
+                    last = item
+                    break
                 group.append(item)
             self._commit(group)
+            if last is not None:
+                self._commit([last])
             if stop:
                 return
 

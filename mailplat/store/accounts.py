@@ -24,7 +24,7 @@ def grant(site: Site, account_id: int, epoch: int) -> None:
             "SELECT epoch, closed FROM account WHERE account_id = ?", (account_id,)
         ).fetchone()
     if row is None or row[0] != epoch or row[1]:
-        site.write(lambda connection: _raise_epoch(site, connection, account_id, epoch))
+        site.write(lambda connection: _raise_epoch(site, connection, account_id, epoch), alone=True)
 
 
 def grant_newer(site: Site, residence: Residence) -> None:

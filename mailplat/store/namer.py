@@ -1,8 +1,9 @@
 """The namer: brings names of files and the description files up to date with the index, within seconds.
 
 A rename happens inside the write transaction that notes it, so that nobody who writes meets a file between two
-names; only a reader may, and looks again (fetch.py). The directories are fsynced behind the commit: should a
-power cut undo a rename, the row's file is found by the unique part of its name.
+names; only a reader may, and looks again (fetch.py). The transaction is the namer's alone: a name must not say the
+UID of an append that is committed with it, and that another message gets should the commit fail. The directories are
+fsynced behind the commit: should a power cut undo a rename, the row's file is found by the unique part of its name.
 """
 
 import contextlib
@@ -50,7 +51,7 @@ def settle_names(site: Site) -> int:
             ).fetchone()
         if lagging is None and undescribed is None:
             return renamed
-        count, folders = site.write(lambda connection: _settle_some(site, connection, cursors))
+        count, folders = site.write(lambda connection: _settle_some(site, connection, cursors), alone=True)
         with contextlib.suppress(NotFound):  # a mailbox deleted since then
             site.sync_folders(folders, "names.dirsync")
         renamed += count

@@ -46,10 +46,11 @@ class Publisher(Protocol):
 class Work(Generic[R]):
     """One change. `place`, if any, puts files where their rows will say, before the transaction, and returns the
     folders to fsync; it may be called twice and must then do nothing twice. `apply` writes rows, and may run
-    twice."""
+    twice. `alone`: what it does to files because of rows must not rest on rows that others have not committed."""
 
     apply: Callable[[Connection], R]
     place: Callable[[], Collection[str]] | None = None
+    alone: bool = False
 
 
 class MailboxRow(NamedTuple):
@@ -111,6 +112,7 @@ class Site:
             self.database,
             _apply,
             prepare=self._prepare,
+            alone=lambda work: work.alone,
             name=f"{name}-writer",
             max_group=limits.group,
         )
@@ -145,9 +147,10 @@ class Site:
     def submit(self, work: Work[R]) -> "Future[R]":
         return self._writer.submit(work)
 
-    def write(self, apply: Callable[[Connection], R], *hints: MailboxChanged) -> R:
-        """Run `apply` in a transaction shared with others; returns when it is durable, then sends the hints."""
-        result = self.submit(Work(apply)).result()
+    def write(self, apply: Callable[[Connection], R], *hints: MailboxChanged, alone: bool = False) -> R:
+        """Run `apply` in a transaction shared with others, unless `alone`; returns when it is durable, then sends
+        the hints."""
+        result = self.submit(Work(apply, alone=alone)).result()
         disk.step("index.commit")
         self.publish(*hints)
         return result

@@ -34,7 +34,7 @@ def sweep_leaving(site: Site) -> int:
                 f"SELECT id, path FROM leaving WHERE mailbox_id <> 0 ORDER BY id LIMIT {_ROUND}"
             ).fetchall()
         for (account_id,) in accounts:
-            site.write(partial(_set_aside, site, account_id))
+            site.write(partial(_set_aside, site, account_id), alone=True)
         for _, path in leaving:
             remove_path(site, path)
         disk.step("sweep.unlink")

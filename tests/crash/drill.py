@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mailplat.bus.embedded import EmbeddedBus
 from tests.crash.clients import (
     ARCHIVE,
     PASSWORD,
@@ -67,10 +68,20 @@ PROMISES = ("missing", "doubled", "half", "torn", "changed", "reused", "returned
 class Nursery:
     """Workers by index."""
 
-    def __init__(self, rig: Rig) -> None:
+    def __init__(self, rig: Rig, preload: Path | None = None) -> None:
+        """`preload`: a library that takes the place of functions of the C library (LD_PRELOAD)."""
+        self._folder = tempfile.TemporaryDirectory(prefix="crash-bus.")
+        self._bus = EmbeddedBus(Path(self._folder.name))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.crash.nursery", str(rig.config), str(rig.root / "serve.log")],
-            env=rig.environment,
+            [
+                sys.executable,
+                "-m",
+                "tests.crash.nursery",
+                rig.config,
+                rig.root / "serve.log",
+                self._bus.start(),
+            ],
+            env=rig.environment | ({"LD_PRELOAD": str(preload)} if preload else {}),
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -96,6 +107,8 @@ class Nursery:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"worker {index} did not start; see {self._log}")
             time.sleep(0.01)
+        if not armed:
+            raise RuntimeError(f"worker {index} ended:\n{self._log.read_text()[seen:][-2000:]}")
 
     def ended(self, index: int, within: float = 0.0) -> bool:
         return bool(select.select([self.workers[index][1]], [], [], within)[0])
@@ -119,6 +132,8 @@ class Nursery:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
+        self._bus.close()
+        self._folder.cleanup()
 
     def _ask(self, line: str) -> str:
         assert self._process.stdin is not None
@@ -135,7 +150,7 @@ class Nursery:
 
 
 class Drill:
-    def __init__(self, folder: Path, seed: int, guests: int) -> None:
+    def __init__(self, folder: Path, seed: int, guests: int, *, preload: Path | None = None) -> None:
         self.rng = random.Random(seed)
         self.rig = Rig(folder)
         self.kills: Counter[str] = Counter()
@@ -148,7 +163,7 @@ class Drill:
             home = f"shard:s{number % 2 + 1}"
             self.rig.call("account", "add", address, "--hash", "{PLAIN}" + PASSWORD, "--home", home)
         self.shards = [Path(each["path"]) for each in self.rig.query("shard", "list")]
-        self.nursery = Nursery(self.rig)
+        self.nursery = Nursery(self.rig, preload)
 
     def prepare(self) -> None:
         self.nursery.start(0)
@@ -157,6 +172,8 @@ class Drill:
             for name in (WORK, ARCHIVE):
                 mailbox.must(b"CREATE " + name.encode())
             mailbox.imap.close()
+
+        self.stop_all()
 
     def round(self, number: int) -> None:
         """Start who is dead, inspect, load, kill."""

@@ -1,6 +1,6 @@
 """Workers of the platform without a new start of Python for each: a process that has imported everything, and forks.
 
-    python -m tests.crash.nursery CONFIG LOG     reads lines, answers each with one
+    python -m tests.crash.nursery CONFIG LOG BUS     reads lines, answers each with one
         start INDEX WORKERS [STEP:N]             a worker, armed to die behind that step (core/disk.py); its pid
         wait PID                                 until it has ended; its exit status, -9 for a kill
 
@@ -23,7 +23,7 @@ from mailplat.core import disk
 ROLES = ("ingress", "access", "queue")
 
 
-def grow(config: Path, output: Path, index: int, workers: int, armed: str) -> NoReturn:
+def grow(config: Path, output: Path, bus: str, index: int, workers: int, armed: str) -> NoReturn:
     """The child: a worker from here on."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -36,20 +36,21 @@ def grow(config: Path, output: Path, index: int, workers: int, armed: str) -> No
     try:
         settings = load(config)
         log.configure(settings.log.level, settings.log.format)
-        status = run_worker(settings, ROLES, index=index, workers=workers, bus_url="memory:")
+        status = run_worker(settings, ROLES, index=index, workers=workers, bus_url=bus)
     finally:
         os._exit(status)
 
 
 def main() -> None:
-    config, output = map(Path, sys.argv[1:])
+    config, output = map(Path, sys.argv[1:3])
+    bus = sys.argv[3]
     print("ready", flush=True)
     for line in sys.stdin:
         match line.split():
             case ["start", index, workers, *armed]:
                 pid = os.fork()
                 if pid == 0:
-                    grow(config, output, int(index), int(workers), "".join(armed))
+                    grow(config, output, bus, int(index), int(workers), "".join(armed))
                 print(pid, flush=True)
             case ["wait", pid]:
                 print(os.waitstatus_to_exitcode(os.waitpid(int(pid), 0)[1]), flush=True)

@@ -1,8 +1,8 @@
 """`mailplat shard`: the directories that mail is kept in, their health and their repair."""
 
 import argparse
-import shutil
 
+from mailplat.app.cli import _backup
 from mailplat.app.console import Subparsers, add_config, add_json, show
 from mailplat.app.wiring import open_platform
 from mailplat.core.errors import NotFound
@@ -25,21 +25,27 @@ def register(verbs: Subparsers) -> None:
         action.set_defaults(run=run)
     checking.add_argument("name", metavar="SHARD", nargs="?", help="default: all")
     mending.add_argument("name", metavar="SHARD")
+    _backup.register(actions)
 
 
 def list_all(args: argparse.Namespace) -> int:
     with open_platform(args.config) as platform:
         counts = platform.directory.accounts_by_home()
-        rows = [
-            {
-                "shard": name,
-                "path": str(shard.path),
-                "accounts": counts.get(f"shard:{name}", 0),
-                "free_gb": shutil.disk_usage(shard.path).free >> 30,
-            }
-            for name, shard in platform.settings.store.shards.items()
-        ]
-        return show(rows, ["shard", "path", "accounts", "free_gb"], as_json=args.json)
+        rows = []
+        for name, shard in platform.settings.store.shards.items():
+            condition = platform.placement.condition(name)
+            rows.append(
+                {
+                    "shard": name,
+                    "path": str(shard.path),
+                    "accounts": counts.get(f"shard:{name}", 0),
+                    "free_gb": condition.free >> 30,
+                    "weight": shard.weight,
+                    "placement": "off" if not shard.placement else condition.trouble or "on",
+                }
+            )
+        columns = ["shard", "path", "accounts", "free_gb", "weight", "placement"]
+        return show(rows, columns, as_json=args.json)
 
 
 def check(args: argparse.Namespace) -> int:

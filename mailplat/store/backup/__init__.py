@@ -58,14 +58,17 @@ restore that removes mail; a UID that comes to name another message.
 
 from mailplat.store.backup.accounts import Scope, restore_account
 from mailplat.store.backup.catalogue import Catalogue
+from mailplat.store.backup.manifest import Manifest
 from mailplat.store.backup.prune import prune
-from mailplat.store.backup.repository import Repository
+from mailplat.store.backup.repository import Point, Repository
 from mailplat.store.backup.run import back_up
 from mailplat.store.backup.verify import verify
 from mailplat.store.backup.whole import restore_shard
 
 __all__ = [
     "Catalogue",
+    "Manifest",
+    "Point",
     "Repository",
     "Scope",
     "back_up",
