@@ -17,6 +17,7 @@ from rich.table import Table
 from tests.bench import copying
 from tests.bench.figure import Figure
 from tests.bench.peers import Peers, start_ours
+from tests.e2e.corpus import extract_all
 from tests.rig import Rig
 
 BASE = 21000  # Dovecot's ports: 21143, 21110, 21024
@@ -47,7 +48,7 @@ def main() -> int:
         root.chmod(0o755)
         corpus = root / "corpus"
         with tarfile.open(args.shared / "corpus/real-mail.tar.xz") as archive:
-            archive.extractall(corpus, filter="data")
+            extract_all(archive, corpus)
         bench = Bench(scripts, root, corpus, args.runs, args.workers)
         missing = Peers.missing()
         peers = None if missing else Peers(scripts, root / "peers")
