@@ -5,13 +5,16 @@ that a crash forgets no file. Later work may keep such files for a time instead 
 """
 
 import contextlib
+import os
 import shutil
+from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 
 from sqlalchemy.engine import Connection
 
 from mailplat.core import disk
-from mailplat.store.maildir import new_unique
+from mailplat.store.maildir import new_unique, parse_name
 from mailplat.store.site import Site
 
 # Paths in one round: what a transaction notes as done.
@@ -35,8 +38,7 @@ def sweep_leaving(site: Site) -> int:
             ).fetchall()
         for (account_id,) in accounts:
             site.write(partial(_set_aside, site, account_id), alone=True)
-        for _, path in leaving:
-            remove_path(site, path)
+        remove_strays(site, [path for _, path in leaving if not remove_path(site, path)])
         disk.step("sweep.unlink")
         if leaving:
             site.write(partial(_forget, [(number,) for number, _ in leaving]))
@@ -81,14 +83,45 @@ def expire_keys(site: Site) -> None:
         )
 
 
-def remove_path(site: Site, path: str) -> None:
-    """A file or a folder with all in it, relative to the shard; gone already is fine."""
+def remove_path(site: Site, path: str) -> bool:
+    """A file or a folder with all in it, relative to the shard; False when it was gone already."""
     target = site.path / path
     with disk.failures(target):
         try:
             if target.is_dir() and not target.is_symlink():
-                shutil.rmtree(target)
+                _remove_folder(target)
             else:
                 target.unlink()
         except FileNotFoundError:  # another process sweeps too
-            return
+            return False
+    return True
+
+
+def _remove_folder(folder: Path) -> None:
+    """To its end, though another process removes the same folder: what one of them does not find, the other has
+    removed, and neither may leave the rest to the other."""
+
+    def gone(_function: object, _path: str, failure: tuple[object, BaseException, object]) -> None:
+        if not isinstance(failure[1], FileNotFoundError):
+            raise failure[1]
+
+    shutil.rmtree(folder, onerror=gone)
+
+
+def remove_strays(site: Site, paths: Iterable[str]) -> int:
+    """Message files that were not where `leaving` says: a process that died between a rename and its commit (namer)
+    left them under a name that no row ever said. Left there, a rebuild would bring an expunged message back. Returns
+    how many were found."""
+    wanted: dict[Path, set[str]] = {}
+    for path in map(Path, paths):
+        if path.parent.name in ("cur", "new"):
+            wanted.setdefault(site.path / path.parent.parent, set()).add(parse_name(path.name).unique)
+    found = 0
+    for folder, uniques in wanted.items():
+        for place in ("cur", "new"):
+            with disk.failures(folder), contextlib.suppress(FileNotFoundError):
+                for name in os.listdir(folder / place):
+                    if parse_name(name).unique in uniques:
+                        (folder / place / name).unlink(missing_ok=True)
+                        found += 1
+    return found
