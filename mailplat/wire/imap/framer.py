@@ -174,7 +174,7 @@ class Framer:
         if end < 0 or end > limit:
             if self._expecting is not None:
                 self._tag, self._expecting = self._expecting, None
-            elif self._tag == "*" and (head := _TAG.match(self._in)):
+            elif self._tag == "*" and (head := _TAG.match(self._in, 0, limit + 1)):
                 self._tag = head[1].decode("ascii")
             self._refuse("BAD", f"a line of more than {limit} octets")
             self._enter_swallow_line()

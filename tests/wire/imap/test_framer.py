@@ -372,6 +372,15 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
+def test_a_tag_that_ends_behind_the_limit_of_a_line() -> None:
+    [refused] = events_of(b"x" * 101 + b" ")
+    assert isinstance(refused, Refused)
+    assert refused.tag == "*"
+    [refused] = events_of(b"x" * 100 + b" ")
+    assert isinstance(refused, Refused)
+    assert refused.tag == "x" * 100
+
+
 @given(st.lists(st.one_of(PIECES, st.binary(max_size=4)), max_size=30).map(b"".join), st.booleans())
 @settings(deadline=None)
 def test_events_do_not_depend_on_the_cuts(octets: bytes, accept: bool) -> None:
