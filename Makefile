@@ -11,7 +11,7 @@ export UV_SYSTEM_CERTS ?= true
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.tools/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test check bench crash-drill lock clean
+.PHONY: help setup demo test check bench crash-drill power-drill lock clean
 
 help:
 	@echo 'make demo    the main job on embedded defaults, under a minute; KEEP=1 leaves it running'
@@ -19,6 +19,7 @@ help:
 	@echo 'make check   ruff, mypy --strict, architecture test'
 	@echo 'make bench   figures beside the peers that are installed (Dovecot, Postfix, mbsync)'
 	@echo 'make crash-drill KILLS=100   workers killed under load, and what is left compared with a ledger'
+	@echo 'make power-drill CUTS=20     the power cut under load, as root; package xfsprogs, and eatmydata as the control'
 	@echo 'make lock    resolve requirements-dev.lock anew'
 
 setup: $(STAMP)
@@ -43,6 +44,9 @@ bench: $(STAMP)
 
 crash-drill: $(STAMP)
 	@$(BIN)/python -m tests.crash.drill --kills $(or $(KILLS),100) $(DRILL_ARGS)
+
+power-drill: $(STAMP)
+	@$(BIN)/python -m tests.crash.power --cuts $(or $(CUTS),20) $(DRILL_ARGS)
 
 lock:
 	@PYTHON=$(PYTHON) sh tools/bootstrap.sh lock
