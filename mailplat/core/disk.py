@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from mailplat.core.errors import DiskFull, Unavailable
+from mailplat.core.errors import DiskFull, InDoubt, Unavailable
 
 DIE_AT = "MAILPLAT_DIE_AT"
 
@@ -69,8 +69,20 @@ def failures(what: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def fsync(fd: int, name: str) -> None:
-    os.fsync(fd)
+    """Raises InDoubt; OSError where the disk is full."""
+    with _doubt(name):
+        os.fsync(fd)
     step(name)
+
+
+@contextlib.contextmanager
+def _doubt(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise
+        raise InDoubt(f"{name}: {error.strerror or error}") from error
 
 
 class Batch:
@@ -96,9 +108,9 @@ class Batch:
         os.close(self._fd)
 
     def sync(self, name: str) -> None:
-        """Raises DiskFull, Unavailable: then none of the files can be relied on."""
+        """Raises DiskFull, InDoubt: then none of the files can be relied on."""
         assert _syncfs is not None, "ask `supported` first"
-        with failures(self._folder):
+        with failures(self._folder), _doubt(name):
             if _syncfs(self._fd) != 0:
                 number = ctypes.get_errno()
                 raise OSError(number, os.strerror(number))
@@ -112,9 +124,11 @@ def rename(source: str | Path, target: str | Path, name: str) -> None:
 
 
 def fsync_directory(path: str | Path, name: str) -> None:
+    """Raises InDoubt; OSError where the folder cannot be opened or the disk is full."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(fd)
+        with _doubt(name):
+            os.fsync(fd)
     finally:
         os.close(fd)
     step(name)

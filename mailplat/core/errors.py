@@ -18,6 +18,13 @@ class DiskFull(Unavailable):
     """The shard's disk is full (ENOSPC, EDQUOT): SMTP 452 4.3.1, IMAP NO [UNAVAILABLE]."""
 
 
+class InDoubt(Unavailable):
+    """A write is neither done nor undone: fsync failed, or a commit did. What was written may be there after a
+    restart. Nothing that rests on it is acknowledged, no file that it may speak of is removed, and it is not tried
+    again as it stands: after a failed fsync the kernel takes the pages for clean, and the next fsync says yes.
+    Replies as Unavailable."""
+
+
 class StaleEpoch(Unavailable):
     """A write carried an epoch that is no longer the account's: its home changed meanwhile. Nothing was
     written; the door must read the route again. SMTP 451 4.3.2, IMAP BYE [UNAVAILABLE]."""

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from mailplat.core.errors import DiskFull, InvalidInput, Unavailable
+from mailplat.core.errors import DiskFull, InDoubt, InvalidInput, Unavailable
 
 # How long a statement waits for another process's write lock before it is Unavailable. Long enough for a
 # group commit of a slow disk, short enough that an SMTP client still gets its 451 before it gives up.
@@ -78,14 +78,24 @@ class Database:
     @contextlib.contextmanager
     def write(self) -> Iterator[Connection]:
         """A write transaction: committed and durable when the block ends, rolled back when it raises.
-        Raises Unavailable (locked longer than the busy timeout, server gone) and DiskFull; IntegrityError
-        passes, its meaning is the caller's."""
-        with (
-            _refusals(self),
-            self.engine.connect().execution_options(**{_WRITE: True}) as connection,
-            connection.begin(),
-        ):
-            yield connection
+        Raises Unavailable (locked longer than the busy timeout, server gone), DiskFull, and InDoubt when the commit
+        itself failed: SQLite's log may have all of it, and whoever recovers that log after a crash takes it for
+        committed, unless a later commit wrote over it. IntegrityError passes, its meaning is the caller's."""
+        committing = False
+        try:
+            with (
+                _refusals(self),
+                self.engine.connect().execution_options(**{_WRITE: True}) as connection,
+                connection.begin(),
+            ):
+                yield connection
+                committing = True
+        except DiskFull:  # the last page of the commit is not written, so that none counts
+            raise
+        except Unavailable as error:
+            if committing:
+                raise InDoubt(f"commit of {error}") from error
+            raise
 
     def close(self) -> None:
         self.engine.dispose()

@@ -5,7 +5,8 @@ are run in the order of submit(). When one work of a group raises, the group is 
 run again alone, so that only the one at fault fails: a work must therefore change nothing but the connection
 it is given. Its future resolves only after the commit returned.
 When the transaction cannot even begin (locked, server gone) all of the group fail at once: trying each alone
-would make the last one wait for as many timeouts.
+would make the last one wait for as many timeouts. So they do when an fsync or the commit fails (InDoubt): a second
+one that succeeds would prove nothing.
 """
 
 import queue
@@ -16,7 +17,7 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy.engine import Connection
 
-from mailplat.core.errors import Unavailable
+from mailplat.core.errors import InDoubt, Unavailable
 from mailplat.db.engine import Database
 
 W = TypeVar("W")
@@ -99,7 +100,7 @@ class GroupWriter(Generic[W, R]):
         if error is None:
             for (_, future), result in zip(group, results, strict=True):
                 future.set_result(result)
-        elif len(group) == 1 or (not own and isinstance(error, Unavailable)):
+        elif len(group) == 1 or isinstance(error, InDoubt) or (not own and isinstance(error, Unavailable)):
             for _, future in group:
                 future.set_exception(error)
         else:

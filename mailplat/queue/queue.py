@@ -14,7 +14,7 @@ from mailplat.bus import Bus
 from mailplat.core import disk
 from mailplat.core.clock import Clock
 from mailplat.core.envelope import Envelope, Peer
-from mailplat.core.errors import NotFound
+from mailplat.core.errors import InDoubt, NotFound
 from mailplat.core.hint import QueueChanged
 from mailplat.core.outcome import Outcome, Result
 from mailplat.core.spool import Body
@@ -276,6 +276,8 @@ class Queue:
 
         def ended(done: "Future[T]") -> None:
             if (error := done.exception()) is not None:
+                if move is not None and not isinstance(error, InDoubt):
+                    self._spool.withdraw(move)
                 answer.set_exception(error)
                 return
             disk.step(step)

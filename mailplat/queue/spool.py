@@ -74,6 +74,13 @@ class SpoolDirectory:
             with disk.failures(folder):
                 disk.fsync_directory(folder, "put.dirsync")
 
+    def withdraw(self, move: tuple[Path, Path]) -> None:
+        """The file of a message that was refused, wherever it is by now: on a full disk it would keep it full. A
+        failure leaves it to the next sweep."""
+        for path in move:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
     def unlink(self, message_ids: Sequence[str]) -> None:
         """After the commit that removed their rows. A failure leaves a file to the next sweep."""
         for message_id in message_ids:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from mailplat.core import disk
-from mailplat.core.errors import NotFound, Unavailable
+from mailplat.core.errors import InDoubt, NotFound, Unavailable
 from mailplat.core.hint import MailboxChanged
 from mailplat.core.route import Residence
 from mailplat.store.accounts import add_usage, check_quota
@@ -80,6 +80,8 @@ def copy(
     try:
         result = site.submit(Work(apply, place if links else None)).result()
         disk.step("copy.commit")
+    except InDoubt:  # as for an append
+        raise
     except BaseException:
         discard(links.values())
         raise

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from mailplat.bus import Bus
 from mailplat.core import disk
 from mailplat.core.clock import Clock, SystemClock
-from mailplat.core.errors import InvalidInput, NotFound, StaleEpoch
+from mailplat.core.errors import InDoubt, InvalidInput, NotFound, StaleEpoch
 from mailplat.core.executors import Executors
 from mailplat.core.hint import MailboxChanged
 from mailplat.core.route import Residence
@@ -165,6 +165,8 @@ class Store:
         arrival = Arrival(site, berths, staged)
         try:
             results = await asyncio.wrap_future(site.submit(Work(arrival.apply, arrival.place)))
+        except InDoubt:
+            raise  # rows that speak of these files may come back after a crash; verify sweeps what has none
         except BaseException as error:
             await self._executors.run(f"spool/{site.name}", arrival.abandon)
             if isinstance(error, (NotFound, StaleEpoch)) and any(berth.remembered for berth in berths):

@@ -25,6 +25,14 @@ ENOUGH = 120
 MANY = 18
 
 
+class Refused(ConnectionError):
+    """A tagged NO or BAD: for a client under load the same as a cut."""
+
+    def __init__(self, command: bytes | tuple[bytes], answer: Answer) -> None:
+        super().__init__(f"{command!r}: {answer.status} {answer.text!r}")
+        self.answer = answer
+
+
 @dataclass
 class Scene:
     """What all clients share."""
@@ -157,7 +165,7 @@ class Mailbox:
         answer = self.imap.command(*parts)
         if not answer.ok:
             self.ledger.counts["refused"] += 1
-            raise ConnectionError(f"{parts[0]!r}: {answer.status} {answer.text!r}")
+            raise Refused(parts[0], answer)
         return answer
 
     def append(self, box: Box, octets: Sequence[bytes], tokens: list[str], flags: Flags) -> None:

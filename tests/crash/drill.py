@@ -14,6 +14,7 @@ import os
 import random
 import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -37,6 +38,7 @@ from tests.crash.clients import (
     Sender,
     Writer,
 )
+from tests.crash.gate import Gate, Judge
 from tests.crash.inspection import inspect
 from tests.crash.ledger import Ledger
 from tests.rig import Rig
@@ -87,17 +89,20 @@ class Nursery:
             stdout=subprocess.PIPE,
             text=True,
         )
+        self._root = rig.root
         self._log = rig.root / "serve.log"
         self._log.touch()
+        self.gates: dict[int, Gate] = {}
         self.workers: dict[int, tuple[int, int]] = {}  # index -> pid, pidfd
         self._read()
 
-    def start(self, index: int, armed: str = "") -> None:
-        """Until its doors are open. It may be dead by then, if it was armed."""
+    def start(self, index: int, armed: str = "", judge: Judge | None = None) -> None:
+        """Until its doors are open. It may be dead by then, if it was armed. `judge`: who is asked about each of its
+        durable system calls, from the first one on."""
         seen = self._log.stat().st_size
-        pid = int(self._ask(f"start {index} {WORKERS} {armed}"))
-        descriptor = os.pidfd_open(pid)
-        self.workers[index] = pid, descriptor
+        gated = judge is not None
+        pid = self._start_gated(index, judge) if judge else int(self._ask(f"start {index} {WORKERS} {armed}"))
+        self.workers[index] = pid, os.pidfd_open(pid)
         deadline = time.monotonic() + START_S
         while not self.ended(index):
             with open(self._log, "rb") as log:
@@ -107,8 +112,20 @@ class Nursery:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"worker {index} did not start; see {self._log}")
             time.sleep(0.01)
-        if not armed:
+        if not armed and not gated:
             raise RuntimeError(f"worker {index} ended:\n{self._log.read_text()[seen:][-2000:]}")
+
+    def _start_gated(self, index: int, judge: Judge) -> int:
+        path = Path(self._folder.name) / "gate"
+        path.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(os.fspath(path))
+            server.listen()
+            pid = int(self._ask(f"gate {index} {WORKERS} {path}"))
+            with server.accept()[0] as connection:
+                _, descriptors, _, _ = socket.recv_fds(connection, 16, 1)
+        self.gates[index] = Gate(descriptors[0], pid, self._root, judge)
+        return pid
 
     def ended(self, index: int, within: float = 0.0) -> bool:
         return bool(select.select([self.workers[index][1]], [], [], within)[0])
@@ -123,7 +140,10 @@ class Nursery:
         """Wait for its end; the exit status."""
         pid, descriptor = self.workers.pop(index)
         os.close(descriptor)
-        return int(self._ask(f"wait {pid}"))
+        status = int(self._ask(f"wait {pid}"))
+        if index in self.gates:
+            self.gates.pop(index).close()
+        return status
 
     def close(self) -> None:
         for index in list(self.workers):

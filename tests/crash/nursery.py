@@ -2,6 +2,7 @@
 
     python -m tests.crash.nursery CONFIG LOG BUS     reads lines, answers each with one
         start INDEX WORKERS [STEP:N]             a worker, armed to die behind that step (core/disk.py); its pid
+        gate INDEX WORKERS SOCKET                a worker whose system calls wait for us (gate.py); its pid
         wait PID                                 until it has ended; its exit status, -9 for a kill
 
 What it forks is what `mailplat serve --workers N` starts: mailplat.app.worker, with doors on shared ports.
@@ -10,6 +11,7 @@ What it forks is what `mailplat serve --workers N` starts: mailplat.app.worker, 
 import ctypes
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -19,12 +21,19 @@ from mailplat.app.settings import load
 from mailplat.app.supervisor import PR_SET_PDEATHSIG
 from mailplat.app.worker import run_worker
 from mailplat.core import disk
+from mailplat.store import upkeep
+from tests.crash import gate
 
 ROLES = ("ingress", "access", "queue")
 
+# Behind a gate the files' names follow at once: a short script then meets the namer's calls too.
+GATED_DELAY_S = 0.05
 
-def grow(config: Path, output: Path, bus: str, index: int, workers: int, armed: str) -> NoReturn:
-    """The child: a worker from here on."""
+
+def grow(
+    config: Path, output: Path, bus: str, index: int, workers: int, armed: str = "", gated: str = ""
+) -> NoReturn:
+    """The child: a worker from here on. `gated`: the socket that wants the gate's descriptor."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for number in (1, 2):
@@ -32,6 +41,13 @@ def grow(config: Path, output: Path, bus: str, index: int, workers: int, armed: 
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.environ[disk.DIE_AT] = armed
     disk._armed = disk._plan()  # as it would be read when a process starts
+    if gated:
+        upkeep.DELAY_S = GATED_DELAY_S
+        with socket.socket(socket.AF_UNIX) as parent:
+            parent.connect(gated)
+            listener = gate.listen()
+            socket.send_fds(parent, [b"gate"], [listener])
+            os.close(listener)
     status = 1
     try:
         settings = load(config)
@@ -50,7 +66,12 @@ def main() -> None:
             case ["start", index, workers, *armed]:
                 pid = os.fork()
                 if pid == 0:
-                    grow(config, output, bus, int(index), int(workers), "".join(armed))
+                    grow(config, output, bus, int(index), int(workers), armed="".join(armed))
+                print(pid, flush=True)
+            case ["gate", index, workers, gated]:
+                pid = os.fork()
+                if pid == 0:
+                    grow(config, output, bus, int(index), int(workers), gated=gated)
                 print(pid, flush=True)
             case ["wait", pid]:
                 print(os.waitstatus_to_exitcode(os.waitpid(int(pid), 0)[1]), flush=True)
