@@ -24,7 +24,7 @@ def checks(platform: Platform, watch: RouteWatch) -> Mapping[str, Check]:
             raise Unavailable("changes of routes cannot be followed; forwarded accounts are refused")
 
     def shard(name: str) -> Check:
-        path = platform.settings.store.shards[name].path
+        path = platform.shards[name].path
 
         def look() -> None:
             platform.store.shard(name)
@@ -38,5 +38,5 @@ def checks(platform: Platform, watch: RouteWatch) -> Mapping[str, Check]:
 
         return check
 
-    shards = {f"shard {name}": shard(name) for name in platform.settings.store.shards}
+    shards = {f"shard {name}": shard(name) for name in platform.shards}
     return {"database": database, "routes": routes, **shards}

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from mailplat.core.errors import InvalidInput
 from mailplat.core.executors import PATIENCE_S
@@ -155,6 +155,12 @@ class Settings(Section):
     queue: QueueSection = QueueSection()
     relay: RelaySection = RelaySection()
     log: LogSection = LogSection()
+    _file: Path | None = PrivateAttr(default=None)
+
+    @property
+    def file(self) -> Path | None:
+        """What was loaded; None where it was made otherwise."""
+        return self._file
 
     def without_secrets(self) -> dict[str, Any]:
         """Every value, ready for JSON; passwords inside URLs are starred."""
@@ -204,7 +210,9 @@ def load(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise InvalidInput(f"{path}: {place}: {first['msg'].removeprefix('Value error, ')}") from error
-    return _resolved(settings, path.resolve().parent)
+    settings = _resolved(settings, path.resolve().parent)
+    settings._file = path.resolve()
+    return settings
 
 
 def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[str, str, Any]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mailplat.app.placement import Placement
 from mailplat.app.settings import Settings, find, load
+from mailplat.app.shards import ShardPaths, Shards
 from mailplat.bus import Bus, open_bus
 from mailplat.core.clock import SystemClock
 from mailplat.core.errors import InvalidInput
@@ -31,18 +32,16 @@ class Platform:
         self.database = open_database(settings)
         self.directory = Directory(self.database, self.clock)
         self.bus: Bus = open_bus(settings.bus.url if bus_url is None else bus_url, workers)
-        shards = {name: shard.path for name, shard in settings.store.shards.items()}
-        self.store = Store(shards, self.executors, self.bus, self.clock)
+        self.shards = Shards(settings)
+        self.store = Store(ShardPaths(self.shards), self.executors, self.bus, self.clock)
         self.queue = Queue(self.database, queue_path(settings), self.clock, self.bus)
         self.verifier = Verifier(self.executors)
-        self.placement = Placement(settings.store.shards)
+        self.placement = Placement(self.shards)
 
     def place_account(self) -> str:
         """The shard for a new account. Raises Unavailable when none takes one."""
         counts = self.directory.accounts_by_home()
-        return self.placement.choose(
-            {name: counts.get(f"shard:{name}", 0) for name in self.settings.store.shards}
-        )
+        return self.placement.choose({name: counts.get(f"shard:{name}", 0) for name in self.shards})
 
     def close(self) -> None:
         self.store.close()

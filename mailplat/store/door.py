@@ -42,15 +42,16 @@ class Store:
         *,
         upkeep: bool = True,
     ) -> None:
-        """`upkeep` False: no thread brings names of files up to date; tests do it when they want to."""
-        self._paths = dict(shards)
+        """`shards` may grow while it is in use. `upkeep` False: no thread brings names of files up to date; tests
+        do it when they want to."""
+        self._paths = shards
         self._executors = executors
         self._bus = bus
         self._clock = clock or SystemClock()
         self._limits = limits or StoreLimits()
         self._upkeep = upkeep
         self._shards: dict[str, Shard] = {}
-        self._locks = {name: threading.Lock() for name in self._paths}
+        self._locks: dict[str, threading.Lock] = {}
 
     def shard(self, name: str) -> Shard:
         """Raises NotFound for a name that is not configured, Unavailable when it cannot be opened."""
@@ -58,7 +59,8 @@ class Store:
         if shard is None:
             if name not in self._paths:
                 raise NotFound(f"no shard is called {name!r}; known: {', '.join(sorted(self._paths))}")
-            with self._locks[name]:  # one that is slow to open keeps nobody from the others
+            # One that is slow to open keeps nobody from the others.
+            with self._locks.setdefault(name, threading.Lock()):
                 shard = self._shards.get(name)
                 if shard is None:
                     path = self._paths[name]

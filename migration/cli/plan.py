@@ -37,7 +37,7 @@ def _action(actions: Subparsers, name: str, run: object, text: str) -> argparse.
 def plan(args: argparse.Namespace) -> int:
     """Again for the same domain: adds accounts that came since."""
     with open_platform(args.config) as platform:
-        shards = sorted(platform.settings.store.shards) if args.shard else platform.placement.candidates()
+        shards = sorted(platform.shards) if args.shard else platform.placement.candidates()
         if args.shard is not None and args.shard not in shards:
             raise InvalidInput(f"no shard is called {args.shard}; known: {', '.join(shards)}")
         domain = platform.directory.domain(args.domain).name

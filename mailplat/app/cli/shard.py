@@ -2,7 +2,7 @@
 
 import argparse
 
-from mailplat.app.cli import _backup
+from mailplat.app.cli import _addition, _backup
 from mailplat.app.console import Subparsers, add_config, add_json, show
 from mailplat.app.wiring import open_platform
 from mailplat.core.errors import NotFound
@@ -25,6 +25,7 @@ def register(verbs: Subparsers) -> None:
         action.set_defaults(run=run)
     checking.add_argument("name", metavar="SHARD", nargs="?", help="default: all")
     mending.add_argument("name", metavar="SHARD")
+    _addition.register(actions)
     _backup.register(actions)
 
 
@@ -32,7 +33,7 @@ def list_all(args: argparse.Namespace) -> int:
     with open_platform(args.config) as platform:
         counts = platform.directory.accounts_by_home()
         rows = []
-        for name, shard in platform.settings.store.shards.items():
+        for name, shard in platform.shards.items():
             condition = platform.placement.condition(name)
             rows.append(
                 {
@@ -50,7 +51,7 @@ def list_all(args: argparse.Namespace) -> int:
 
 def check(args: argparse.Namespace) -> int:
     with open_platform(args.config) as platform:
-        names = [args.name] if args.name else sorted(platform.settings.store.shards)
+        names = [args.name] if args.name else sorted(platform.shards)
         reports = [(name, verify(platform.store.shard(name))) for name in names]
         rows = [
             {
@@ -67,10 +68,8 @@ def check(args: argparse.Namespace) -> int:
 
 def mend(args: argparse.Namespace) -> int:
     with open_platform(args.config) as platform:
-        if args.name not in platform.settings.store.shards:
-            raise NotFound(
-                f"no shard is called {args.name}; known: {', '.join(platform.settings.store.shards)}"
-            )
+        if args.name not in platform.shards:
+            raise NotFound(f"no shard is called {args.name}; known: {', '.join(platform.shards)}")
         report = rebuild(platform.store.shard(args.name))
         row = {"shard": args.name, "accounts": report.accounts, "messages": report.messages}
         return show([row], ["shard", "accounts", "messages"], as_json=args.json)
