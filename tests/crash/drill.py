@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import random
+import re
 import select
 import signal
 import socket
@@ -21,7 +22,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -63,6 +64,9 @@ STEPS = {
     "account.dirsync": 1, "account.write": 1, "account.fsync": 1, "account.rename": 1,
 }  # fmt: skip
 
+# What a worker logs when its doors are open.
+_READY = [re.compile(rb"ready.*worker\W+%d\b" % index) for index in range(WORKERS)]
+
 PROMISES = ("missing", "doubled", "half", "torn", "changed", "reused", "returned", "modseq", "uidvalidity", "flags",
             "date", "mailbox", "verify")  # fmt: skip
 
@@ -94,26 +98,36 @@ class Nursery:
         self._log.touch()
         self.gates: dict[int, Gate] = {}
         self.workers: dict[int, tuple[int, int]] = {}  # index -> pid, pidfd
-        self._read()
+        self._grown = False  # it imports while the platform is made
 
     def start(self, index: int, armed: str = "", judge: Judge | None = None) -> None:
         """Until its doors are open. It may be dead by then, if it was armed. `judge`: who is asked about each of its
         durable system calls, from the first one on."""
+        self.start_all({index: armed}, judge)
+
+    def start_all(self, armed: Mapping[int, str], judge: Judge | None = None) -> None:
+        """Several at a time: most of a start is waiting."""
         seen = self._log.stat().st_size
-        gated = judge is not None
-        pid = self._start_gated(index, judge) if judge else int(self._ask(f"start {index} {WORKERS} {armed}"))
-        self.workers[index] = pid, os.pidfd_open(pid)
+        for index, step in armed.items():
+            self._launch(index, step, judge)
         deadline = time.monotonic() + START_S
-        while not self.ended(index):
+        waiting = set(armed)
+        while waiting:
             with open(self._log, "rb") as log:
                 log.seek(seen)
-                if b"ready" in log.read():
-                    return
+                lines = [line for line in log.read().splitlines() if b"ready" in line]
+            waiting -= {index for index in waiting if any(_READY[index].search(line) for line in lines)}
+            for index in [each for each in waiting if self.ended(each)]:
+                if not armed[index] and judge is None:
+                    raise RuntimeError(f"worker {index} ended:\n{self._log.read_text()[seen:][-2000:]}")
+                waiting.discard(index)
             if time.monotonic() > deadline:
-                raise RuntimeError(f"worker {index} did not start; see {self._log}")
+                raise RuntimeError(f"workers {waiting} did not start; see {self._log}")
             time.sleep(0.01)
-        if not armed and not gated:
-            raise RuntimeError(f"worker {index} ended:\n{self._log.read_text()[seen:][-2000:]}")
+
+    def _launch(self, index: int, armed: str, judge: Judge | None) -> None:
+        pid = self._start_gated(index, judge) if judge else int(self._ask(f"start {index} {WORKERS} {armed}"))
+        self.workers[index] = pid, os.pidfd_open(pid)
 
     def _start_gated(self, index: int, judge: Judge) -> int:
         path = Path(self._folder.name) / "gate"
@@ -157,6 +171,9 @@ class Nursery:
 
     def _ask(self, line: str) -> str:
         assert self._process.stdin is not None
+        if not self._grown:
+            self._read()
+            self._grown = True
         self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
         return self._read()
@@ -178,12 +195,12 @@ class Drill:
         accounts = [f"user{number}@example.test" for number in range(ACCOUNTS)]
         strangers = [f"guest{number}@example.test" for number in range(guests)]
         self.scene = Scene(self.ledger, self.rig.ports, accounts, strangers)
+        self.nursery = Nursery(self.rig, preload)
         self.rig.call("domain", "add", "example.test")
         for number, address in enumerate([*accounts, *strangers]):
             home = f"shard:s{number % 2 + 1}"
             self.rig.call("account", "add", address, "--hash", "{PLAIN}" + PASSWORD, "--home", home)
         self.shards = [Path(each["path"]) for each in self.rig.query("shard", "list")]
-        self.nursery = Nursery(self.rig, preload)
 
     def prepare(self) -> None:
         self.nursery.start(0)
@@ -219,6 +236,7 @@ class Drill:
     def start_missing(self) -> dict[int, str]:
         """Which worker is armed, and where."""
         armed: dict[int, str] = {}
+        missing: dict[int, str] = {}
         for index in range(WORKERS):
             if index in self.nursery.workers:
                 continue
@@ -226,7 +244,8 @@ class Drill:
             if not armed and self.rng.random() < 0.67:
                 name = self.rng.choice(list(STEPS))
                 step = armed[index] = f"{name}:{self.rng.randint(1, STEPS[name])}"
-            self.nursery.start(index, step)
+            missing[index] = step
+        self.nursery.start_all(missing)
         return armed
 
     def inspected(self, *, deep: bool = False, rebuilt: bool = False) -> bool:
@@ -299,11 +318,13 @@ class Drill:
         self.nursery.start(0)
         self.inspected(deep=True, rebuilt=True)
 
+    def start_rest(self) -> None:
+        """Nobody armed."""
+        self.nursery.start_all({index: "" for index in range(WORKERS) if index not in self.nursery.workers})
+
     def stop_all(self) -> bool:
         """Settled by an inspection, then stopped in order: False when a worker died instead."""
-        for index in range(WORKERS):
-            if index not in self.nursery.workers:
-                self.nursery.start(index)
+        self.start_rest()
         if not self.inspected():
             return False
         clean = True
@@ -339,9 +360,7 @@ class Drill:
         return 1 if self.scene.errors or self.ledger.broken else 0
 
     def last_look(self, *, patient: bool) -> bool:
-        for index in range(WORKERS):
-            if index not in self.nursery.workers:
-                self.nursery.start(index)
+        self.start_rest()
         return not (patient and self.queued()) and self.inspected(deep=True)
 
     def print_table(self, seconds: float) -> None:

@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,39 +17,37 @@ pytestmark = pytest.mark.skipif(bool(gate.reason_to_skip()), reason=gate.reason_
 NAMED = {fault.name: fault for fault in FAULTS}
 
 
-def test_some_faults(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    drill = FaultDrill(tmp_path / "platform", seed=5, guests=3)
+@pytest.fixture(scope="module")
+def drill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultDrill]:
+    made = FaultDrill(tmp_path_factory.mktemp("faults") / "platform", seed=5, guests=3)
     try:
-        drill.prepare()
-        fired = [
-            drill.step(NAMED[name], nth)
-            for name, nth in (("kill", 20), ("sync", 12), ("sync, kill", 9), ("name", 15), ("full", 1))
-        ]
-        drill.last_inspection()
+        made.prepare()
+        yield made
     finally:
-        drill.nursery.close()
-        drill.print_rows()
-    assert not drill.failed, capsys.readouterr().out
-    assert all(fired)
+        made.nursery.close()
+
+
+def test_some_faults(drill: FaultDrill) -> None:
+    few = (("kill", 20), ("sync", 12), ("sync, kill", 9), ("name", 15), ("full", 1))
+    assert all(drill.step(NAMED[name], nth) for name, nth in few)
+    drill.last_inspection()
+    assert not drill.failed, (drill.scene.errors, drill.ledger.stories)
     assert drill.ledger.counts["acknowledged"] > 50
 
 
-def test_a_commit_that_failed_is_not_half_there_after_a_crash(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_commit_that_failed_is_not_half_there_after_a_crash(drill: FaultDrill) -> None:
     """SQLite's log has a transaction whose fsync failed, the process dies: the row comes back, and so must the file
-    have stayed."""
-    drill = FaultDrill(tmp_path / "platform", seed=6, guests=0)
+    have stayed. Once the failed commit is one of the background, which is tried again."""
     failed = Fault("log", ("fdatasync",), (errno.EIO,), patient=False, only="s1/index.db-wal")
-    try:
-        drill.prepare()
-        assert drill.step(failed, 1)
-        assert drill.rows["log"].refusals.total() == 1
+    came_back = drill.ledger.counts["unanswered, done"]
+    for nth in range(1, 8):
+        drill.step(failed, nth)
         drill.last_inspection()
-    finally:
-        drill.nursery.close()
-    assert not drill.failed, drill.ledger.stories
-    assert drill.ledger.counts["unanswered, done"] == 1, "the case that is tested was there"
+        if drill.ledger.counts["unanswered, done"] > came_back:
+            break
+    else:
+        pytest.fail("no commit of a delivery failed")
+    assert not drill.failed, (drill.scene.errors, drill.ledger.stories)
 
 
 def test_the_gate_counts_refuses_and_kills(tmp_path: Path) -> None:
