@@ -4,6 +4,7 @@ On disk
     index.db                    SQLite, WAL, synchronous=FULL: accounts, mailboxes, messages (index/tables.py)
     shard.lock                  shared by who uses the shard, exclusive for a rebuild
     tmp/                        messages on their way in; folders of removed accounts on their way out
+    vault/                      what was expunged, for some days (vault/)
     accounts/HH/ID/             one account, a Maildir++; HH spreads them (maildir.py)
         mailplat-account.json   epoch, subscriptions (description.py)
         cur/ new/ tmp/          INBOX;  mailplat-mailbox.json: name, UIDVALIDITY, keywords, ceilings
@@ -15,6 +16,7 @@ Files of this room
     staging.py, append.py   the two halves of an append
     accounts.py, mailboxes.py, renaming.py, fetch.py, changes.py, search.py, flags.py, expunge.py, copy.py   verbs
     namer.py, sweeper.py, upkeep.py   names and files follow the index       repair/   verify, rebuild
+    vault/       what was expunged: search, restore, legal hold, prune
     site.py      what every verb needs: folder, index, writer      types.py    values at the door
 
 SQL is authoritative for UID, flags and MODSEQ; names of files and the two small JSON files follow within about 2 s,
@@ -43,6 +45,7 @@ What is true after a crash (kill -9, power cut) behind each step; tests/store/te
     names.rename             the row says the old name: readers look for the unique part, the namer comes again
     names.dirsync            nothing; a power cut before it may undo the rename, with the same effect
     sweep.rename             an account's folder in tmp/ that `leaving` does not know; verify sweeps it
+    vault*.*, owner.*        see vault/__init__.py
     sweep.unlink             files gone, `leaving` still lists them: removed once more, to no effect
     rebuild.rename           files under names that a second rebuild reads as well
 

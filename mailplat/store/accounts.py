@@ -10,8 +10,10 @@ from mailplat.store.description import write_account
 from mailplat.store.mailboxes import forget_rows, insert_mailbox
 from mailplat.store.maildir import account_path
 from mailplat.store.names import INBOX
-from mailplat.store.site import Site
+from mailplat.store.site import COLUMNS, MailboxRow, Site
 from mailplat.store.sweeper import set_aside
+from mailplat.store.vault.entry import ACCOUNT, enter_mailbox, keeps
+from mailplat.store.vault.owner import is_held, note_removed
 
 
 def grant(site: Site, account_id: int, epoch: int) -> None:
@@ -69,16 +71,25 @@ def _create(site: Site, connection: Connection, account_id: int, epoch: int) -> 
     write_account(site, connection, account_id)
 
 
-def remove_account(site: Site, residence: Residence) -> None:
-    """The account and all its mail. Its folder is removed behind. The row stays, closed: who comes late with an
-    old route cannot open the account again. Raises StaleEpoch."""
+def remove_account(site: Site, residence: Residence, *, address: str = "", moved: bool = False) -> None:
+    """The account and all its mail, which stays in the vault under its `address`; what `moved` to another home is not
+    kept here too, but under a legal hold. Its folder is removed behind. The row stays, closed: who comes late with
+    an old route cannot open the account again. Raises StaleEpoch."""
     account_id = residence.account_id
 
     def apply(connection: Connection) -> None:
         site.check_epoch(connection, residence)
-        mailboxes = connection.exec_driver_sql("SELECT id FROM mailbox WHERE account_id = ?", (account_id,))
-        for (mailbox_id,) in mailboxes.fetchall():
-            forget_rows(connection, mailbox_id)
+        kept = is_held(connection, account_id) or (not moved and keeps(site, connection, account_id))
+        mailboxes = connection.exec_driver_sql(
+            f"SELECT {COLUMNS} FROM mailbox WHERE account_id = ?", (account_id,)
+        )
+        for values in mailboxes.fetchall():
+            row = MailboxRow(*values)
+            if kept:
+                enter_mailbox(site, connection, row, ACCOUNT)
+            forget_rows(connection, row.id)
+        if not moved and keeps(site, connection, account_id):
+            note_removed(site, connection, account_id, address)
         connection.exec_driver_sql("DELETE FROM subscription WHERE account_id = ?", (account_id,))
         connection.exec_driver_sql(
             "DELETE FROM leaving WHERE account_id = ? AND mailbox_id > 0", (account_id,)

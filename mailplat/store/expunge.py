@@ -1,4 +1,4 @@
-"""EXPUNGE: rows go in one commit, files behind it (RFC 3501 6.4.3, RFC 4315 2.1)."""
+"""EXPUNGE: rows go in one commit, files behind it: into the vault, or off the disk (RFC 3501 6.4.3, RFC 4315 2.1)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +15,7 @@ from mailplat.store.mailboxes import advance
 from mailplat.store.maildir import account_path, folder_of, mailbox_folder
 from mailplat.store.site import MailboxRow, Site
 from mailplat.store.types import UidRanges
+from mailplat.store.vault.entry import EXPUNGED, enter, keeps
 
 # Columns of the rows that remove_messages takes.
 REMOVED = "m.uid, m.flagset, m.size, m.name"
@@ -23,7 +24,7 @@ REMOVED = "m.uid, m.flagset, m.size, m.name"
 def expunge(
     site: Site, residence: Residence, mailbox_id: int, uids: UidRanges, *, deleted_only: bool
 ) -> list[int]:
-    r"""Remove for ever, those with \Deleted only or all named. Returns the UIDs, ascending. Raises NotFound,
+    r"""Remove, those with \Deleted only or all named. Returns the UIDs, ascending. Raises NotFound,
     StaleEpoch."""
 
     def apply(connection: Connection) -> list[int]:
@@ -35,7 +36,8 @@ def expunge(
             doomed = {number for number in {each[1] for each in found} if numbering.mask(number) & DELETED}
             found = [each for each in found if each[1] in doomed]
         if found:
-            remove_messages(site, connection, row, found, numbering)
+            kept = keeps(site, connection, row.account_id)
+            remove_messages(site, connection, row, found, numbering, vault=kept)
         return [each[0] for each in found]
 
     removed = site.write(apply)
@@ -50,8 +52,13 @@ def remove_messages(
     row: MailboxRow,
     messages: Sequence[Sequence[Any]],
     numbering: Numbering,
+    *,
+    vault: bool = False,
 ) -> None:
-    """Take rows (columns REMOVED) out of the index, remember their UIDs, leave their files to the sweeper."""
+    """Take rows (columns REMOVED) out of the index, remember their UIDs, leave their files to the vault or to the
+    sweeper."""
+    if vault:
+        enter(site, connection, row, ((each[0], numbering.flags(each[1])) for each in messages), EXPUNGED)
     modseq = row.modseq + 1
     octets = sum(each[2] for each in messages)
     unseen = sum(not numbering.mask(each[1]) & SEEN for each in messages)
@@ -75,6 +82,7 @@ def remove_messages(
         [(row.id, modseq, each[0]) for each in messages],
     )
     add_usage(connection, row.account_id, -octets, -len(messages))
-    folder = account_path(row.account_id) / mailbox_folder(row.id, row.name)
-    files = [str(folder / folder_of(each[3]) / each[3]) for each in messages]
-    leave(site, connection, row.account_id, row.id, files)
+    if not vault:
+        folder = account_path(row.account_id) / mailbox_folder(row.id, row.name)
+        files = [str(folder / folder_of(each[3]) / each[3]) for each in messages]
+        leave(site, connection, row.account_id, row.id, files)

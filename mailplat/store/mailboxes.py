@@ -18,6 +18,7 @@ from mailplat.store.maildir import account_path, mailbox_folder
 from mailplat.store.names import INBOX, below, canonical, check_name, parents
 from mailplat.store.site import MailboxRow, Site
 from mailplat.store.types import MAX_MODSEQ, MAX_UID, Mailbox
+from mailplat.store.vault.entry import MAILBOX, enter_mailbox, keeps
 
 _MAILBOX = (
     "SELECT m.id, m.name, m.uidvalidity, m.uidnext, m.modseq, m.messages, m.unseen, m.size,"
@@ -144,7 +145,8 @@ def insert_mailbox(
 
 
 def delete(site: Site, residence: Residence, name: str) -> None:
-    """The mailbox and its messages; mailboxes below it stay (RFC 3501 6.3.4). Its folder is removed behind.
+    """The mailbox and its messages; mailboxes below it stay (RFC 3501 6.3.4). Its files go into the vault, and its
+    folder is removed, behind.
     Raises NotFound, InvalidInput for INBOX, StaleEpoch."""
     name = canonical(name)
     account_id = residence.account_id
@@ -154,6 +156,8 @@ def delete(site: Site, residence: Residence, name: str) -> None:
     def apply(connection: Connection) -> int:
         site.check_epoch(connection, residence)
         row = site.mailbox_by_name(connection, account_id, name)
+        if keeps(site, connection, account_id):
+            enter_mailbox(site, connection, row, MAILBOX)
         forget_rows(connection, row.id)
         connection.exec_driver_sql(
             "UPDATE account SET octets = octets - ?, messages = messages - ? WHERE account_id = ?",

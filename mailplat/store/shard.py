@@ -72,8 +72,8 @@ class Shard:
     def grant(self, account_id: int, epoch: int) -> None:
         accounts.grant(self.site, account_id, epoch)
 
-    def remove_account(self, residence: Residence) -> None:
-        accounts.remove_account(self.site, residence)
+    def remove_account(self, residence: Residence, *, address: str = "", moved: bool = False) -> None:
+        accounts.remove_account(self.site, residence, address=address, moved=moved)
 
     def usage(self, residence: Residence) -> tuple[int, int]:
         return accounts.usage(self.site, residence)
@@ -188,5 +188,5 @@ class Shard:
         return namer.settle_names(self.site)
 
     def sweep(self) -> int:
-        """Remove now the files of what was expunged or deleted. Returns how many."""
+        """Bring now into the vault, or remove, the files of what was expunged or deleted. Returns how many."""
         return sweep_leaving(self.site)

@@ -1,7 +1,7 @@
 """The sweeper: removes the files and folders that no row speaks of any more (table `leaving`), and old keys.
 
 A row of `leaving` is written in the transaction that took the message's, mailbox's or account's rows away, so
-that a crash forgets no file. Later work may keep such files for a time instead of removing them at once.
+that a crash forgets no file. What goes into the vault is brought there first: a folder is not removed before.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 from mailplat.core import disk
 from mailplat.store.maildir import new_unique, parse_name
 from mailplat.store.site import Site
+from mailplat.store.vault.place import place_account, place_waiting
 
 # Paths in one round: what a transaction notes as done.
 _ROUND = 500
@@ -26,15 +27,18 @@ _ASIDE = -1
 
 
 def sweep_leaving(site: Site) -> int:
-    """Until none is left. Returns how many were removed. Raises Unavailable."""
+    """Until none is left. Returns how many were removed or brought into the vault. Raises Unavailable."""
     removed = 0
     while True:
+        removed += place_waiting(site)
         with site.read() as connection:
             accounts = connection.exec_driver_sql(
-                "SELECT DISTINCT account_id FROM leaving WHERE mailbox_id = 0"
+                "SELECT DISTINCT account_id FROM leaving l WHERE mailbox_id = 0 AND NOT EXISTS"
+                " (SELECT 1 FROM vault v WHERE v.placed = 0 AND v.account_id = l.account_id)"
             ).fetchall()
             leaving = connection.exec_driver_sql(
-                f"SELECT id, path FROM leaving WHERE mailbox_id <> 0 ORDER BY id LIMIT {_ROUND}"
+                "SELECT id, path FROM leaving l WHERE mailbox_id <> 0 AND NOT EXISTS (SELECT 1 FROM vault v WHERE"
+                f" v.placed = 0 AND v.mailbox_id = l.mailbox_id) ORDER BY id LIMIT {_ROUND}"
             ).fetchall()
         for (account_id,) in accounts:
             site.write(partial(_set_aside, site, account_id), alone=True)
@@ -50,6 +54,7 @@ def sweep_leaving(site: Site) -> int:
 def set_aside(site: Site, connection: Connection, account_id: int) -> None:
     """Rename the folder of an account that was removed, under the write lock, so that nobody opens the account
     again meanwhile; what is in it is removed behind, which may take long."""
+    place_account(site, connection, account_id)
     rows = connection.exec_driver_sql(
         "SELECT id, path FROM leaving WHERE account_id = ? AND mailbox_id = 0", (account_id,)
     ).fetchall()

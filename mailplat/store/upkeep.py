@@ -1,6 +1,8 @@
-"""The shard's background thread: namer and sweeper, shortly after each change, and once in a while anyway."""
+"""The shard's background thread: namer and sweeper, shortly after each change, and once in a while anyway; the vault
+is pruned from time to time."""
 
 import threading
+import time
 
 import structlog
 
@@ -8,6 +10,7 @@ from mailplat.core.errors import MailplatError
 from mailplat.store.namer import settle_names
 from mailplat.store.site import Site
 from mailplat.store.sweeper import expire_keys, sweep_leaving
+from mailplat.store.vault.prune import prune
 
 log = structlog.get_logger(__name__)
 
@@ -17,6 +20,9 @@ DELAY_S = 1.0
 # Without a change of our own: another process may have died before it settled its changes.
 IDLE_S = 60.0
 
+# The vault's days are long: a look each so often is enough, unless a round had its fill.
+PRUNE_S = 600.0
+
 # After a failure (disk full, index locked).
 RETRY_S = 10.0
 
@@ -25,6 +31,7 @@ class Upkeep:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._stop = threading.Event()
+        self._prune_at = 0.0
         self._thread = threading.Thread(target=self._run, name=f"{site.name}-upkeep", daemon=True)
         site.changed.set()  # what an earlier process left undone
         self._thread.start()
@@ -49,6 +56,7 @@ class Upkeep:
             settle_names(self._site)
             sweep_leaving(self._site)
             expire_keys(self._site)
+            self._prune()
         except MailplatError as error:
             log.warning(
                 "names of files are not up to date; trying again", shard=self._site.name, error=str(error)
@@ -58,3 +66,11 @@ class Upkeep:
             log.exception("upkeep failed: this is a bug", shard=self._site.name)
             return False
         return True
+
+    def _prune(self) -> None:
+        if time.monotonic() < self._prune_at or self._stop.is_set():
+            return
+        if prune(self._site):
+            self._site.changed.set()  # more of it, and files to be swept
+        else:
+            self._prune_at = time.monotonic() + PRUNE_S

@@ -23,6 +23,7 @@ from mailplat.core.errors import StaleEpoch
 from mailplat.core.route import Residence
 from mailplat.store import Shard
 from mailplat.store.repair import rebuild, verify
+from mailplat.store.vault.finding import find
 from tests.store.conftest import Rig, letter, new
 from tests.store.crash import Deaf
 
@@ -35,7 +36,8 @@ TABLE = (
     "append.commit", "index.apply", "index.commit", "copy.link", "copy.commit", "create.mkdir",
     "create.dirsync", "mailbox.write", "mailbox.fsync", "mailbox.rename", "mailbox.dirsync", "account.dirsync",
     "account.write", "account.fsync", "account.rename", "names.rename", "names.dirsync", "sweep.rename",
-    "sweep.unlink",
+    "sweep.unlink", "vault.mkdir", "vaultbox.write", "vaultbox.fsync", "vaultbox.rename", "vaultbox.dirsync",
+    "vault.rename", "vault.dirsync", "owner.write", "owner.fsync", "owner.rename", "owner.dirsync",
 )  # fmt: skip
 
 Mailbox = tuple[int, str]
@@ -66,6 +68,9 @@ class Expected:
     told: Contents = field(default_factory=dict)
     ever: dict[Mailbox, int] = field(default_factory=dict)  # highest UID that anybody was told of
     gone: set[int] = field(default_factory=set)  # accounts removed
+    vaulted: Counter[str] = field(
+        default_factory=Counter
+    )  # what was expunged, with its mailbox or account too
 
     def apply(self, entry: dict[str, Any], told: list[int]) -> None:
         account, arguments = entry["account"], entry["arguments"]
@@ -83,14 +88,14 @@ class Expected:
                     del self.told[account, name][uid]
             case "expunge", (name, uids):
                 for uid in uids:
-                    del self.told[account, name][uid]
+                    self.vaulted[self.told[account, name].pop(uid)] += 1
             case "delete", (name,):
-                del self.told[account, name]
+                self.vaulted.update(self.told.pop((account, name)).values())
                 del self.ever[account, name]
             case "remove", ():
                 self.gone.add(account)
                 for mailbox in [each for each in self.told if each[0] == account]:
-                    del self.told[mailbox]
+                    self.vaulted.update(self.told.pop(mailbox).values())
                     del self.ever[mailbox]
             case "create", (name,):
                 self.told.setdefault((account, name), {})
@@ -161,9 +166,24 @@ def check(folder: Path) -> None:
         after = {mailbox: Counter(each.values()) for mailbox, each in contents(shard).items() if each}
         assert after in (counts, maybe.counts() if maybe else None)  # what was in flight may be adopted
         assert list(shard.tmp.iterdir()) == []
+        check_vault(shard, counts, expected, maybe)
     finally:
         shard.close()
     check_numbers(folder, expected)
+
+
+def check_vault(shard: Shard, counts: dict[Mailbox, Counter[str]], expected: Expected, maybe: Any) -> None:
+    """Whatever was done away with, and only that, is in the vault: its file in place, under a row."""
+    done = expected if counts == expected.counts() else maybe
+    found = Counter(
+        (shard.path / item.path).read_bytes().decode()
+        for account_id in range(1, 4)
+        for item in find(shard.site, [account_id])
+    )
+    assert found == done.vaulted
+    assert len([each for each in (shard.path / "vault").rglob("m*/*") if ".json" not in each.name]) == sum(
+        found.values()
+    )
 
 
 def check_numbers(folder: Path, expected: Expected) -> None:

@@ -20,6 +20,7 @@ from mailplat.core.errors import DiskFull, MailplatError, NotFound, Unavailable
 from mailplat.store import StoreLimits
 from mailplat.store.index.tables import metadata
 from mailplat.store.repair import verify
+from mailplat.store.vault.prune import purge
 from tests.store.conftest import HOME, Rig, letter, new
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,6 +72,10 @@ def test_a_full_disk_refuses_and_recovers(small: Path) -> None:
     assert rig.inbox.messages == len(rig.files()) == stored
     assert not os.listdir(rig.shard.tmp)  # nothing half stored
     rig.shard.expunge_uids(HOME, rig.inbox.id, [(1, 10)])
+    rig.shard.sweep()
+    with pytest.raises(DiskFull):  # the vault has them: for its days nothing is removed
+        rig.append(new(b"fits again"))
+    assert purge(rig.shard.site, HOME.account_id) == 10
     rig.shard.sweep()
     (done,) = rig.append(new(b"fits again"))
     assert rig.shard.octets(HOME, rig.inbox.id, done.uid) == b"fits again"

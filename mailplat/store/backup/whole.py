@@ -47,10 +47,12 @@ from mailplat.store.repair.counting import recount
 from mailplat.store.shard import Shard
 from mailplat.store.site import COLUMNS, RESTORING, MailboxRow, Publisher, Site
 from mailplat.store.types import Problem, StoreLimits
+from mailplat.store.vault.owner import ROOT
+from mailplat.store.vault.recovery import recover
 
 _HALF = "restoring"
 # What stays where it is: the locks, what is in flight, what was set aside, and the new shard itself.
-_STAYS = frozenset({"shard.lock", "index.db.lock", "tmp", _HALF, RESTORING})
+_STAYS = frozenset({"shard.lock", "index.db.lock", "tmp", ROOT, _HALF, RESTORING})
 _ASIDE = "replaced-"
 
 
@@ -189,6 +191,8 @@ class _Restore:
     def _fill(self, site: Site, flush: Flush) -> None:
         with site.database.write() as connection:
             connection.exec_driver_sql("DELETE FROM leaving")  # files that nobody brings back
+            connection.exec_driver_sql("DELETE FROM vault")  # a backup has no files of the vault
+            connection.exec_driver_sql("DELETE FROM vault_owner")
             connection.exec_driver_sql(
                 "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'mailbox'",
                 (self._given.last_mailbox,),
@@ -200,6 +204,7 @@ class _Restore:
                 self._account(site, flush, account_id)
         with site.database.write() as connection:
             recount(connection)
+        recover(site, self._old.parent)  # the shard's own vault stays where it is
 
     def _leave_out(self, site: Site, account_id: int) -> None:
         self._report.elsewhere += 1

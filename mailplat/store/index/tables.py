@@ -180,3 +180,48 @@ leaving = Table(  # files and folders that no row speaks of any more and that ar
     sqlite_autoincrement=True,
 )
 Index("leaving_account", leaving.c.account_id)
+
+vault = Table(  # mail that was expunged and can be brought back, see store/vault
+    "vault",
+    metadata,
+    Column("id", _Number, primary_key=True, autoincrement=True),
+    Column("account_id", BigInteger, nullable=False),
+    Column("mailbox_id", BigInteger, nullable=False),
+    Column("mailbox", Text, nullable=False),  # its name at that time
+    Column("uid", BigInteger, nullable=False),  # that it had; nothing gets it again
+    Column("reason", Text, nullable=False),  # "expunged", "mailbox" or "account" deleted
+    Column("at", BigInteger, nullable=False),  # when; its days count from here
+    Column("size", BigInteger, nullable=False),
+    Column("internaldate", BigInteger, nullable=False),
+    Column("zone", Integer, nullable=False),
+    Column("flags", Text, nullable=False),  # with keywords, separated by spaces
+    Column("file", Text, nullable=False),  # its name in the mailbox
+    Column("name", Text, nullable=False),  # its name in the vault, "" until it is there
+    Column("placed", SmallInteger, nullable=False),  # 0: the file is still in its mailbox's folder
+    Column("restored", Integer, nullable=False),  # how often, for what is kept by a hold
+    Column("sender", Text, nullable=False),  # this and what follows as in `rendering`
+    Column("recipient", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("message_id", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("vault_account", vault.c.account_id, vault.c.at)
+Index("vault_at", vault.c.at)
+Index(
+    "vault_waiting",
+    vault.c.mailbox_id,
+    vault.c.file,
+    sqlite_where=text("placed = 0"),
+    postgresql_where=text("placed = 0"),
+)
+
+vault_owner = Table(  # what the directory may not know any more, and legal holds
+    "vault_owner",
+    metadata,
+    Column("account_id", _Number, primary_key=True, autoincrement=False),
+    Column("address", Text, nullable=False),  # when it was removed or held
+    Column("removed_at", BigInteger, nullable=True),
+    Column("held_at", BigInteger, nullable=True),  # NULL: no hold
+    Column("hold_reason", Text, nullable=False),
+    Column("hold_by", Text, nullable=False),
+)

@@ -41,6 +41,7 @@ from mailplat.store.shard import Shard
 from mailplat.store.site import COLUMNS, MailboxRow, Site
 from mailplat.store.staging import columns, discard, render_file
 from mailplat.store.types import MAX_UID, Problem, Report
+from mailplat.store.vault.recovery import recover
 
 # Messages rendered and inserted at once: a few MB.
 _SLICE = 500
@@ -60,6 +61,7 @@ def rebuild(shard: Shard) -> Report:
     shard.site.claim()
     shard.sweep()
     report = _Rebuild(shard.site).run()
+    recover(shard.site)
     shard.forget()
     shard.settle_names()
     return report

@@ -22,6 +22,7 @@ from mailplat.store.site import COLUMNS, MailboxRow, Site
 from mailplat.store.staging import discard
 from mailplat.store.sweeper import remove_path
 from mailplat.store.types import Problem, Report
+from mailplat.store.vault.entry import is_waiting
 
 _HOUR = 3600
 
@@ -169,6 +170,8 @@ class _Verification:
         path = folder / file.place / file.name
         if file.ctime >= self._before or not path.exists() or self._is_row(row.id, file.name):
             return
+        if self._is_vaulted(row.id, file.said.unique):
+            return  # expunged while we looked
         uid = file.said.uid
         if file.said.unique in names:
             self._second(row, path, file, names[file.said.unique])
@@ -208,6 +211,10 @@ class _Verification:
                 ).fetchone()
                 is not None
             )
+
+    def _is_vaulted(self, mailbox_id: int, unique: str) -> bool:
+        with self._site.read() as connection:
+            return is_waiting(connection, mailbox_id, unique)
 
     def _unknown_mailbox(self, account_id: int, number: int, folder: Path) -> None:
         """The leftover of a creation that was not acknowledged is empty; anything else is not ours to remove."""

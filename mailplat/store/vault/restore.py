@@ -1,0 +1,137 @@
+"""Back from the vault: each message is appended like any other, under the account's epoch and quota, with a new UID.
+
+Its date, flags and keywords are the old ones, but \\Deleted: the next EXPUNGE would take it again. Then its row goes,
+or stays and is counted where a legal hold keeps it. A restore that was cut short between the two is begun again
+without doubling anything: the dedupe key is the file's name and how often it was restored.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+
+from mailplat.core.errors import AlreadyExists, NotFound
+from mailplat.core.route import Residence
+from mailplat.core.spool import Body
+from mailplat.store.door import Store
+from mailplat.store.maildir import parse_name
+from mailplat.store.names import check_name
+from mailplat.store.types import NewMessage
+from mailplat.store.vault.finding import Filter, Item, find
+from mailplat.store.vault.place import place_waiting
+from mailplat.store.vault.prune import take_out
+
+# One append: so many messages are open files at a time, and no more octets than are written in a second or two.
+_MESSAGES = 100
+_OCTETS = 64 << 20
+
+
+@dataclass(slots=True)
+class Restored:
+    messages: int = 0
+    octets: int = 0
+    mailboxes: list[str] = field(default_factory=list)
+    missing: list[Item] = field(default_factory=list)  # their files are gone
+
+
+def restore(
+    store: Store,
+    source: str,
+    account_ids: Sequence[int],
+    wanted: Filter,
+    residence: Residence,
+    *,
+    into: str | None = None,
+    quota: int = 0,
+) -> Restored:
+    """What shard `source` keeps of these accounts and `wanted` takes, into the account of `residence`, which may be
+    another one: an account that was removed and added again. `into`: a mailbox for all; else each goes where it was:
+    into the mailbox with its number, whatever the name by now, or into one of its old name, made where it is
+    absent. `quota` in octets, 0 for none. Not for the event loop's thread. Raises OverQuota (what came before it
+    stays), StaleEpoch, Unavailable, DiskFull."""
+    target = store.shard(residence.shard)
+    target.grant(residence.account_id, residence.epoch)
+    site = store.shard(source).site
+    place_waiting(site)
+    result = Restored()
+    boxes: dict[str, list[Item]] = {}
+    own = {mailbox.id: mailbox.name for mailbox in target.mailboxes(residence)}
+    for item in list(find(site, account_ids, wanted)):
+        here = item.account_id == residence.account_id and source == residence.shard
+        name = into or (own.get(item.mailbox_id, item.mailbox) if here else item.mailbox)
+        boxes.setdefault(check_name(name, target.site.limits), []).append(item)
+    with asyncio.Runner() as runner:
+        for name, items in boxes.items():
+            with suppress(AlreadyExists):
+                target.create(residence, name)
+            result.mailboxes.append(name)
+            for some in _batches(items):
+                _bring(store, runner, source, residence, name, some, quota, result)
+    return result
+
+
+def _batches(items: Sequence[Item]) -> Iterator[list[Item]]:
+    batch: list[Item] = []
+    octets = 0
+    for item in items:
+        if batch and (len(batch) >= _MESSAGES or octets + item.size > _OCTETS):
+            yield batch
+            batch, octets = [], 0
+        batch.append(item)
+        octets += item.size
+    if batch:
+        yield batch
+
+
+def _bring(
+    store: Store,
+    runner: asyncio.Runner,
+    source: str,
+    residence: Residence,
+    mailbox: str,
+    items: Sequence[Item],
+    quota: int,
+    result: Restored,
+) -> None:
+    """One append, one commit; then the rows of the vault, in another one."""
+    site = store.shard(source).site
+    with ExitStack() as stack:
+        present: list[Item] = []
+        messages: list[NewMessage] = []
+        for item in items:
+            try:
+                body = Body.of_file(site.path / item.path)
+            except FileNotFoundError:
+                result.missing.append(item)
+                continue
+            stack.callback(body.close)
+            present.append(item)
+            messages.append(_message(item, body))
+        if not messages:
+            return
+        runner.run(store.append(residence, mailbox, messages, quota=quota))
+    site.write(lambda connection: take_out(site, connection, [item.id for item in present]), alone=True)
+    site.changed.set()
+    result.messages += len(present)
+    result.octets += sum(item.size for item in present)
+
+
+def _message(item: Item, body: Body) -> NewMessage:
+    return NewMessage(
+        body,
+        flags=tuple(flag for flag in item.flags.split() if flag != "\\Deleted"),
+        internaldate=item.internaldate,
+        internaldate_zone=item.zone,
+        dedupe=f"vault/{parse_name(item.file).unique}/{item.restored}",
+    )
+
+
+def restore_one(
+    store: Store, source: str, item: Item, residence: Residence, *, into: str | None = None, quota: int = 0
+) -> Restored:
+    """As `restore`, one message that somebody has before their eyes. Raises NotFound when it has left the vault."""
+    wanted = Filter(ids=frozenset({item.id}))
+    result = restore(store, source, [item.account_id], wanted, residence, into=into, quota=quota)
+    if not result.messages:
+        raise NotFound(f"message {item.id} is not in the vault of shard {source} any more")
+    return result
