@@ -98,6 +98,7 @@ class Database:
             raise
 
     def close(self) -> None:
+        """Its connections; a later read or write opens new ones."""
         self.engine.dispose()
 
 
@@ -113,6 +114,8 @@ def _refusals(database: Database) -> Iterator[None]:
     except (sa.exc.OperationalError, sa.exc.InternalError) as error:
         if "database or disk is full" in str(error.orig):
             raise DiskFull(f"{name}: disk is full") from error
+        if "readonly database" in str(error.orig):  # opened while its disk was read-only, it would stay so
+            database.close()
         raise Unavailable(f"{name}: {error.orig}") from error
     except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
         cause = error.orig if isinstance(error, sa.exc.DatabaseError) else error

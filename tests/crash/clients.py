@@ -48,6 +48,7 @@ class Scene:
     )  # mailboxes made and deleted; None: unanswered
     validity: dict[Key, int] = field(default_factory=dict)  # last UIDVALIDITY of a name that was deleted
     errors: list[str] = field(default_factory=list)  # of the harness itself
+    refusals: list[tuple[str, str]] = field(default_factory=list)  # account, reply
 
 
 class Client(threading.Thread):
@@ -87,7 +88,18 @@ class Sender(Client):
                 token = self.ledger.token()
                 boxes = [self.ledger.box(account, INBOX) for account in recipients]
                 self.ledger.offer(boxes, token)
-                refused = smtp.sendmail("a@drill.test", recipients, letters.letter(token, self.rng))
+                try:
+                    refused = smtp.sendmail("a@drill.test", recipients, letters.letter(token, self.rng))
+                except smtplib.SMTPRecipientsRefused as error:
+                    self.scene.refusals += [
+                        (to, f"{code} {text.decode()}") for to, (code, text) in error.recipients.items()
+                    ]
+                    raise
+                except smtplib.SMTPDataError as error:  # which of them is at fault is not said
+                    text = error.smtp_error
+                    said = text.decode() if isinstance(text, bytes) else text
+                    self.scene.refusals.append((" ".join(recipients), f"{error.smtp_code} {said}"))
+                    raise
                 for account, box in zip(recipients, boxes, strict=True):
                     if account not in refused:
                         self.ledger.accepted(box, token)
@@ -118,14 +130,15 @@ class Postman(Client):
         if not taken:
             raise smtplib.SMTPServerDisconnected("every RCPT was refused")
         self.ledger.offer(taken, token)
-        replies = [lmtp.data(letters.letter(token, self.rng))[0]]
+        reply = lmtp.data(letters.letter(token, self.rng))
         for box in taken:
-            if replies.pop() == 250:
+            if reply[0] == 250:
                 self.ledger.accepted(box, token)
             else:
                 self.ledger.counts["refused"] += 1
+                self.scene.refusals.append((box.key[0], f"{reply[0]} {reply[1].decode()}"))
             if box is not taken[-1]:
-                replies.append(lmtp.getreply()[0])
+                reply = lmtp.getreply()
 
 
 class Mailbox:
@@ -165,6 +178,7 @@ class Mailbox:
         answer = self.imap.command(*parts)
         if not answer.ok:
             self.ledger.counts["refused"] += 1
+            self.scene.refusals.append((self.account, f"{answer.status} {answer.text.decode()}"))
             raise Refused(parts[0], answer)
         return answer
 

@@ -12,6 +12,7 @@ counts them over all threads, SQLite's own among them:
     name        each rename, link, mkdir, unlink fails once, in turns with EIO and ENOSPC
     write       each write fails once with ENOSPC
     full, dead  from the Nth call on all writes fail with ENOSPC, all syncs with EIO, until the script is through
+    read-only   from the Nth call on all that changes one of the two shards fails with EROFS
 
 Of a fault that is over, the next command must know nothing. Every refusal says that it may be tried again: 451, 452,
 NO [UNAVAILABLE]. disks.py, which `make fault-drill` runs too, has whole filesystems that fail.
@@ -55,7 +56,7 @@ _PLACES = ("cur", "new", "tmp", "queue", "vault")
 @dataclass(frozen=True, slots=True)
 class Fault:
     """`errors` in turns, empty: the process is killed. `lasting`: until it is healed. `patient`: the script goes on
-    after a refusal. `only`: how the path of the files ends that are meant, else all."""
+    after a refusal. `files`: a pattern for the paths that are meant, else all."""
 
     name: str
     calls: Collection[str]
@@ -63,13 +64,14 @@ class Fault:
     lasting: bool = False
     patient: bool = True
     stride: int = 1
-    only: str = ""
+    files: str = ""
 
     def means(self, call: Call) -> bool:
-        return call.name in self.calls and call.path.endswith(self.only)
+        return call.name in self.calls and re.search(self.files, call.path) is not None
 
 
 DURABLE = (*gate.SYNCS, *gate.NAMES, *gate.REMOVALS)
+READ_ONLY = (*DURABLE, *gate.WRITES, *gate.OPENS)
 FAULTS = (
     Fault("kill", DURABLE),
     Fault("sync", gate.SYNCS, (errno.EIO,)),
@@ -78,6 +80,7 @@ FAULTS = (
     Fault("write", gate.WRITES, (errno.ENOSPC,), stride=2),
     Fault("full", gate.WRITES, (errno.ENOSPC,), lasting=True, stride=11),
     Fault("dead", gate.SYNCS, (errno.EIO,), lasting=True, stride=5),
+    Fault("read-only", READ_ONLY, (errno.EROFS,), lasting=True, stride=7, files="/s2/"),
 )
 
 

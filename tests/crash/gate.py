@@ -32,10 +32,11 @@ CALLS: dict[str, tuple[int, str, int]] = {
     "fsync": (74, _FD, 0), "fdatasync": (75, _FD, 0), "syncfs": (306, _FD, 0),
     "rename": (82, _AT, 1), "renameat": (264, _AT, 3), "renameat2": (316, _AT, 3),
     "link": (86, _AT, 1), "linkat": (265, _AT, 3), "unlink": (87, _AT, 0), "unlinkat": (263, _AT, 1),
-    "mkdir": (83, _AT, 0), "mkdirat": (258, _AT, 1), "rmdir": (84, _AT, 0),
+    "openat": (257, _AT, 1), "mkdir": (83, _AT, 0), "mkdirat": (258, _AT, 1), "rmdir": (84, _AT, 0),
 }  # fmt: skip
 SYNCS = ("fsync", "fdatasync", "syncfs")
 NAMES = ("rename", "renameat", "renameat2", "link", "linkat", "mkdir", "mkdirat")
+OPENS = ("openat",)  # for writing; others are not judged
 REMOVALS = ("unlink", "unlinkat", "rmdir")
 WRITES = ("write", "pwrite64", "copy_file_range", "ftruncate")
 
@@ -162,12 +163,14 @@ class Gate:
     def _ask(self, thread: int, number: int, arguments: list[int]) -> Verdict | int:
         name = _BY_NUMBER[number]
         _, kind, index = CALLS[name]
+        if name in OPENS and not arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            return Verdict.PASS
         try:
-            path = (
-                _of_descriptor(thread, arguments[index])
-                if kind == _FD
-                else _of_memory(thread, arguments[index])
-            )
+            path = _of_descriptor(thread, arguments[index]) if kind == _FD else ""
+            if kind == _AT:
+                path = _of_memory(thread, arguments[index])
+                if "at" in name and not path.startswith("/"):
+                    path = f"{_of_descriptor(thread, arguments[index - 1])}/{path}"
         except OSError:
             return Verdict.PASS  # gone: so is the call
         if not path.startswith(self._root):

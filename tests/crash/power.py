@@ -36,10 +36,11 @@ MAKE = {"ext4": ["mkfs.ext4", "-q", "-F"], "xfs": ["mkfs.xfs", "-q", "-f"]}
 class Image:
     """A filesystem in a file, mounted through a loop device."""
 
-    def __init__(self, folder: Path, kind: str) -> None:
+    def __init__(self, folder: Path, kind: str, mounted: Path | None = None) -> None:
+        """`mounted`: where, else in `folder`."""
         self.path = folder / f"{kind}.image"
-        self.mounted = folder / kind
-        self.mounted.mkdir()
+        self.mounted = mounted or folder / kind
+        self.mounted.mkdir(parents=True, exist_ok=True)
         with open(self.path, "wb") as file:
             file.truncate(IMAGE_OCTETS)
         subprocess.run([*MAKE[kind], os.fspath(self.path)], check=True)

@@ -38,7 +38,7 @@ def test_some_faults(drill: FaultDrill) -> None:
 def test_a_commit_that_failed_is_not_half_there_after_a_crash(drill: FaultDrill) -> None:
     """SQLite's log has a transaction whose fsync failed, the process dies: the row comes back, and so must the file
     have stayed. Once the failed commit is one of the background, which is tried again."""
-    failed = Fault("log", ("fdatasync",), (errno.EIO,), patient=False, only="s1/index.db-wal")
+    failed = Fault("log", ("fdatasync",), (errno.EIO,), patient=False, files="s1/index.db-wal$")
     came_back = drill.ledger.counts["unanswered, done"]
     for nth in range(1, 8):
         drill.step(failed, nth)

@@ -38,3 +38,17 @@ def test_a_mistake_of_ours_is_not_called_a_damage(tmp_path: Path) -> None:
     with pytest.raises(sa.exc.ProgrammingError), database.read() as connection:
         connection.exec_driver_sql("SELECT ?", (1, 2))
     database.close()
+
+
+def test_a_database_that_was_opened_while_its_disk_was_read_only(tmp_path: Path) -> None:
+    """SQLite keeps such a connection read-only for ever: it must not stay in the pool."""
+    database = Database(f"sqlite:///{tmp_path / 'database.db'}", pool_size=1)
+    with database.write() as connection:
+        connection.exec_driver_sql("CREATE TABLE thing (id INTEGER)")
+    with database.read() as connection:
+        connection.exec_driver_sql("PRAGMA query_only = ON")
+    with pytest.raises(Unavailable), database.write() as connection:
+        connection.exec_driver_sql("INSERT INTO thing VALUES (1)")
+    with database.write() as connection:
+        connection.exec_driver_sql("INSERT INTO thing VALUES (2)")
+    database.close()
