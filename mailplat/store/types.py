@@ -113,7 +113,7 @@ class StoreLimits:
         8 * 1024 * 1024
     )  # octets; a larger message is parsed from the page cache, not from our memory
     snapshots: int = 64  # mailboxes whose snapshot a process keeps ready
-    snapshot_messages: int = 1_000_000  # messages in all of these together: some 24 MB
+    snapshot_messages: int = 2_000_000  # messages in all of these together: 14 octets each, 28 MB
     search_seconds: float = 60.0  # of one search through files; a client gives up before
     lock_wait: float = 5.0  # seconds until a locked index is Unavailable
 

@@ -118,7 +118,7 @@ class TestMoves:
         rig.append(new(uid=2**32 - 1))
         with pytest.raises(LimitReached):
             rig.append(new())
-        assert rig.shard.snapshot(HOME, rig.inbox.id).uids == [2**32 - 1]
+        assert list(rig.shard.snapshot(HOME, rig.inbox.id).uids) == [2**32 - 1]
 
 
 class TestDedupe:

@@ -3,13 +3,14 @@
 import os
 import threading
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mailplat.core.errors import InvalidInput, NotFound, Unavailable
-from mailplat.store import StoreLimits
+from mailplat.store import Snapshot, StoreLimits
 from mailplat.store.fetch import merge_ranges
 from tests.store.conftest import HOME, Rig, letter, new
 
@@ -110,7 +111,7 @@ class TestSnapshot:
     def test_says_all(self, rig: Rig) -> None:
         rig.append(new(), new(flags=("\\Seen",)), new(flags=("Kw", "\\Seen")), new(flags=("\\Seen",)))
         snapshot = rig.shard.snapshot(HOME, rig.inbox.id)
-        assert snapshot.uids == [1, 2, 3, 4]
+        assert list(snapshot.uids) == [1, 2, 3, 4]
         assert [snapshot.flagsets[number] for number in snapshot.flags] == [
             (), ("\\Seen",), ("\\Seen", "Kw"), ("\\Seen",),
         ]  # fmt: skip
@@ -131,9 +132,9 @@ class TestSnapshot:
     def test_notices_a_backfill(self, rig: Rig) -> None:
         """A move may put a message below UIDNEXT and below the highest MODSEQ."""
         rig.append(new(uid=9, modseq=1000))
-        assert rig.shard.snapshot(HOME, rig.inbox.id).uids == [9]
+        assert list(rig.shard.snapshot(HOME, rig.inbox.id).uids) == [9]
         rig.append(new(uid=4, modseq=10))
-        assert rig.shard.snapshot(HOME, rig.inbox.id).uids == [4, 9]
+        assert list(rig.shard.snapshot(HOME, rig.inbox.id).uids) == [4, 9]
 
     def test_keeps_no_more_than_it_may(self, tmp_path: Path) -> None:
         rig = Rig(tmp_path / "s1", StoreLimits(snapshots=2, snapshot_messages=5))
@@ -148,6 +149,42 @@ class TestSnapshot:
         rig.fill(6)
         assert rig.shard.snapshot(HOME, rig.inbox.id) is not rig.shard.snapshot(HOME, rig.inbox.id)
         rig.close()
+
+    def test_an_older_one_brought_forward_is_the_present_one(self, rig: Rig) -> None:
+        """Beside a process that reads everything each time."""
+        reader = Rig(rig.path, StoreLimits(snapshot_messages=0))
+        random = Random(3)
+        rig.fill(20)
+
+        def seen(snapshot: Snapshot) -> tuple[object, ...]:
+            flags = [snapshot.flagsets[number] for number in snapshot.flags]
+            return (
+                snapshot.uidnext,
+                snapshot.modseq,
+                *zip(snapshot.uids, snapshot.modseqs, flags, strict=True),
+            )
+
+        for step in range(150):
+            before = rig.shard.snapshot(HOME, rig.inbox.id)
+            kept = seen(before)
+            for _ in range(random.randint(1, 3)):
+                uid = random.randint(1, before.uidnext)
+                match random.randrange(4):
+                    case 0:
+                        rig.append(new(), new(flags=(f"kw{step % 7}",)))
+                    case 1:
+                        rig.shard.store_flags(
+                            HOME, rig.inbox.id, [(uid, uid + 2)], "add", ["\\Seen", f"kw{step % 5}"]
+                        )
+                    case 2:
+                        rig.shard.store_flags(HOME, rig.inbox.id, [(uid, uid)], "remove", ["\\Seen"])
+                    case 3:
+                        rig.shard.expunge_uids(HOME, rig.inbox.id, [(uid, uid)])
+            assert seen(rig.shard.snapshot(HOME, rig.inbox.id)) == seen(
+                reader.shard.snapshot(HOME, rig.inbox.id)
+            )
+            assert seen(before) == kept, "views are made from it"
+        reader.close()
 
     def test_another_process_sees_keywords_made_here(self, rig: Rig) -> None:
         other = Rig(rig.path)
