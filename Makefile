@@ -11,7 +11,7 @@ export UV_SYSTEM_CERTS ?= true
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.tools/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test check bench crash-drill power-drill growth lock clean
+.PHONY: help setup demo test check bench crash-drill power-drill fault-drill growth lock clean
 
 help:
 	@echo 'make demo    the main job on embedded defaults, under a minute; KEEP=1 leaves it running'
@@ -20,6 +20,7 @@ help:
 	@echo 'make bench   figures beside the peers that are installed (Dovecot, Postfix, mbsync)'
 	@echo 'make crash-drill KILLS=100   workers killed under load, and what is left compared with a ledger'
 	@echo 'make power-drill CUTS=20     the power cut under load, as root; package xfsprogs, and eatmydata as the control'
+	@echo 'make fault-drill    each fsync, rename and write of a worker fails or is its last; full and read-only disks'
 	@echo 'make growth  what a login, an append and a FETCH cost as mailboxes and the number of accounts grow (half an hour)'
 	@echo 'make lock    resolve requirements-dev.lock anew'
 
@@ -48,6 +49,9 @@ crash-drill: $(STAMP)
 
 power-drill: $(STAMP)
 	@$(BIN)/python -m tests.crash.power --cuts $(or $(CUTS),20) $(DRILL_ARGS)
+
+fault-drill: $(STAMP)
+	@$(BIN)/python -m tests.crash.faults --disks --every $(or $(EVERY),1) $(DRILL_ARGS)
 
 growth: $(STAMP)
 	@$(BIN)/python -m tests.bench.growth $(GROWTH_ARGS)

@@ -103,6 +103,10 @@ class StoreSection(Section):
     )  # seconds until a shard that does not answer is Unavailable
 
 
+class VaultSection(Section):
+    days: int = Field(default=14, ge=0, le=36_500)  # that expunged mail can be brought back; 0: no vault
+
+
 class FilterSection(Section):
     """`stages` is the order; every stage may have a table of its own, checked by the stage."""
 
@@ -148,6 +152,7 @@ class Settings(Section):
     database: DatabaseSection = DatabaseSection()
     bus: BusSection = BusSection()
     store: StoreSection = StoreSection()
+    vault: VaultSection = VaultSection()
     filter: FilterSection = FilterSection()
     smtp: SmtpSection = SmtpSection()
     imap: ImapSection = ImapSection()

@@ -14,9 +14,10 @@ from mailplat.core.executors import Executors
 from mailplat.db import schema
 from mailplat.db.engine import Database
 from mailplat.directory import Directory
+from mailplat.directory.audit import Audit
 from mailplat.directory.credentials import Verifier
 from mailplat.queue import Queue
-from mailplat.store import Store
+from mailplat.store import Store, StoreLimits
 
 
 class Platform:
@@ -31,9 +32,11 @@ class Platform:
         self.executors = Executors(patience=settings.store.patience)
         self.database = open_database(settings)
         self.directory = Directory(self.database, self.clock)
+        self.audit = Audit(self.database, self.clock)
         self.bus: Bus = open_bus(settings.bus.url if bus_url is None else bus_url, workers)
         self.shards = Shards(settings)
-        self.store = Store(ShardPaths(self.shards), self.executors, self.bus, self.clock)
+        limits = StoreLimits(vault_days=settings.vault.days)
+        self.store = Store(ShardPaths(self.shards), self.executors, self.bus, self.clock, limits)
         self.queue = Queue(self.database, queue_path(settings), self.clock, self.bus)
         self.verifier = Verifier(self.executors)
         self.placement = Placement(self.shards)

@@ -75,3 +75,18 @@ route_watcher = sa.Table(
     sa.Column("seen", sa.BigInteger, nullable=False),
     sa.Column("at", sa.Double, nullable=False),  # Unix time of the last heartbeat
 )
+
+# What admins did (audit.py); rows are added and never changed.
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),  # never used again
+    sa.Column("at", sa.Double, nullable=False),  # Unix time
+    sa.Column("who", sa.String(255), nullable=False),
+    sa.Column("action", sa.String(80), nullable=False),  # "vault.hold": what, in which room
+    sa.Column("subject", sa.String(320), nullable=False),  # an address, a domain
+    sa.Column("before", sa.Text, nullable=False),  # JSON objects
+    sa.Column("after", sa.Text, nullable=False),  # also what was asked for
+    sa.Index("audit_subject", "subject", "id"),
+    sqlite_autoincrement=True,
+)

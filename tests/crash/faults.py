@@ -22,6 +22,7 @@ import argparse
 import errno
 import random
 import re
+import subprocess
 import sys
 import tempfile
 import threading
@@ -274,6 +275,7 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=1, help="each so many-th call only")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--only", nargs="*", default=[fault.name for fault in FAULTS])
+    parser.add_argument("--disks", action="store_true", help="also disks.py")
     parser.add_argument("--folder", type=Path, help="kept; default: a temporary one")
     args = parser.parse_args()
     reason = gate.reason_to_skip()
@@ -294,7 +296,14 @@ def main() -> int:
         finally:
             drill.nursery.close()
             drill.print_rows()
-    return 1 if drill.failed else 0
+    status = 1 if drill.failed else 0
+    if args.disks:
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.crash.disks", "--seed", str(args.seed)], check=False
+        )
+        status |= done.returncode
+    print(f"fault-drill: {'FAILED' if status else 'all kept'}")
+    return status
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from mailplat.bus import MemoryBus
 from mailplat.core.address import NULL_SENDER, Address
@@ -294,3 +295,15 @@ def test_many_puts_share_commits(queue: Queue) -> None:
     assert len(set(ids)) == 100
     assert not futures[0].cancel()
     assert queue.counts()["messages"] == len(files(queue)) == 100
+
+
+def test_a_message_that_is_refused_leaves_no_file(queue: Queue, tmp_path: Path) -> None:
+    """On a full disk what was refused would keep it full. Refused by the database: an account twice as large as it
+    can count."""
+    with pytest.raises((sa.exc.SQLAlchemyError, OverflowError)):
+        queue.put(
+            SENDER, [QueueRecipient(Address("a", "example.net"), 1 << 70)], Body.of(OCTETS), b"", peer=PEER
+        )
+    assert files(tmp_path / "queue") == []
+    put(queue)
+    assert len(files(tmp_path / "queue")) == 1

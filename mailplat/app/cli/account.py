@@ -1,12 +1,13 @@
 """`mailplat account`: mailboxes' owners, their passwords, quotas and homes."""
 
 import argparse
+from contextlib import suppress
 from typing import Any
 
 from mailplat.app.console import Subparsers, add_config, add_json, parse_size, read_password, show
 from mailplat.app.wiring import Platform, open_platform
-from mailplat.core.errors import InvalidInput
-from mailplat.core.route import BackendHome, Home, ShardHome, parse_home
+from mailplat.core.errors import InvalidInput, StaleEpoch
+from mailplat.core.route import BackendHome, Home, Residence, ShardHome, parse_home
 from mailplat.directory.credentials import check_hash, hash_password
 from mailplat.directory.types import Account
 from mailplat.wire.smtp.address import parse_address
@@ -35,7 +36,7 @@ def register(verbs: Subparsers) -> None:
     passwd.add_argument("--password-stdin", action="store_true")
 
     _action(actions, "show", display, "show one account")
-    _action(actions, "remove", remove, "remove an account; its mail stays on disk until it is swept")
+    _action(actions, "remove", remove, "remove an account; its mail stays in the vault for its days")
     listing = actions.add_parser("list", help="list accounts")
     add_config(listing)
     add_json(listing)
@@ -100,7 +101,15 @@ def change_password(args: argparse.Namespace) -> int:
 
 def remove(args: argparse.Namespace) -> int:
     with open_platform(args.config) as platform:
-        platform.directory.remove_account(parse_address(args.address))
+        account = platform.directory.account(parse_address(args.address))
+        route = platform.directory.route(account.id)
+        if isinstance(route.home, ShardHome):
+            shard = platform.store.shard(route.home.shard)
+            residence = Residence(account.id, route.home.shard, route.epoch)
+            with suppress(StaleEpoch):  # closed already: an earlier call was cut short behind this
+                shard.grant(account.id, route.epoch)
+                shard.remove_account(residence, address=str(account.address))
+        platform.directory.remove_account(account.address)
     return 0
 
 

@@ -27,6 +27,12 @@ _OLD = (
     " ORDER BY v.at LIMIT ?"
 )
 
+_GONE = (
+    "SELECT account_id FROM vault_owner o WHERE removed_at IS NOT NULL AND held_at IS NULL AND NOT EXISTS"
+    " (SELECT 1 FROM vault v WHERE v.account_id = o.account_id)"
+    " AND NOT EXISTS (SELECT 1 FROM account a WHERE a.account_id = o.account_id AND a.closed = 0)"
+)
+
 Row = Sequence[int | str]
 
 
@@ -42,7 +48,9 @@ def prune(site: Site) -> int:
         removed += count
         if count == 0:
             break
-    if removed:
+    with site.read() as connection:
+        gone = connection.exec_driver_sql(_GONE).fetchone()
+    if gone is not None:
         site.write(lambda connection: _forget_owners(site, connection), alone=True)
     return removed
 
@@ -121,12 +129,7 @@ def _remove(site: Site, connection: Connection, rows: Sequence[Row]) -> None:
 
 def _forget_owners(site: Site, connection: Connection) -> None:
     """Removed accounts that have nothing left here and are not held."""
-    gone = connection.exec_driver_sql(
-        "SELECT account_id FROM vault_owner o WHERE removed_at IS NOT NULL AND held_at IS NULL AND NOT EXISTS"
-        " (SELECT 1 FROM vault v WHERE v.account_id = o.account_id)"
-        " AND NOT EXISTS (SELECT 1 FROM account a WHERE a.account_id = o.account_id AND a.closed = 0)"
-    ).fetchall()
-    for (account_id,) in gone:
+    for (account_id,) in connection.exec_driver_sql(_GONE).fetchall():
         if find_owner(connection, account_id).held_at is None and not _held(site, connection, account_id):
             connection.exec_driver_sql("DELETE FROM vault_owner WHERE account_id = ?", (account_id,))
             leave(site, connection, account_id, _VAULT, [str(vault_path(account_id))])
