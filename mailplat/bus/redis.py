@@ -137,9 +137,12 @@ class RedisBus:
         self._tasks = [asyncio.create_task(self._send()), asyncio.create_task(self._receive())]
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        # Asked until they end: the library sends with wait_for, and that of Python 3.11 swallows a cancellation that
+        # comes together with the end of what it waits for.
+        while running := [task for task in self._tasks if not task.done()]:
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running, timeout=0.1)
         self._tasks = []
         self._loop = None
         await self._commands.aclose(close_connection_pool=True)

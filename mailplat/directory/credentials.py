@@ -114,6 +114,17 @@ def _split(stored: str) -> tuple[str, str]:
     return (scheme.upper(), hashed) if closed else ("", stored)
 
 
+def _hash_of_nothing() -> str:
+    """An argon2id hash that is no password's: random octets where the digest stands. To make a real one would cost
+    every command the time of a login."""
+
+    def text(octets: int) -> str:
+        return base64.b64encode(secrets.token_bytes(octets)).decode().rstrip("=")
+
+    cost = f"m={_argon2.memory_cost},t={_argon2.time_cost},p={_argon2.parallelism}"
+    return f"{{ARGON2ID}}$argon2id$v=19${cost}${text(_argon2.salt_len)}${text(_argon2.hash_len)}"
+
+
 class Verifier:
     """Passwords checked in the bounded executor "password"; successes are remembered for a short while under a
     keyed hash that only this process can make."""
@@ -126,7 +137,7 @@ class Verifier:
         self._running: dict[bytes, asyncio.Future[bool]] = {}
         self._waiting = 0
         # Verified for nobody, so that an unknown user costs the time of a wrong password.
-        self._nobody = "{ARGON2ID}" + _argon2.hash(secrets.token_hex(16))
+        self._nobody = _hash_of_nothing()
 
     async def verify(self, account: Account | None, password: str) -> bool:
         """Whether this is the account's password. None and an account without a hash take the same time and are

@@ -112,6 +112,10 @@ def test_a_full_disk(rig: Rig, imap: Wire) -> None:
     assert subjects(imap) == accepted, "nothing of what was accepted is lost, nothing refused is there"
     imap.tagged(b"STORE 1:10 +FLAGS (\\Deleted)")
     assert imap.tagged(b"EXPUNGE").startswith("x OK"), "who is full can delete"
+    assert send(rig, 5002, 200_000) == 452, (
+        "what was deleted can be restored for its days, so it still takes room"
+    )
+    rig.call("vault", "purge", "--account", ANNA, "--reason", "the disk is full")
     deadline = time.monotonic() + 30
     while (code := send(rig, 6000, 200_000)) == 452 and time.monotonic() < deadline:
         time.sleep(0.2)  # a client that tries again

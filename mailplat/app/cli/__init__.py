@@ -18,21 +18,25 @@ from mailplat.core.errors import InvalidInput, MailplatError, NotFound
 DONE, FAILED, WRONG_USAGE, NOTHING_MATCHED = 0, 1, 2, 3
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser(verb: str = "") -> argparse.ArgumentParser:
+    """With all verbs; or with `verb` alone, where there is one of that name: a command that loads the doors of
+    every room takes seconds to start."""
     parser = argparse.ArgumentParser(prog="mailplat", description="Mail platform for hosting providers.")
     parser.add_argument("--version", action="version", version=f"mailplat {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True)
-    for module in sorted(pkgutil.iter_modules(__path__), key=lambda found: found.name):
-        if not module.name.startswith("_"):
-            importlib.import_module(f"{__name__}.{module.name}").register(verbs)
-    for plugin in sorted(entry_points(group="mailplat.commands"), key=lambda found: found.name):
-        plugin.load()(verbs)
+    names = sorted(found.name for found in pkgutil.iter_modules(__path__) if not found.name.startswith("_"))
+    plugins = {found.name: found for found in entry_points(group="mailplat.commands")}
+    for name in [verb] if verb in names else names if verb not in plugins else []:
+        importlib.import_module(f"{__name__}.{name}").register(verbs)
+    for name in [verb] if verb in plugins else sorted(plugins) if verb not in names else []:
+        plugins[name].load()(verbs)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command `mailplat`."""
-    args = build_parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    args = build_parser(words[0] if words else "").parse_args(words)
     try:
         status: int = args.run(args)
         sys.stdout.flush()
