@@ -1,8 +1,8 @@
 """The rules of the house, as data, and a checker that reads imports with `ast` (docs/architecture.md)."""
 
 import ast
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 MAX_LINES = 400
@@ -51,18 +51,25 @@ class Import:
     module: str  # dotted name of what is imported
 
 
-def imports(file: Path, root: Path) -> Iterator[Import]:
+def imports(file: Path, root: Path) -> list[Import]:
     """Every import statement of a file, those inside functions and `if TYPE_CHECKING` too."""
-    package = list(file.relative_to(root).with_suffix("").parts)
-    for node in ast.walk(ast.parse(file.read_text(), str(file))):
+    package = file.relative_to(root).with_suffix("").parts
+    return [Import(file, line, module) for line, module in _names(file.read_text(), package)]
+
+
+@cache  # a checkout is read for floors and again for cycles, its copies in tests once more
+def _names(text: str, package: tuple[str, ...]) -> list[tuple[int, str]]:
+    """(line, dotted name) of what is imported."""
+    found = []
+    for node in ast.walk(ast.parse(text, "/".join(package))):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield Import(file, node.lineno, alias.name)
+            found += [(node.lineno, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = package[: -node.level] if node.level else []
+            base = package[: -node.level] if node.level else ()
             module = ".".join([*base, node.module] if node.module else base)
-            for alias in node.names:  # `from a import b` may name the module a.b
-                yield Import(file, node.lineno, f"{module}.{alias.name}")
+            # `from a import b` may name the module a.b
+            found += [(node.lineno, f"{module}.{alias.name}") for alias in node.names]
+    return found
 
 
 def room(module: str) -> str | None:
