@@ -1,5 +1,6 @@
 """Revisions of both schemas: which one is the newest, and a database that a later release has changed."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,15 @@ def test_a_database_of_a_later_release_is_left_alone(tmp_path: Path) -> None:
         schema.upgrade(database, "shard")
     assert schema.current(database) == "9000"
     database.close()
+
+
+def test_several_are_made_at_once(tmp_path: Path) -> None:
+    """Shards are opened by the first message for each: Alembic knows one upgrade in a process at a time."""
+    made = [Database(f"sqlite:///{tmp_path}/{number}.db") for number in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda database: schema.upgrade(database, "shard"), made))
+    for database in made:
+        assert schema.current(database) == schema.newest("shard")
+        with database.read() as connection:
+            assert connection.exec_driver_sql("SELECT count(*) FROM message").scalar() == 0
+        database.close()
