@@ -344,8 +344,11 @@ class Drill:
         began = shown = time.monotonic()
         number = 0
         while self.kills.total() < kills and not self.scene.errors:
+            told = len(self.ledger.stories)
             self.round(number)
             number += 1
+            for story in self.ledger.stories[told:]:
+                print(f"BROKEN {story}", flush=True)
             if time.monotonic() - shown > 5.0:
                 shown = time.monotonic()
                 print(
@@ -364,8 +367,6 @@ class Drill:
         return not (patient and self.queued()) and self.inspected(deep=True)
 
     def print_table(self, seconds: float) -> None:
-        for story in self.ledger.stories[:40]:
-            print(f"BROKEN {story}")
         for error in self.scene.errors:
             print(f"ERROR {error}")
         print(f"\n{'killed':<40}")
