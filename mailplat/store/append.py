@@ -17,7 +17,7 @@ from mailplat.store.accounts import add_usage, check_quota
 from mailplat.store.flagsets import SEEN, Numbering
 from mailplat.store.index.tables import rendering_id
 from mailplat.store.mailboxes import advance
-from mailplat.store.maildir import folder_of
+from mailplat.store.maildir import dedupe_key, folder_of
 from mailplat.store.site import MailboxRow, Site
 from mailplat.store.staging import Berth, Staged, discard
 from mailplat.store.types import MAX_UID, Appended
@@ -30,7 +30,7 @@ INSERT_MESSAGE = (
     "INSERT INTO message (mailbox_id, uid, modseq, flagset, size, internaldate, zone, saved_at, name, uidl)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_INSERT_KEY = "INSERT INTO dedupe (mailbox_id, key, uid, modseq, at) VALUES (?, ?, ?, ?, ?)"
+INSERT_KEY = "INSERT INTO dedupe (mailbox_id, key, uid, modseq, at) VALUES (?, ?, ?, ?, ?)"
 # Keys that one SELECT asks for.
 _KEYS = 500
 
@@ -103,12 +103,12 @@ def _enter(site: Site, connection: Connection, berth: Berth, staged: Sequence[St
     results: list[Appended | None] = []
     keys: dict[str, int] = {}
     for each in staged:
-        key = each.message.dedupe
+        key = dedupe_key(each.message.dedupe)
         if key in known:
             results.append(Appended(row.uidvalidity, *known[key], duplicate=True))
             continue
         if key and key in keys:
-            raise AlreadyExists(f"one append has the dedupe key {key!r} twice")
+            raise AlreadyExists(f"one append has the dedupe key {each.message.dedupe!r} twice")
         if key:
             keys[key] = len(results)
         results.append(None)
@@ -124,7 +124,7 @@ def _enter(site: Site, connection: Connection, berth: Berth, staged: Sequence[St
     if keys:
         now = int(site.clock.now())
         connection.exec_driver_sql(
-            _INSERT_KEY, [(row.id, key, done[at].uid, done[at].modseq, now) for key, at in keys.items()]
+            INSERT_KEY, [(row.id, key, done[at].uid, done[at].modseq, now) for key, at in keys.items()]
         )
     return done
 
@@ -236,7 +236,7 @@ def _check_free(connection: Connection, mailbox: MailboxRow, uids: list[int]) ->
 def _known_keys(
     connection: Connection, mailbox_id: int, staged: Sequence[Staged]
 ) -> dict[str, tuple[int, int]]:
-    keys = list({each.message.dedupe for each in staged} - {""})
+    keys = list({dedupe_key(each.message.dedupe) for each in staged} - {""})
     known: dict[str, tuple[int, int]] = {}
     for start in range(0, len(keys), _KEYS):
         some = keys[start : start + _KEYS]

@@ -18,7 +18,7 @@ from mailplat.store.expunge import REMOVED, remove_messages
 from mailplat.store.fetch import select_messages
 from mailplat.store.flagsets import Numbering
 from mailplat.store.index.tables import rendering_id
-from mailplat.store.maildir import find_file, first_name, folder_of, new_unique
+from mailplat.store.maildir import find_file, first_name, folder_of, new_unique, parse_name
 from mailplat.store.names import canonical
 from mailplat.store.site import MailboxRow, Site, Work
 from mailplat.store.staging import discard
@@ -52,7 +52,7 @@ def copy(
         source = site.mailbox_by_id(connection, account_id, mailbox_id)
         target = site.mailbox_by_name(connection, account_id, canonical(target_name))
         found = _select(connection, mailbox_id, uids)
-    links = _link_all(site, source, target, found)
+    links = _link_all(site, source, target, found, move=move)
 
     def place() -> set[str]:
         return {str(path.parent) for path in links.values()}
@@ -95,14 +95,15 @@ def _select(connection: Connection, mailbox_id: int, uids: UidRanges) -> list[Se
 
 
 def _link_all(
-    site: Site, source: MailboxRow, target: MailboxRow, messages: Sequence[Sequence[Any]]
+    site: Site, source: MailboxRow, target: MailboxRow, messages: Sequence[Sequence[Any]], *, move: bool
 ) -> dict[int, Path]:
     """UID -> the new file. One that is gone is left out. Step: copy.link."""
     here, there = site.mailbox_folder(source), site.mailbox_folder(target)
     links: dict[int, Path] = {}
     try:
         for each in messages:
-            path = there / "new" / first_name(new_unique(), each[2], each[5])
+            key = parse_name(each[3]).key if move else ""  # a copy was not delivered
+            path = there / "new" / first_name(new_unique(), each[2], each[5], key=key)
             if _link(here, each[3], path):
                 links[each[0]] = path
                 disk.step("copy.link")

@@ -1,9 +1,11 @@
-"""Names of files: `<unique>,S=<size>[,Z=<zone>][,P=<uidl>][,U=<uid>][,K=<keywords>]:2,<flags>`.
+"""Names of files: `<unique>,S=<size>[,Z=<zone>][,P=<uidl>][,D=<key>][,U=<uid>][,K=<keywords>]:2,<flags>`.
 
 unique  time, process, counter and chance; never changes, so that a file is found whatever else its name says
 S=      size in octets, as Dovecot and Courier write it
 Z=      minutes east of UTC of the INTERNALDATE, left out when 0 (the date itself is the file's mtime)
 P=      POP3 UIDL that another platform gave, with ``%,/:`` as %XX; left out when too long for a file name
+D=      dedupe key of the delivery, so that a queue which delivers again after the index was lost doubles nothing;
+        not beside P=, which has its room: who gives UIDLs delivers nothing
 U=      UID; from here on as the namer writes it
 K=      keywords number 26 and up as a hexadecimal mask
 flags   P is not used; D Draft, F Flagged, R Answered, S Seen, T Deleted, a to z keywords 0 to 25
@@ -11,6 +13,7 @@ flags   P is not used; D Draft, F Flagged, R Answered, S Seen, T Deleted, a to z
 A file in `new/` has no ":2,", one in `cur/` has it. Names of mailboxes are never part of a path.
 """
 
+import base64
 import hashlib
 import itertools
 import os
@@ -61,8 +64,16 @@ def new_unique() -> str:
     return f"{now // 1_000_000_000}.M{now // 1000 % 1_000_000:06d}{_process}Q{next(_counter)}"
 
 
-def first_name(unique: str, size: int, zone: int = 0, uidl: str = "") -> str:
-    """The name at append, without UID and flags."""
+def dedupe_key(text: str) -> str:
+    """What index and file names keep of a dedupe key of any length: 16 characters of base 32; "" for none. Of two
+    keys of one mailbox and two weeks the chance to be taken for each other is 2**-80."""
+    if not text:
+        return ""
+    return base64.b32encode(hashlib.blake2b(text.encode(), digest_size=10).digest()).decode().lower()
+
+
+def first_name(unique: str, size: int, zone: int = 0, uidl: str = "", key: str = "") -> str:
+    """The name at append, without UID and flags. `key` as dedupe_key makes it."""
     parts = [unique, f"S={size}"]
     if zone:
         parts.append(f"Z={zone}")
@@ -70,6 +81,8 @@ def first_name(unique: str, size: int, zone: int = 0, uidl: str = "") -> str:
         quoted = uidl.translate(_UIDL_QUOTED)
         if len(quoted) <= _LONGEST_UIDL:
             parts.append(f"P={quoted}")
+    if key and not uidl:
+        parts.append(f"D={key}")
     return ",".join(parts)
 
 
@@ -110,6 +123,7 @@ class FileName:
     size: int
     zone: int
     uidl: str
+    key: str
     uid: int
     mask: int
     ours: bool
@@ -134,6 +148,7 @@ def parse_name(name: str) -> FileName:
         size=_number(size) if size else -1,
         zone=-minutes if zone.startswith("-") else minutes,
         uidl=unquote(said.get("P=", "")),
+        key=said.get("D=", ""),
         uid=uid,
         mask=mask,
         ours=_is_ours(unique),

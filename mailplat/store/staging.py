@@ -17,7 +17,7 @@ from mailplat.core.errors import InvalidInput, Unavailable
 from mailplat.core.route import Residence
 from mailplat.store.accounts import check_quota, grant_newer
 from mailplat.store.flagsets import SYSTEM_BITS, Numbering, split_flags
-from mailplat.store.maildir import first_name, full_name, mailbox_folder, new_unique
+from mailplat.store.maildir import dedupe_key, first_name, full_name, mailbox_folder, new_unique
 from mailplat.store.mapped import MappedFile
 from mailplat.store.names import canonical
 from mailplat.store.site import Site
@@ -154,7 +154,7 @@ def stage(site: Site, message: NewMessage, keywords: Mapping[str, int], *, sync:
     except BaseException:
         discard([path])
         raise
-    name = first_name(unique, size, message.internaldate_zone, message.uidl)
+    name = first_name(unique, size, message.internaldate_zone, message.uidl, dedupe_key(message.dedupe))
     if message.uid is not None:
         name = full_name(name, message.uid, _mask(message, keywords, site.limits.keyword))
     zone = message.internaldate_zone

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mailplat.core.route import Residence
 from mailplat.store import StoreLimits
 from mailplat.store.description import MODSEQ_BLOCK, UID_BLOCK, read_account, read_mailbox
-from mailplat.store.maildir import first_name, full_name, new_unique, parse_name, resize_name
+from mailplat.store.maildir import dedupe_key, first_name, full_name, new_unique, parse_name, resize_name
 from tests.store.conftest import HOME, Rig, letter, new
 from tests.until import until
 
@@ -118,17 +118,20 @@ class TestDescriptions:
     st.integers(0, 2**40),
     st.integers(-5999, 5999),
     st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=70),
+    st.text(max_size=20),
     st.integers(1, 2**32 - 1),
     st.integers(0, 2**255 - 1),
 )
-def test_names_say_what_was_said(size: int, zone: int, uidl: str, uid: int, mask: int) -> None:
+def test_names_say_what_was_said(size: int, zone: int, uidl: str, text: str, uid: int, mask: int) -> None:
     unique = new_unique()
-    first = first_name(unique, size, zone, uidl)
+    key = dedupe_key(text)
+    first = first_name(unique, size, zone, uidl, key)
     for name in (full_name(first, uid, mask), full_name(full_name(first, 1, 2**255 - 1), uid, mask)):
         said = parse_name(name)
         assert (said.unique, said.size, said.zone, said.uid, said.mask, said.ours) == (
             unique, size, zone, uid, mask, True,
         )  # fmt: skip
+        assert said.key == ("" if uidl else key)
         assert said.uidl in (uidl, "")  # left out when too long
         assert len(name) <= 255
         assert "/" not in name

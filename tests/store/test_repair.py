@@ -326,3 +326,37 @@ async def test_verify_beside_a_busy_shard_sees_no_ghosts(rig: Rig) -> None:
     stop = True
     await task
     assert check(rig).problems == []
+
+
+async def deliver_again(rig: Rig, *keys: str) -> list[bool]:
+    """Whether each of these deliveries was found to be done."""
+    done = [await rig.store.deliver([(HOME, "INBOX", 0)], new(letter(key), dedupe=key)) for key in keys]
+    return [appended.duplicate for (appended,) in done]
+
+
+def test_a_queue_that_delivers_again_doubles_nothing_though_the_index_was_lost(rig: Rig) -> None:
+    """Where it stayed, was moved, was expunged; not what was only appended, and not what never came."""
+    keys = ["q1:1", "q2:1", "q3:1"]
+    assert asyncio.run(deliver_again(rig, *keys)) == [False] * 3
+    rig.shard.create(HOME, "Elsewhere")
+    rig.shard.move(HOME, rig.inbox.id, [(2, 2)], "Elsewhere")
+    rig.shard.expunge_uids(HOME, rig.inbox.id, [(3, 3)])
+    rig.shard.settle_names()
+    rig.shard.sweep()
+    drop_index(rig)
+    rebuild(rig.shard)
+    rig.reopen()
+    assert asyncio.run(deliver_again(rig, *keys, "q4:1")) == [True] * 3 + [False]
+    assert [len(rig.shard.rows(HOME, each.id, None, ["uid"])) for each in rig.shard.mailboxes(HOME)] == [2, 1]
+
+
+def test_a_key_is_forgotten_after_its_days_also_by_a_rebuild(rig: Rig) -> None:
+    asyncio.run(deliver_again(rig, "q1:1"))
+    rig.shard.settle_names()
+    drop_index(rig)
+    (file,) = rig.files()
+    born, dot, rest = file.name.partition(".")
+    file.rename(file.with_name(f"{int(born) - rig.limits.dedupe_days * 86_400 - 60}{dot}{rest}"))
+    rebuild(rig.shard)
+    rig.reopen()
+    assert asyncio.run(deliver_again(rig, "q1:1")) == [False]

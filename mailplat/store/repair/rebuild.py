@@ -2,8 +2,8 @@
 
 What files and descriptions say wins over rows: UIDVALIDITY, UIDs, flags, keywords, dates, UIDLs, names of mailboxes,
 subscriptions. MODSEQ goes on above everything that was ever handed out, the same for every message, so that
-each client reads all flags again. Of the old index only what no file knows is kept: dedupe keys, expunged UIDs,
-the epochs of accounts that are closed.
+each client reads all flags again. Of the old index only what no file knows is kept: expunged UIDs, the dedupe keys
+of appends, the epochs of accounts that are closed.
 
 One transaction for each mailbox; a crash leaves some rebuilt and some not, and a second rebuild completes it. Nothing
 is removed from disk but second files of one message, octet for octet the same, and what `leaving` lists.
@@ -19,6 +19,7 @@ from sqlalchemy.engine import Connection
 from mailplat.core import disk
 from mailplat.core.errors import InvalidInput, LimitReached
 from mailplat.store.append import INSERT_MESSAGE, INSERT_RENDERING
+from mailplat.store.deliveries import remember
 from mailplat.store.description import (
     MailboxDescription,
     modseq_ceiling,
@@ -277,7 +278,7 @@ class _Rebuild:
         numbering = Numbering(connection, self._site.library, row.id, self._site.limits)
         known = (1 << (SYSTEM_BITS + len(numbering.keywords()))) - 1
         for start in range(0, len(messages), _SLICE):
-            renderings, rows = [], []
+            renderings, rows, delivered = [], [], []
             for adopted in messages[start : start + _SLICE]:
                 file = put_in_place(folder, adopted.file)
                 said = file.said
@@ -289,6 +290,8 @@ class _Rebuild:
                 renderings.append((rendering_id(row.id, adopted.uid), *columns(rendering)))
                 flagset = numbering.number_of(said.mask & known)
                 born = saved_at(said.unique) or file.mtime
+                if said.key:
+                    delivered.append((said.key, adopted.uid, row.modseq, int(born)))
                 rows.append(
                     (
                         row.id,
@@ -305,6 +308,7 @@ class _Rebuild:
                 )
             connection.exec_driver_sql(INSERT_RENDERING, renderings)
             connection.exec_driver_sql(INSERT_MESSAGE, rows)
+            remember(self._site, connection, row.account_id, row.id, delivered)
 
     def _bare_account(self, account_id: int) -> None:
         """The folder is gone, the account is not: it begins again, empty."""

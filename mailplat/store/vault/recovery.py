@@ -7,8 +7,9 @@ from pathlib import Path
 from sqlalchemy.engine import Connection
 
 from mailplat.core import disk
+from mailplat.store.deliveries import remember
 from mailplat.store.flagsets import name_flags
-from mailplat.store.maildir import parse_name, spread
+from mailplat.store.maildir import parse_name, saved_at, spread
 from mailplat.store.site import Site
 from mailplat.store.staging import columns, render_file
 from mailplat.store.vault.owner import ROOT, insert_owner, read_owner
@@ -75,15 +76,18 @@ def _box(connection: Connection, site: Site, account_id: int, mailbox_id: int, f
         )
     }
     described = read_description(folder)
-    values = []
+    values, delivered = [], []
     with disk.failures(folder), os.scandir(folder) as entries:
         for entry in entries:
             said = parse_name(entry.name)
             if said.ours and entry.name not in known and entry.is_file(follow_symlinks=False):
                 row = _row(entry, described, int(site.clock.now()))
                 values.append((account_id, mailbox_id, *row))
+                if said.key:
+                    delivered.append((said.key, said.uid, 1, saved_at(said.unique)))
     if values:
         connection.exec_driver_sql(_INSERT, values)
+        remember(site, connection, account_id, mailbox_id, delivered)
     return len(values)
 
 
