@@ -23,6 +23,9 @@ IDLE_S = 60.0
 # The vault's days are long: a look each so often is enough, unless a round had its fill.
 PRUNE_S = 600.0
 
+# Of the last round, at the end.
+LAST_TRIES = 3
+
 # After a failure (disk full, index locked).
 RETRY_S = 10.0
 
@@ -49,7 +52,11 @@ class Upkeep:
             self._site.changed.clear()
             if not self._settle():
                 self._stop.wait(RETRY_S)
-        self._settle()
+        # Whoever makes the index anew from here on must not find what was deleted long ago: a lock that another
+        # process held is waited for again. On a disk that refuses, nothing helps.
+        for _ in range(LAST_TRIES):
+            if self._settle():
+                break
 
     def _settle(self) -> bool:
         try:
