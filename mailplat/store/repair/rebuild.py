@@ -35,6 +35,7 @@ from mailplat.store.maildir import FOLDERS, MARKER, parse_name, saved_at
 from mailplat.store.names import INBOX, check_name
 from mailplat.store.repair import problems, survey
 from mailplat.store.repair.adoption import Adopted, plan, put_in_place
+from mailplat.store.repair.beginning import prepare_index
 from mailplat.store.repair.counting import recount
 from mailplat.store.repair.survey import File
 from mailplat.store.shard import Shard
@@ -58,21 +59,31 @@ _INSERT = (
 
 def rebuild(shard: Shard) -> Report:
     """Raises Unavailable while another process has the shard open, or when the disk refuses."""
-    shard.site.claim()
-    shard.sweep()
-    report = _Rebuild(shard.site).run()
-    recover(shard.site)
+    site = shard.site
+    site.claim()
+    trouble = site.trouble
+    report = Report()
+    if trouble is None:
+        shard.sweep()
+    else:
+        report.problems.append(Problem(trouble.kind, trouble.place, str(trouble)))
+        prepare_index(site, trouble.kind)
+    site.seal.close()
+    _Rebuild(site, report).run()
+    recover(site)
+    site.seal.start_anew()
+    site.trouble = None
     shard.forget()
     shard.settle_names()
     return report
 
 
 class _Rebuild:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, report: Report) -> None:
         self._site = site
-        self._report = Report()
+        self._report = report
 
-    def run(self) -> Report:
+    def run(self) -> None:
         folders = dict(survey.accounts(self._site.path))
         for account_id, folder in sorted(folders.items()):
             self._account(account_id, folder)
@@ -88,7 +99,6 @@ class _Rebuild:
             self._bare_account(account_id)
         with self._site.database.write() as connection:
             recount(connection)
-        return self._report
 
     def _account(self, account_id: int, folder: Path) -> None:
         self._report.accounts += 1
