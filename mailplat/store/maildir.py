@@ -14,6 +14,7 @@ A file in `new/` has no ":2,", one in `cur/` has it. Names of mailboxes are neve
 import hashlib
 import itertools
 import os
+import re
 import secrets
 import time
 from dataclasses import dataclass
@@ -34,6 +35,9 @@ _LONGEST_UIDL = 110
 # In the order in which Maildir wants them: ASCII.
 _SYSTEM_LETTERS = (("D", DRAFT), ("F", FLAGGED), ("R", ANSWERED), ("S", SEEN), ("T", DELETED))
 _LETTER_BITS = dict(_SYSTEM_LETTERS) | {chr(ord("a") + n): 1 << (SYSTEM_BITS + n) for n in range(LETTERS)}
+
+# What new_unique makes.
+_OURS = re.compile(r"[0-9]+\.M[0-9]{6}P[0-9]+R[0-9a-f]{12}Q[0-9]+", re.ASCII)
 
 _counter = itertools.count()
 _UIDL_QUOTED = {ord(char): f"%{ord(char):02X}" for char in "%,/:"}
@@ -146,8 +150,8 @@ def saved_at(unique: str) -> int:
 
 
 def _is_ours(unique: str) -> bool:
-    seconds, _, rest = unique.partition(".M")
-    return seconds.isdecimal() and rest[:6].isdecimal() and "P" in rest and "Q" in rest and "R" in rest
+    """Other programs name files much the same, and a host name may be anything."""
+    return _OURS.fullmatch(unique) is not None
 
 
 def _number(text: str, base: int = 10) -> int:
