@@ -3,7 +3,8 @@
 unique  time, process, counter and chance; never changes, so that a file is found whatever else its name says
 S=      size in octets, as Dovecot and Courier write it
 Z=      minutes east of UTC of the INTERNALDATE, left out when 0 (the date itself is the file's mtime)
-P=      POP3 UIDL that another platform gave, with ``%,/:`` as %XX; left out when too long for a file name
+P=      POP3 UIDL that another platform gave, with ``%,/:`` as %XX
+Q=      the same in base64 (RFC 4648 5) where P= would be too long for a file name
 U=      UID; from here on as the namer writes it
 K=      keywords number 26 and up as a hexadecimal mask
 flags   P is not used; D Draft, F Flagged, R Answered, S Seen, T Deleted, a to z keywords 0 to 25
@@ -17,6 +18,7 @@ import os
 import re
 import secrets
 import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -74,6 +76,8 @@ def first_name(unique: str, size: int, zone: int = 0, uidl: str = "") -> str:
         quoted = uidl.translate(_UIDL_QUOTED)
         if len(quoted) <= _LONGEST_UIDL:
             parts.append(f"P={quoted}")
+        else:  # of 70 octets 94
+            parts.append(f"Q={urlsafe_b64encode(uidl.encode()).rstrip(b'=').decode()}")
     return ",".join(parts)
 
 
@@ -137,11 +141,18 @@ def parse_name(name: str) -> FileName:
         unique=unique,
         size=_number(size) if size else -1,
         zone=-minutes if zone.startswith("-") else minutes,
-        uidl=unquote(said.get("P=", "")),
+        uidl=unquote(said.get("P=", "")) or _uidl(said.get("Q=", "")),
         uid=uid,
         mask=mask,
         ours=_is_ours(unique),
     )
+
+
+def _uidl(text: str) -> str:
+    try:
+        return urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode("ascii")
+    except ValueError:
+        return ""
 
 
 def saved_at(unique: str) -> int:

@@ -17,7 +17,7 @@ from mailplat.core.errors import InvalidInput, Unavailable
 from mailplat.core.route import Residence
 from mailplat.store.accounts import check_quota, grant_newer
 from mailplat.store.flagsets import SYSTEM_BITS, Numbering, split_flags
-from mailplat.store.maildir import first_name, full_name, mailbox_folder, new_unique
+from mailplat.store.maildir import first_name, full_name, mailbox_folder, new_unique, saved_at
 from mailplat.store.mapped import MappedFile
 from mailplat.store.names import canonical
 from mailplat.store.site import Site
@@ -158,7 +158,8 @@ def stage(site: Site, message: NewMessage, keywords: Mapping[str, int], *, sync:
     if message.uid is not None:
         name = full_name(name, message.uid, _mask(message, keywords, site.limits.keyword))
     zone = message.internaldate_zone
-    return Staged(path, name, size, date, zone, math.floor(now), message, columns(rendering))
+    # SAVEDATE as a rebuild will find it
+    return Staged(path, name, size, date, zone, saved_at(unique), message, columns(rendering))
 
 
 def columns(rendering: Rendering) -> tuple[Any, ...]:

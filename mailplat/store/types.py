@@ -142,6 +142,7 @@ class Report:
     messages: int = 0
     swept: int = 0
     adopted: int = 0
+    converted: int = 0  # adopted files whose lines ended with a bare LF
     problems: list[Problem] = field(default_factory=list)
 
     @property

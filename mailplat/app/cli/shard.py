@@ -46,6 +46,11 @@ def register(verbs: Subparsers) -> None:
     checking.add_argument(
         "--all", action="store_true", help="every problem, and what `shard rebuild` does about it"
     )
+    checking.add_argument(
+        "--adopt",
+        action="store_true",
+        help="files that were put into mailboxes by hand become messages now, with new UIDs, while everything runs",
+    )
     mending.add_argument("name", metavar="SHARD")
     _addition.register(actions)
     _backup.register(actions)
@@ -74,7 +79,7 @@ def list_all(args: argparse.Namespace) -> int:
 def check(args: argparse.Namespace) -> int:
     with open_platform(args.config) as platform:
         names = [args.name] if args.name else sorted(platform.shards)
-        reports = [(name, _verified(platform, name)) for name in names]
+        reports = [(name, _verified(platform, name, adopting=args.adopt)) for name in names]
     if args.all:
         columns = ["shard", "kind", "path", "text", "cure"]
         rows = [
@@ -94,10 +99,10 @@ def check(args: argparse.Namespace) -> int:
     return 1 if any(report.problems for _, report in reports) else 0
 
 
-def _verified(platform: Platform, name: str) -> Report:
+def _verified(platform: Platform, name: str, *, adopting: bool) -> Report:
     """One shard that must not be opened as it is does not keep us from the others."""
     try:
-        return verify(platform.store.shard(name))
+        return verify(platform.store.shard(name), adopting=adopting)
     except Refused as refusal:
         return Report(problems=[Problem(refusal.kind, refusal.place, str(refusal))])
 

@@ -42,8 +42,12 @@ class Known:
 
     uids: Mapping[str, int]  # unique part of a file's name -> its UID in the index
     spent: Collection[int]  # in the index, or expunged
+    current: bool  # the index is as new as the files
     floor: int  # every UID below that is not in `uids` is spent
     ceiling: int  # no UID from here on was ever given
+
+    def has(self, file: File) -> bool:
+        return file.said.unique in self.uids
 
     def uid_of(self, file: File) -> int:
         """0 where the file has none that it may keep."""
@@ -60,13 +64,14 @@ def plan(folder: Path, files: Sequence[File], known: Known, first: int) -> Plan:
     in the order in which the messages came."""
     taken: dict[int, File] = {}
     uniques: dict[str, File] = {}
-    inodes = {file.inode for file in files if not is_foreign(file)}
+    inodes = {file.inode for file in files if not is_foreign(file) and (not known.current or known.has(file))}
     fresh: list[File] = []
     twins: list[Path] = []
     for file in sorted(files, key=_age):
         uid = known.uid_of(file)
         rival = taken.get(uid) if uid else uniques.get(file.said.unique)
-        second = file.inode in inodes and is_foreign(file)  # was being adopted when that was cut short
+        # a copy that nobody was told of, or a file that was being adopted when that was cut short
+        second = file.inode in inodes and (is_foreign(file) or (known.current and not known.has(file)))
         if second or (rival is not None and _is_twin(folder, rival, file)):
             twins.append(folder / file.place / file.name)
             continue
@@ -104,7 +109,7 @@ def adopt(site: Site, row: MailboxRow, folder: Path, file: File, *, renumber: bo
     """Give one file a row, under the UID that it says or a new one (`renumber`), also while the shard is in use.
     Returns whether its line ends were converted. Raises AlreadyExists when the UID is or was in use, NotFound,
     DiskFull, Unavailable."""
-    taken = take(site, folder, file) if is_foreign(file) else None
+    taken = take(site, folder, file) if is_foreign(file) or renumber else None
     file = put_in_place(folder, file) if taken is None else taken.file
     site.sync_folders([folder / file.place], "foreign.dirsync")
     rendering = columns(render_file(folder / file.place / file.name))

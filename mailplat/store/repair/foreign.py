@@ -49,13 +49,14 @@ def is_foreign(file: File) -> bool:
 
 
 def take(site: Site, folder: Path, file: File) -> Taken:
-    """A second file for a foreign one; durable, but for its entry in the folder. Raises Unavailable, DiskFull."""
+    """A second file for a foreign one, or for one of ours from another mailbox; durable, but for its entry in the
+    folder. Raises Unavailable, DiskFull."""
     original = folder / file.place / file.name
     unique = new_unique()
     information = f":2,{letters(file.said.mask & SYSTEM_MASK)}" if ":2," in file.name else ""
     with disk.failures(original), open_plain(original) as source:
-        if not _has_bare_lf(source):
-            name = first_name(unique, file.size) + information
+        if not is_foreign(file) or not _has_bare_lf(source):
+            name = first_name(unique, file.size, file.said.zone) + information
             os.link(original, folder / folder_of(name) / name, follow_symlinks=False)
             disk.step("foreign.link")
             return Taken(_described(file, name, file.size), original, converted=False)

@@ -1,7 +1,11 @@
 """Kinds of differences between index and files, and what `rebuild` does about each; the words are stable, monitors
 may look for them."""
 
+import os
+from pathlib import Path
+
 from mailplat.store import identity
+from mailplat.store.types import Problem
 
 MISSING = "missing"  # a row whose file is not there
 SIZE = "size"  # a file that is shorter or longer than its row says
@@ -15,6 +19,17 @@ STRANGE = "strange"  # what no mailbox, account or message is: a link, a device,
 UNKNOWN = "unknown"  # a folder with mail that the index does not know
 DESCRIPTION = "description"  # a mailbox or account whose small file is missing or cannot be read
 LINES = "lines"  # a file that was put here with bare LF: what IMAP and POP3 show has CRLF
+
+
+def problem(kind: str, path: Path, text: str) -> Problem:
+    """Names on disk may hold anything: what a terminal cannot show, or takes for a command, is written as \\x1b."""
+    return Problem(kind, _visible(os.fsdecode(path)), _visible(text))
+
+
+def _visible(text: str) -> str:
+    whole = os.fsencode(text).decode("utf-8", "backslashreplace")
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in whole)
+
 
 CURES = {
     MISSING: "the message is gone for clients, as if it had been expunged; look for it in a backup first",

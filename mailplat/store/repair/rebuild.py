@@ -249,7 +249,7 @@ class _Rebuild:
 
         def slices() -> Iterator[list[Path]]:
             for start in range(0, len(messages), _SLICE):
-                some = [self._own(row, folder, each.file, taken) for each in messages[start : start + _SLICE]]
+                some = [self._own(row, folder, each, taken) for each in messages[start : start + _SLICE]]
                 files.append(some)
                 yield [folder / file.place / file.name for file in some]
 
@@ -277,8 +277,11 @@ class _Rebuild:
         self._site.sync_folders({folder / each.file.place for each in taken}, "foreign.dirsync")
         return taken
 
-    def _own(self, row: MailboxRow, folder: Path, file: File, taken: list[Taken]) -> File:
-        if not is_foreign(file):
+    def _own(self, row: MailboxRow, folder: Path, adopted: Adopted, taken: list[Taken]) -> File:
+        """The file under a name that a row can speak of. One that says the UID of another mailbox has its keywords
+        too, and gets a new name as a foreign one does."""
+        file = adopted.file
+        if not is_foreign(file) and not (adopted.fresh and file.said.uid):
             if file.said.size not in (-1, file.size):
                 self._problem(
                     problems.SIZE,
@@ -313,7 +316,7 @@ class _Rebuild:
     def _problem(self, kind: str, path: Path, text: str) -> None:
         with contextlib.suppress(ValueError):
             path = path.relative_to(self._site.path)
-        self._report.problems.append(Problem(kind, str(path), text))
+        self._report.problems.append(problems.problem(kind, path, text))
 
 
 def _replace_row(

@@ -103,5 +103,6 @@ class Succession:
             uids = {name.partition(":")[0].partition(",")[0]: uid for uid, name in messages}
             expunged = connection.exec_driver_sql("SELECT uid FROM expunged WHERE mailbox_id = ?", (old.id,))
             spent = {uid for uid, _ in messages} | {uid for (uid,) in expunged}
-        floor = old.uidnext if old is not None and same and self._current else 1
-        return Known(uids, spent, floor, fresh.uidnext if described or same else MAX_UID + 1)
+        current = same and self._current
+        floor = old.uidnext if old is not None and current else 1
+        return Known(uids, spent, current, floor, fresh.uidnext if described or same else MAX_UID + 1)
