@@ -4,4 +4,5 @@ import sys
 
 from mailplat.app.cli import main
 
-sys.exit(main())
+if __name__ == "__main__":  # a process that rebuild starts imports this too
+    sys.exit(main())

@@ -10,7 +10,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import structlog
 from mailplat.app.settings import ShardSection
 from mailplat.core import disk
 from mailplat.core.errors import MailplatError, Unavailable
+from mailplat.store.identity import SHARD_FILE
 
 log = structlog.get_logger("placement")
 
@@ -39,10 +40,14 @@ class Condition:
 
 
 class Placement:
-    """`shards` as configured."""
+    """`shards` as configured. `made`: whether the platform has made the shard of that name, so that its directory
+    must show it."""
 
-    def __init__(self, shards: Mapping[str, ShardSection]) -> None:
+    def __init__(
+        self, shards: Mapping[str, ShardSection], made: Callable[[str], bool] = lambda name: False
+    ) -> None:
         self._shards = shards
+        self._made = made
         self._found: dict[str, tuple[float, Condition]] = {}
 
     def condition(self, name: str) -> Condition:
@@ -50,7 +55,7 @@ class Placement:
         found = self._found.get(name)
         if found is not None and time.monotonic() - found[0] < BELIEVED_S:
             return found[1]
-        condition = _look(self._shards[name].path)
+        condition = _look(self._shards[name].path, self._made(name))
         self._found[name] = time.monotonic(), condition
         return condition
 
@@ -80,18 +85,22 @@ class Placement:
         return max(self.candidates(), key=share)
 
 
-def _look(path: Path) -> Condition:
+def _look(path: Path, made: bool) -> Condition:
     """In a thread of its own, which is left behind where the disk does not answer."""
     found: list[Condition] = []
-    thread = threading.Thread(target=lambda: found.append(_probe(path)), name=f"probe {path}", daemon=True)
+    thread = threading.Thread(
+        target=lambda: found.append(_probe(path, made)), name=f"probe {path}", daemon=True
+    )
     thread.start()
     thread.join(ANSWER_S)
     return found[0] if found else Condition(0, f"{path} has not answered for {ANSWER_S:.0f} s")
 
 
-def _probe(path: Path) -> Condition:
+def _probe(path: Path, made: bool) -> Condition:
     """What an append does, with an empty file."""
     try:
+        if made and not (path / SHARD_FILE).exists():
+            return Condition(0, f"{path / SHARD_FILE} is missing: is the disk mounted?")
         folder = path / "tmp"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         free = shutil.disk_usage(path).free

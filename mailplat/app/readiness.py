@@ -27,7 +27,7 @@ def checks(platform: Platform, watch: RouteWatch) -> Mapping[str, Check]:
         path = platform.shards[name].path
 
         def look() -> None:
-            platform.store.shard(name)
+            platform.store.shard(name).site.seal.check()
             if not os.access(path, os.W_OK):
                 raise Unavailable(f"{path} cannot be written")
             if shutil.disk_usage(path).free < LEAST_FREE:

@@ -16,6 +16,7 @@ from mailplat.db.engine import Database
 from mailplat.directory import Directory
 from mailplat.directory.audit import Audit
 from mailplat.directory.credentials import Verifier
+from mailplat.directory.shards import ShardRegister
 from mailplat.queue import Queue
 from mailplat.store import Store, StoreLimits
 
@@ -36,10 +37,18 @@ class Platform:
         self.bus: Bus = open_bus(settings.bus.url if bus_url is None else bus_url, workers)
         self.shards = Shards(settings)
         limits = StoreLimits(vault_days=settings.vault.days)
-        self.store = Store(ShardPaths(self.shards), self.executors, self.bus, self.clock, limits)
+        self.shard_register = ShardRegister(self.database)
+        self.store = Store(
+            ShardPaths(self.shards),
+            self.executors,
+            self.bus,
+            self.clock,
+            limits,
+            registry=self.shard_register,
+        )
         self.queue = Queue(self.database, queue_path(settings), self.clock, self.bus)
         self.verifier = Verifier(self.executors)
-        self.placement = Placement(self.shards)
+        self.placement = Placement(self.shards, lambda name: bool(self.shard_register.expected(name)[1]))
 
     def place_account(self) -> str:
         """The shard for a new account. Raises Unavailable when none takes one."""

@@ -29,6 +29,10 @@ _DAMAGED = ("file is not a database", "malformed")
 _WRITE = "mailplat_write"
 
 
+class Damaged(Unavailable):
+    """An SQLite file that something else wrote to."""
+
+
 class Database:
     """One database. `read()` and `write()` are the two ways in; both are for threads, not for the loop.
 
@@ -121,7 +125,7 @@ def _refusals(database: Database) -> Iterator[None]:
         cause = error.orig if isinstance(error, sa.exc.DatabaseError) else error
         if not any(words in str(cause) for words in _DAMAGED):
             raise
-        raise Unavailable(
+        raise Damaged(
             f"{name}: {cause}. Restore it from a backup; the index of a shard can also be made again from its files:"
             " mailplat shard rebuild"
         ) from error

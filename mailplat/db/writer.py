@@ -28,7 +28,8 @@ MAX_GROUP = 200
 
 
 class GroupWriter(Generic[W, R]):
-    """Runs `apply(connection, work)` for each submitted work; `prepare(works)` once before each group, out of
+    """Runs `apply(connection, work)` for each submitted work; `begin()` before each group, which fails all of it when
+    it raises; `prepare(works)` once before each group, out of
     the transaction (renames and directory fsyncs of a group of appends), and may raise to fail the group. A work
     that is `alone` has a transaction of its own: it sees nothing that is not committed."""
 
@@ -37,6 +38,7 @@ class GroupWriter(Generic[W, R]):
         database: Database,
         apply: Callable[[Connection, W], R],
         *,
+        begin: Callable[[], None] | None = None,
         prepare: Callable[[Sequence[W]], None] | None = None,
         name: str = "writer",
         alone: Callable[[W], bool] = lambda work: False,
@@ -44,6 +46,7 @@ class GroupWriter(Generic[W, R]):
     ) -> None:
         self._database = database
         self._apply = apply
+        self._begin = begin
         self._prepare = prepare
         self._alone = alone
         self._max_group = max_group
@@ -108,10 +111,13 @@ class GroupWriter(Generic[W, R]):
                 self._commit([item])
 
     def _attempt(self, works: Sequence[W]) -> tuple[list[R], BaseException | None, bool]:
-        """Results, the error if any, and whether that may be one work's own: False when the transaction could
-        not begin."""
-        own = True
+        """Results, the error if any, and whether that may be one work's own: False when `begin` or the transaction's
+        begin failed."""
+        own = False
         try:
+            if self._begin is not None:
+                self._begin()
+            own = True
             if self._prepare is not None:
                 self._prepare(works)
             own = False

@@ -90,3 +90,11 @@ audit = sa.Table(
     sa.Index("audit_subject", "subject", "id"),
     sqlite_autoincrement=True,
 )
+
+# Shards that were ever made (shards.py), and under "" the platform's own identity.
+shard = sa.Table(
+    "shard",
+    metadata,
+    sa.Column("name", sa.String(80), primary_key=True),
+    sa.Column("identity", sa.String(80), nullable=False),
+)

@@ -18,7 +18,7 @@ from mailplat.store.expunge import REMOVED, remove_messages
 from mailplat.store.fetch import select_messages
 from mailplat.store.flagsets import Numbering
 from mailplat.store.index.tables import rendering_id
-from mailplat.store.maildir import find_file, first_name, folder_of, new_unique, parse_name
+from mailplat.store.maildir import find_file, first_name, folder_of, new_unique, parse_name, saved_at
 from mailplat.store.names import canonical
 from mailplat.store.site import MailboxRow, Site, Work
 from mailplat.store.staging import discard
@@ -143,7 +143,6 @@ def _insert_copies(
     for number in {each[1] for each in messages}:
         mask = writing.mask_of(reading.flags(number))  # the target numbers keywords its own way
         sets[number] = mask, writing.number_of(mask)
-    now = int(site.clock.now())
     rows = [
         NewRow(
             uid=None,
@@ -153,7 +152,7 @@ def _insert_copies(
             size=each[2],
             internaldate=each[4],
             zone=each[5],
-            saved_at=now,
+            saved_at=saved_at(links[each[0]].name),
             name=links[each[0]].name,
             uidl=None,
         )

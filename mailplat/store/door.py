@@ -1,8 +1,9 @@
 """The store's door: shards by name, and the two ways in for messages."""
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from mailplat.core.executors import Executors
 from mailplat.core.hint import MailboxChanged
 from mailplat.core.route import Residence
 from mailplat.store.append import Arrival
+from mailplat.store.identity import Expected, Registry
 from mailplat.store.shard import Shard
 from mailplat.store.site import Site, Work
 from mailplat.store.staging import Berth, Staged, discard, find_berth, stage_all
@@ -41,15 +43,17 @@ class Store:
         limits: StoreLimits | None = None,
         *,
         upkeep: bool = True,
+        registry: Registry | None = None,
     ) -> None:
         """`shards` may grow while it is in use. `upkeep` False: no thread brings names of files up to date; tests
-        do it when they want to."""
+        do it when they want to. `registry`: where the platform keeps which shards it has made."""
         self._paths = shards
         self._executors = executors
         self._bus = bus
         self._clock = clock or SystemClock()
         self._limits = limits or StoreLimits()
         self._upkeep = upkeep
+        self._registry = registry
         self._shards: dict[str, Shard] = {}
         self._locks: dict[str, threading.Lock] = {}
 
@@ -63,9 +67,39 @@ class Store:
             with self._locks.setdefault(name, threading.Lock()):
                 shard = self._shards.get(name)
                 if shard is None:
-                    path = self._paths[name]
-                    shard = Shard(name, path, self._bus, self._clock, self._limits, upkeep=self._upkeep)
-                    self._shards[name] = shard
+                    shard = self._shards[name] = self._open(name, mend=False)
+        return shard
+
+    @contextlib.contextmanager
+    def mending(self, name: str) -> Iterator[Shard]:
+        """A shard for `repair.rebuild`, also one that `shard` refuses; nobody else may have it open. Raises NotFound,
+        Unavailable."""
+        if name not in self._paths:
+            raise NotFound(f"no shard is called {name!r}; known: {', '.join(sorted(self._paths))}")
+        shard = self._open(name, mend=True)
+        try:
+            yield shard
+        finally:
+            shard.close()
+
+    def _open(self, name: str, *, mend: bool) -> Shard:
+        expected = Expected() if self._registry is None else Expected(*self._registry.expected(name))
+        shard = Shard(
+            name,
+            self._paths[name],
+            self._bus,
+            self._clock,
+            self._limits,
+            upkeep=self._upkeep and not mend,
+            expected=expected,
+            mend=mend,
+        )
+        if self._registry is not None and not mend and not expected.identity:
+            try:
+                self._registry.register(name, shard.site.seal.identity)
+            except BaseException:
+                shard.close()
+                raise
         return shard
 
     async def opened(self, name: str) -> Shard:

@@ -130,7 +130,7 @@ def insert_mailbox(
     modseq: int = 1,
 ) -> MailboxRow:
     """Row, folder and description of a new mailbox; the caller checked name, account and limits."""
-    validity = _next_uidvalidity(site, connection, account_id, uidvalidity)
+    validity = next_uidvalidity(site, connection, account_id, uidvalidity)
     ceilings = uid_ceiling(uidnext), modseq_ceiling(modseq)
     row_id = connection.exec_driver_sql(
         _INSERT, (account_id, name, special_use, validity, uidnext, modseq, *ceilings, modseq)
@@ -304,7 +304,7 @@ def _check_numbers(uidvalidity: int | None, uidnext: int | None, modseq: int | N
             raise InvalidInput(f"{name} {value} is not between 1 and {limit}")
 
 
-def _next_uidvalidity(site: Site, connection: Connection, account_id: int, wanted: int | None) -> int:
+def next_uidvalidity(site: Site, connection: Connection, account_id: int, wanted: int | None) -> int:
     """Higher than any that the account gave before: a name that comes back must not look like the old mailbox
     (RFC 3501 2.3.1.1)."""
     (last,) = connection.exec_driver_sql(
@@ -346,7 +346,7 @@ def _renumber(
     site: Site, connection: Connection, account_id: int, uidvalidity: int, uidnext: int, modseq: int
 ) -> None:
     row = site.mailbox_by_name(connection, account_id, INBOX)
-    validity = _next_uidvalidity(site, connection, account_id, uidvalidity)
+    validity = next_uidvalidity(site, connection, account_id, uidvalidity)
     row = row._replace(
         uidvalidity=validity,
         uidnext=uidnext,

@@ -3,9 +3,10 @@
 unique  time, process, counter and chance; never changes, so that a file is found whatever else its name says
 S=      size in octets, as Dovecot and Courier write it
 Z=      minutes east of UTC of the INTERNALDATE, left out when 0 (the date itself is the file's mtime)
-P=      POP3 UIDL that another platform gave, with ``%,/:`` as %XX; left out when too long for a file name
+P=      POP3 UIDL that another platform gave, with ``%,/:`` as %XX
+Q=      the same in base64 (RFC 4648 5) where P= would be too long for a file name
 D=      dedupe key of the delivery, so that a queue which delivers again after the index was lost doubles nothing;
-        not beside P=, which has its room: who gives UIDLs delivers nothing
+        not beside P= and Q=, which have its room: who gives UIDLs delivers nothing
 U=      UID; from here on as the namer writes it
 K=      keywords number 26 and up as a hexadecimal mask
 flags   P is not used; D Draft, F Flagged, R Answered, S Seen, T Deleted, a to z keywords 0 to 25
@@ -17,8 +18,10 @@ import base64
 import hashlib
 import itertools
 import os
+import re
 import secrets
 import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -37,6 +40,9 @@ _LONGEST_UIDL = 110
 # In the order in which Maildir wants them: ASCII.
 _SYSTEM_LETTERS = (("D", DRAFT), ("F", FLAGGED), ("R", ANSWERED), ("S", SEEN), ("T", DELETED))
 _LETTER_BITS = dict(_SYSTEM_LETTERS) | {chr(ord("a") + n): 1 << (SYSTEM_BITS + n) for n in range(LETTERS)}
+
+# What new_unique makes.
+_OURS = re.compile(r"[0-9]+\.M[0-9]{6}P[0-9]+R[0-9a-f]{12}Q[0-9]+", re.ASCII)
 
 _counter = itertools.count()
 _UIDL_QUOTED = {ord(char): f"%{ord(char):02X}" for char in "%,/:"}
@@ -81,6 +87,8 @@ def first_name(unique: str, size: int, zone: int = 0, uidl: str = "", key: str =
         quoted = uidl.translate(_UIDL_QUOTED)
         if len(quoted) <= _LONGEST_UIDL:
             parts.append(f"P={quoted}")
+        else:  # of 70 octets 94
+            parts.append(f"Q={urlsafe_b64encode(uidl.encode()).rstrip(b'=').decode()}")
     if key and not uidl:
         parts.append(f"D={key}")
     return ",".join(parts)
@@ -147,12 +155,19 @@ def parse_name(name: str) -> FileName:
         unique=unique,
         size=_number(size) if size else -1,
         zone=-minutes if zone.startswith("-") else minutes,
-        uidl=unquote(said.get("P=", "")),
+        uidl=unquote(said.get("P=", "")) or _uidl(said.get("Q=", "")),
         key=said.get("D=", ""),
         uid=uid,
         mask=mask,
         ours=_is_ours(unique),
     )
+
+
+def _uidl(text: str) -> str:
+    try:
+        return urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode("ascii")
+    except ValueError:
+        return ""
 
 
 def saved_at(unique: str) -> int:
@@ -161,8 +176,8 @@ def saved_at(unique: str) -> int:
 
 
 def _is_ours(unique: str) -> bool:
-    seconds, _, rest = unique.partition(".M")
-    return seconds.isdecimal() and rest[:6].isdecimal() and "P" in rest and "Q" in rest and "R" in rest
+    """Other programs name files much the same, and a host name may be anything."""
+    return _OURS.fullmatch(unique) is not None
 
 
 def _number(text: str, base: int = 10) -> int:

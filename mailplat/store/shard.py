@@ -10,6 +10,7 @@ from mailplat.core.route import Residence
 from mailplat.store import accounts, changes, copy, expunge, fetch, mailboxes, namer, renaming, search
 from mailplat.store import flags as storing
 from mailplat.store.changes import Snapshots
+from mailplat.store.identity import Expected
 from mailplat.store.site import Publisher, Site
 from mailplat.store.sweeper import sweep_leaving
 from mailplat.store.types import (
@@ -41,12 +42,25 @@ class Shard:
         limits: StoreLimits | None = None,
         *,
         upkeep: bool = True,
+        expected: Expected | None = None,
+        mend: bool = False,
     ) -> None:
-        """Opens the shard, making it in `path` where it is absent. `upkeep` False: no thread brings names up to
-        date (repairs, tests). Raises Unavailable, DiskFull."""
+        """Opens the shard, making it in `path` where there is none. `upkeep` False: no thread brings names up to
+        date (repairs, tests). `expected`: what the platform knows of it. `mend`: for `repair.rebuild`, which comes
+        next, and for nobody else. Raises Unavailable, Refused for an index that does not belong to the files,
+        DiskFull."""
         self.name = name
         self.path = path
-        self.site = Site(name, path, bus, clock or SystemClock(), limits or StoreLimits(), pool=_CONNECTIONS)
+        self.site = Site(
+            name,
+            path,
+            bus,
+            clock or SystemClock(),
+            limits or StoreLimits(),
+            pool=_CONNECTIONS,
+            expected=expected or Expected(),
+            mend=mend,
+        )
         self.tmp = self.site.tmp
         self._snapshots = Snapshots(self.site.limits)
         self._upkeep = Upkeep(self.site) if upkeep else None

@@ -17,10 +17,10 @@ from mailplat.core.clock import Clock
 from mailplat.core.errors import DiskFull, NotFound, StaleEpoch, Unavailable
 from mailplat.core.hint import Hint, MailboxChanged
 from mailplat.core.route import Residence
-from mailplat.db import schema
 from mailplat.db.engine import Database
 from mailplat.db.writer import GroupWriter
 from mailplat.store.flagsets import Library
+from mailplat.store.identity import INDEX_FILE, LOCK, Expected, Refused, Seal, check_index, check_place
 from mailplat.store.maildir import account_path, mailbox_folder
 from mailplat.store.types import StoreLimits
 
@@ -31,6 +31,9 @@ _RESERVED_PART = 32
 
 # A restore of the whole shard was cut short half-way into its place (backup/whole.py).
 RESTORING = "restoring.json"
+
+# Locked while a process opens the shard.
+OPENING = "opening.lock"
 
 # Mailboxes whose number is remembered by account and name: some 200 octets each.
 _REMEMBERED = 20_000
@@ -84,9 +87,19 @@ _BY_NAME = f"SELECT {COLUMNS} FROM mailbox WHERE account_id = ? AND name = ?"
 
 class Site:
     def __init__(
-        self, name: str, path: Path, bus: Publisher, clock: Clock, limits: StoreLimits, *, pool: int
+        self,
+        name: str,
+        path: Path,
+        bus: Publisher,
+        clock: Clock,
+        limits: StoreLimits,
+        *,
+        pool: int,
+        expected: Expected,
+        mend: bool,
     ) -> None:
-        """Opens the shard in `path`, making it where it is absent. Raises Unavailable or DiskFull."""
+        """Opens the shard in `path`, making it where there is none. `mend`: for a rebuild, which also opens what must
+        not be served, and alone. Raises Unavailable, Refused (identity.py) or DiskFull."""
         self.name = name
         self.path = path
         self.tmp = path / "tmp"
@@ -94,23 +107,29 @@ class Site:
         self.limits = limits
         self.library = Library()
         self._bus = bus
+        check_place(name, path, expected)
         with disk.failures(path):
             for folder in (path, self.tmp, path / "accounts"):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = open(path / "shard.lock", "a")  # noqa: SIM115 - held as long as the shard is open
-        self._take_lock(fcntl.LOCK_SH)
-        if (path / RESTORING).exists():
-            self._lock.close()
-            raise Unavailable(f"shard {name} is half restored: call `mailplat shard restore` again ({path})")
+            self._lock = open(path / LOCK, "a")  # noqa: SIM115 - held as long as the shard is open
+        self._take_lock(fcntl.LOCK_EX if mend else fcntl.LOCK_SH)
         self.database = Database(
-            URL.create("sqlite", database=str(path / "index.db")),
+            URL.create("sqlite", database=str(path / INDEX_FILE)),
             busy_timeout=limits.lock_wait,
             pool_size=pool,
         )
-        schema.upgrade(self.database, "shard")
+        self.seal = Seal(name, path, self.database, expected, limits.serial_seconds)
+        self.trouble: Refused | None = None  # why a shard that was opened to be mended is refused else
+        try:
+            self._open_index(mend)
+        except BaseException:
+            self.database.close()
+            self._lock.close()
+            raise
         self._writer: GroupWriter[Work[Any], Any] = GroupWriter(
             self.database,
             _apply,
+            begin=self.seal.renew,
             prepare=self._prepare,
             alone=lambda work: work.alone,
             name=f"{name}-writer",
@@ -118,6 +137,23 @@ class Site:
         )
         self.changed = threading.Event()  # wakes the namer
         self._berths: dict[tuple[Residence, str], int] = {}
+
+    def _open_index(self, mend: bool) -> None:
+        """One process at a time: what another one makes half-way must not look like a damage."""
+        if (self.path / RESTORING).exists():
+            raise Unavailable(
+                f"shard {self.name} is half restored: call `mailplat shard restore` again ({self.path})"
+            )
+        with disk.failures(self.path), open(self.path / OPENING, "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                check_index(self.name, self.path, self.database)
+            except Refused as refusal:
+                if not mend:
+                    raise
+                self.trouble = refusal
+                return
+            self.seal.introduce()
 
     def close(self) -> None:
         """Finish what was submitted, then close the index. Idempotent."""

@@ -10,14 +10,21 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 from mailplat.core import disk
 from mailplat.core.errors import InvalidInput, Unavailable
 from mailplat.core.route import Residence
 from mailplat.store.accounts import check_quota, grant_newer
 from mailplat.store.flagsets import SYSTEM_BITS, Numbering, split_flags
-from mailplat.store.maildir import dedupe_key, first_name, full_name, mailbox_folder, new_unique
+from mailplat.store.maildir import (
+    dedupe_key,
+    first_name,
+    full_name,
+    mailbox_folder,
+    new_unique,
+    saved_at,
+)
 from mailplat.store.mapped import MappedFile
 from mailplat.store.names import canonical
 from mailplat.store.site import Site
@@ -158,7 +165,8 @@ def stage(site: Site, message: NewMessage, keywords: Mapping[str, int], *, sync:
     if message.uid is not None:
         name = full_name(name, message.uid, _mask(message, keywords, site.limits.keyword))
     zone = message.internaldate_zone
-    return Staged(path, name, size, date, zone, math.floor(now), message, columns(rendering))
+    # SAVEDATE as a rebuild will find it
+    return Staged(path, name, size, date, zone, saved_at(unique), message, columns(rendering))
 
 
 def columns(rendering: Rendering) -> tuple[Any, ...]:
@@ -180,11 +188,16 @@ def columns(rendering: Rendering) -> tuple[Any, ...]:
 
 def render_file(path: Path) -> Rendering:
     """What is in a file, whatever its size, without reading it into our memory."""
-    with disk.failures(path), open(path, "rb") as file:
+    with disk.failures(path), open_plain(path) as file:
         if os.fstat(file.fileno()).st_size <= _SMALL:
             return render(file.read())
         with MappedFile.of(file.fileno()) as octets:
             return render(cast(bytes, octets))  # scans, and copies header blocks only
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """For reading; a link is refused with an OSError: put there by hand it must not lead out of the account."""
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), "rb")
 
 
 def _mask(message: NewMessage, keywords: Mapping[str, int], limit: int) -> int:

@@ -115,6 +115,7 @@ class StoreLimits:
     snapshots: int = 64  # mailboxes whose snapshot a process keeps ready
     snapshot_messages: int = 2_000_000  # messages in all of these together: 14 octets each, 28 MB
     search_seconds: float = 60.0  # of one search through files; a client gives up before
+    serial_seconds: float = 60.0  # between raises of the serial (identity.py), two fsyncs and a commit each
     lock_wait: float = 5.0  # seconds until a locked index is Unavailable
 
 
@@ -141,6 +142,7 @@ class Report:
     messages: int = 0
     swept: int = 0
     adopted: int = 0
+    converted: int = 0  # adopted files whose lines ended with a bare LF
     problems: list[Problem] = field(default_factory=list)
 
     @property

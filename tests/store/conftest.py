@@ -10,7 +10,8 @@ from mailplat.core.executors import Executors
 from mailplat.core.hint import Hint
 from mailplat.core.route import Residence
 from mailplat.core.spool import Body
-from mailplat.store import Appended, Mailbox, NewMessage, Shard, Store, StoreLimits
+from mailplat.store import Appended, Mailbox, NewMessage, Report, Shard, Store, StoreLimits
+from mailplat.store.repair import rebuild
 
 HOME = Residence(1, "s1", 1)
 
@@ -77,6 +78,14 @@ class Rig:
         self.store.close()
         self.store = Store({"s1": self.path}, self.executors, self.hints, limits=self.limits, upkeep=False)  # type: ignore[arg-type]
         self.shard = self.store.shard("s1")
+
+    def rebuild(self) -> Report:
+        """As `mailplat shard rebuild` does, also where the shard is refused."""
+        self.store.close()
+        with self.store.mending("s1") as shard:
+            report = rebuild(shard)
+        self.reopen()
+        return report
 
     def close(self) -> None:
         self.store.close()

@@ -114,7 +114,7 @@ class Day:
 
 def repair(folder: Path) -> None:
     """A rebuild of what was prepared in `folder`."""
-    shard = Shard("s1", folder / "s1", Deaf(), upkeep=False)
+    shard = Shard("s1", folder / "s1", Deaf(), upkeep=False, mend=True)
     rebuild(shard)
     shard.close()
 

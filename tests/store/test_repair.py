@@ -10,7 +10,8 @@ import pytest
 from mailplat.core.errors import Unavailable
 from mailplat.core.route import Residence
 from mailplat.store import Report, Shard
-from mailplat.store.repair import problems, rebuild, verify
+from mailplat.store.identity import MISSING, OLDER, Refused
+from mailplat.store.repair import foreign, problems, rebuild, verify
 from tests.store.conftest import HOME, Rig, letter, new
 
 COLUMNS = [
@@ -49,7 +50,7 @@ def lived(rig: Rig) -> Rig:
     kept = new(
         b"moved", uid=40, internaldate=10**9, internaldate_zone=-480, uidl="x/y,z", flags=("zz", "\\Draft")
     )
-    rig.append(kept)
+    rig.append(kept, new(uidl="/" * 70))
     rig.append(new(flags=tuple(f"k{n}" for n in range(40))), mailbox="Archiv/2020")
     rig.shard.store_flags(HOME, rig.inbox.id, [(2, 3)], "add", ["\\Flagged"])
     rig.shard.copy(HOME, rig.inbox.id, [(1, 4)], "Archiv/2020")
@@ -68,24 +69,22 @@ def drop_index(rig: Rig) -> None:
     rig.store.close()
     for path in rig.path.glob("index.db*"):
         path.unlink()
-    rig.reopen()
 
 
 def test_a_healthy_shard_has_nothing_to_say(lived: Rig) -> None:
     report = check(lived)
     assert report.problems == []
     assert report.first == ""
-    assert (report.accounts, report.mailboxes, report.messages, report.swept) == (2, 4, 15, 0)
+    assert (report.accounts, report.mailboxes, report.messages, report.swept) == (2, 4, 16, 0)
 
 
 def test_rebuild_without_an_index(lived: Rig) -> None:
     before = picture(lived)
     numbers = [(mailbox.uidnext, mailbox.modseq) for mailbox in lived.shard.mailboxes(HOME)]
     drop_index(lived)
-    assert lived.shard.mailboxes(HOME) == []
-    report = rebuild(lived.shard)
-    assert report.problems == []
-    assert (report.accounts, report.messages, report.adopted) == (2, 15, 0)
+    report = lived.rebuild()
+    assert kinds(report) == [MISSING]
+    assert (report.accounts, report.messages, report.adopted) == (2, 16, 0)
     assert picture(lived) == before
     for (uidnext, modseq), mailbox in zip(numbers, lived.shard.mailboxes(HOME), strict=True):
         assert mailbox.uidnext >= uidnext  # no UID that was ever given is given again
@@ -117,7 +116,7 @@ def test_an_acknowledged_message_without_a_uid_in_its_name_is_adopted(rig: Rig) 
     rig.shard.settle_names()
     rig.append(new(b"a second ago"))
     drop_index(rig)
-    report = rebuild(rig.shard)
+    report = rig.rebuild()
     assert (report.messages, report.adopted) == (2, 1)
     found = dict(rig.shard.octets_many(HOME, rig.inbox.id, None))
     assert found.pop(1) == b"settled"
@@ -127,8 +126,9 @@ def test_an_acknowledged_message_without_a_uid_in_its_name_is_adopted(rig: Rig) 
 
 
 def test_an_index_of_yesterday(lived: Rig, tmp_path: Path) -> None:
-    lived.shard.site.database.close()
+    lived.store.close()
     shutil.copytree(lived.path, tmp_path / "yesterday")
+    lived.reopen()
     lived.append(*(new(b"%d" % n) for n in range(1200)))  # more than one block of UIDs
     lived.shard.expunge_uids(HOME, lived.inbox.id, [(1, 1)])
     lived.shard.store_flags(HOME, lived.inbox.id, [(2, 2)], "set", ["\\Answered"])
@@ -140,11 +140,10 @@ def test_an_index_of_yesterday(lived: Rig, tmp_path: Path) -> None:
         path.unlink()
     for path in (tmp_path / "yesterday").glob("index.db*"):
         shutil.copy(path, lived.path)
-    lived.reopen()
-    report = check(lived)
-    assert report.adopted == 1200
-    assert kinds(report) == [problems.MISSING, problems.NAME]  # expunged and flagged since
-    rebuild(lived.shard)
+    with pytest.raises(Refused, match="is older than the files"):
+        lived.reopen()
+    report = lived.rebuild()
+    assert kinds(report) == [OLDER, problems.MISSING]  # expunged since
     assert picture(lived) == today
     assert lived.inbox.uidnext >= uidnext
     assert check(lived).problems == []
@@ -166,15 +165,124 @@ class TestFiles:
     def test_added_by_hand(self, lived: Rig) -> None:
         inbox = lived.shard.site.account_folder(1)
         (inbox / "new" / "1234567890.1.host").write_bytes(letter("from a shell"))
-        (inbox / "cur" / "1234567891.M1P1.host,S=3,W=3:2,FS").write_bytes(b"abc")
+        (inbox / "cur" / "1234567891.M1P1.host,S=3,W=3:2,FSab").write_bytes(b"abc")
         for path in inbox.glob("???/123456789*"):
             os.utime(path, (10**9, 10**9))
-        assert kinds(check(lived)) == [problems.FOREIGN]
+        assert kinds(verify(lived.shard)) == [problems.FOREIGN], "at once, not only after limits.sweep_hours"
         uidnext = lived.inbox.uidnext
         report = rebuild(lived.shard)
         assert report.adopted == 2
         rows = lived.shard.rows(HOME, lived.inbox.id, [(uidnext, 2**32)], ["flags", "internaldate", "size"])
         assert rows == [((), 10**9, len(letter("from a shell"))), (("\\Flagged", "\\Seen"), 10**9, 3)]
+        assert check(lived).problems == []
+        before = picture(lived)
+        drop_index(lived)
+        lived.rebuild()
+        assert picture(lived) == before, "what was adopted keeps its UID"
+
+    def test_adopted_while_a_client_watches(self, lived: Rig) -> None:
+        inbox = lived.shard.site.account_folder(1)
+        moved = next(path for path in lived.files() if ",U=2:" in path.name and path.parent.parent == inbox)
+        old = lived.inbox
+        (inbox / "cur" / "by hand:2,S").write_bytes(letter("one"))
+        (inbox / "cur" / "again:2,S").write_bytes(letter("one"))
+        archive = inbox / f".m{lived.shard.mailbox(HOME, 'Altes/2020').id}"
+        shutil.copy2(moved, archive / "cur" / moved.name)
+        lived.hints.sent.clear()
+        report = verify(lived.shard, adopting=True)
+        assert (report.adopted, report.problems, report.swept) == (3, [], 0)
+        assert {hint.mailbox_id for hint in lived.hints.sent} == {  # type: ignore[attr-defined]
+            old.id,
+            lived.shard.mailbox(HOME, "Altes/2020").id,
+        }
+        changes = lived.shard.changes(HOME, old.id, old.modseq)
+        assert [uid for uid, _, _ in changes.changed] == [old.uidnext, old.uidnext + 1]
+        assert verify(lived.shard).problems == []
+        assert not [path for path in inbox.rglob("*") if path.name.startswith(("by hand", "again"))]
+
+    def test_moved_by_hand_from_one_mailbox_to_another(self, lived: Rig) -> None:
+        """A name says a UID that was another message's there: nobody may be told that it is this one now."""
+        inbox = lived.shard.site.account_folder(1)
+        other = lived.shard.mailbox(HOME, "Altes")
+        lived.append(*(new() for _ in range(4)), mailbox="Altes")
+        lived.shard.expunge_uids(HOME, other.id, [(2, 2)])
+        lived.shard.settle_names()
+        lived.shard.sweep()
+        path = next(path for path in lived.files() if ",U=2:" in path.name and path.parent.parent == inbox)
+        octets, uidnext = path.read_bytes(), lived.shard.mailbox(HOME, "Altes").uidnext
+        os.rename(path, inbox / f".m{other.id}" / "cur" / path.name)
+        assert kinds(verify(lived.shard)) == [problems.FOREIGN, problems.MISSING]
+        rebuild(lived.shard)
+        assert lived.shard.octets(HOME, other.id, 2) is None
+        (adopted,) = dict(lived.shard.octets_many(HOME, other.id, [(uidnext, 2**32)])).values()
+        assert adopted == octets
+        assert check(lived).problems == []
+
+    def test_a_uid_that_was_never_given(self, lived: Rig) -> None:
+        """A name may say anything."""
+        inbox = lived.shard.site.account_folder(1)
+        for name in ("x,U=4294967295:2,", "1700000000.M000001P1R0123456789abQ1,S=1,U=4294967294:2,S"):
+            (inbox / "cur" / name).write_bytes(b"x")
+        uidnext = lived.inbox.uidnext
+        drop_index(lived)
+        lived.rebuild()
+        assert lived.inbox.uidnext < uidnext + 5000
+        lived.append(new())
+        assert check(lived).problems == []
+
+    def test_names_that_no_row_could_hold(self, lived: Rig) -> None:
+        inbox = os.fsencode(lived.shard.site.account_folder(1))
+        texts = [b"one", b"two", b"three", b""]
+        for name, text in zip(
+            [b"caf\xe9\xff", b"x" * 250, b"\x1b[31mred\nline", b"=,U=:,K=Z:2,\xf0Sz"], texts, strict=True
+        ):
+            with open(inbox + b"/cur/" + name, "wb") as file:
+                file.write(text)
+        report = verify(lived.shard)
+        assert kinds(report) == [problems.FOREIGN]
+        assert all(str(problem).isprintable() and str(problem).encode() for problem in report.problems)
+        uidnext = lived.inbox.uidnext
+        assert rebuild(lived.shard).adopted == 4
+        found = dict(lived.shard.octets_many(HOME, lived.inbox.id, [(uidnext, 2**32)]))
+        assert sorted(found.values()) == sorted(texts)
+        assert check(lived).problems == []
+
+    @pytest.mark.parametrize("online", [True, False])
+    def test_bare_lf_becomes_crlf_and_the_original_is_kept(
+        self, lived: Rig, online: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(foreign, "_PIECE", 7)  # CR LF across the edge of a piece
+        inbox = lived.shard.site.account_folder(1)
+        octets = b"Subject: hand\n\nsix 67\r\nbare\rCR\nend\r\n\r"
+        path = inbox / "new" / "byhand"
+        path.write_bytes(octets)
+        os.utime(path, (10**9, 10**9))
+        uidnext = lived.inbox.uidnext
+        if online:
+            assert verify(lived.shard, adopting=True).converted == 1
+        else:
+            assert kinds(rebuild(lived.shard)) == [problems.LINES]
+        ((uid, served),) = lived.shard.octets_many(HOME, lived.inbox.id, [(uidnext, 2**32)])
+        assert served == b"Subject: hand\r\n\r\nsix 67\r\nbare\rCR\r\nend\r\n\r"
+        assert lived.shard.rows(HOME, lived.inbox.id, [(uid, uid)], ["internaldate", "size"]) == [
+            (10**9, len(served))
+        ]
+        kept = lived.path / "originals" / "1" / str(lived.inbox.id) / "byhand"
+        assert kept.read_bytes() == octets
+        assert not path.exists()
+        assert check(lived).problems == []
+
+    def test_a_mailbox_that_another_program_made(self, lived: Rig) -> None:
+        folder = lived.shard.site.account_folder(1) / ".Entw&APw-rfe.2020"
+        for place in ("cur", "new", "tmp"):
+            (folder / place).mkdir(parents=True)
+        (folder / "cur" / "1234567890.M1P1.host:2,S").write_bytes(letter("elsewhere"))
+        report = verify(lived.shard)
+        assert kinds(report) == [problems.UNKNOWN]
+        assert "Entwürfe/2020" in str(report.first)
+        rebuild(lived.shard)
+        made = lived.shard.mailbox(HOME, "Entwürfe/2020")
+        assert list(dict(lived.shard.octets_many(HOME, made.id, None)).values()) == [letter("elsewhere")]
         assert check(lived).problems == []
 
     def test_cut_short(self, lived: Rig) -> None:
@@ -201,7 +309,7 @@ class TestFiles:
         shutil.copy2(path, twin)
         other.write_bytes(b"another message")
         drop_index(lived)
-        report = rebuild(lived.shard)
+        report = lived.rebuild()
         assert report.swept == 1
         assert report.adopted == 1
         assert not twin.exists()
@@ -217,6 +325,20 @@ class TestFiles:
         before = picture(lived)
         assert kinds(rebuild(lived.shard)) == [problems.STRANGE]
         assert picture(lived) == before
+
+    def test_a_folder_that_is_a_link_is_put_aside(self, lived: Rig) -> None:
+        """To the mail of another account."""
+        inbox = lived.shard.site.account_folder(1)
+        theirs = lived.shard.site.account_folder(2)
+        shutil.rmtree(inbox / "cur")
+        (inbox / "cur").symlink_to(theirs / "cur")
+        assert set(kinds(check(lived))) >= {problems.MISSING, problems.STRANGE}
+        rebuild(lived.shard)
+        assert lived.inbox.messages == 0
+        assert not (inbox / "cur").is_symlink()
+        assert lived.shard.mailbox(Residence(2, "s1", 1), "INBOX").messages == 1
+        lived.append(new())
+        assert check(lived).problems == []
 
 
 class TestLeftovers:
@@ -305,6 +427,7 @@ def test_rebuild_wants_the_shard_for_itself(rig: Rig) -> None:
 
 async def test_verify_beside_a_busy_shard_sees_no_ghosts(rig: Rig) -> None:
     stop = False
+    rig.shard.create(HOME, "Box")
 
     async def work() -> None:
         number = 0
@@ -314,6 +437,9 @@ async def test_verify_beside_a_busy_shard_sees_no_ghosts(rig: Rig) -> None:
             run = rig.executors.run
             await run("store", rig.shard.store_flags, HOME, 1, None, "add", [f"k{number % 7}"])
             await run("store", rig.shard.settle_names)
+            if number % 2 == 0:
+                await run("store", rig.shard.move, HOME, 1, [(number * 5, number * 5 + 1)], "Box")
+                await run("store", rig.shard.copy, HOME, 1, [(number * 5 - 2, number * 5 - 2)], "INBOX")
             if number % 3 == 0:
                 await run("store", rig.shard.expunge_uids, HOME, 1, [(number * 3, number * 3 + 4)])
                 await run("store", rig.shard.sweep)

@@ -8,7 +8,7 @@ from pathlib import Path
 from mailplat.app.console import Subparsers, add_config, add_json, show
 from mailplat.app.placement import Placement
 from mailplat.app.settings import ShardSection, find, load
-from mailplat.app.wiring import check_settings
+from mailplat.app.wiring import check_settings, open_platform
 from mailplat.core import disk
 from mailplat.core.errors import InvalidInput, Unavailable
 
@@ -54,6 +54,8 @@ def add(args: argparse.Namespace) -> int:
     if trouble:
         raise Unavailable(trouble)
     _append(file, _table(args.name, path, args.weight))
+    with open_platform(str(file)) as platform:
+        platform.store.shard(args.name)
     row = {"shard": args.name, "path": str(path), "weight": args.weight, "configuration": str(file)}
     return show([row], list(row), as_json=args.json)
 

@@ -76,7 +76,10 @@ def run(args: argparse.Namespace) -> int:
             "; DNS for this rig: one record a line, such as\n; example.test. 60 IN A 192.0.2.1\n"
         )
     config.write_text(content(hostname, dev=args.dev))
-    Platform(load(config, {})).close()
+    platform = Platform(load(config, {}))
+    for name in platform.shards:
+        platform.store.shard(name)
+    platform.close()
     print(
         f"{config}: made. Next: mailplat domain add, mailplat account add, mailplat serve (each with --config)"
     )

@@ -1,12 +1,20 @@
 """`mailplat shard`: the directories that mail is kept in, their health and their repair."""
 
 import argparse
+from dataclasses import asdict
+from typing import Any
 
 from mailplat.app.cli import _addition, _backup
+from mailplat.app.cli.audit import operator
 from mailplat.app.console import Subparsers, add_config, add_json, show
-from mailplat.app.wiring import open_platform
-from mailplat.core.errors import NotFound
-from mailplat.store.repair import rebuild, verify
+from mailplat.app.wiring import Platform, open_platform
+from mailplat.core.errors import InvalidInput, NotFound
+from mailplat.store import Report
+from mailplat.store.identity import Refused, adopt, has_mail, read_file
+from mailplat.store.repair import problems, rebuild, verify
+from mailplat.store.types import Problem
+
+_COLUMNS = ["shard", "messages", "adopted", "swept", "problems", "first"]
 
 
 def register(verbs: Subparsers) -> None:
@@ -19,11 +27,30 @@ def register(verbs: Subparsers) -> None:
     mending = actions.add_parser(
         "rebuild", help="make the index again from the files; stop `mailplat serve` first"
     )
-    for action, run in ((listing, list_all), (checking, check), (mending, mend)):
+    taking = actions.add_parser(
+        "adopt",
+        help="take the directory of a shard as it is: another disk, or of another platform",
+        description="For a shard that is refused because its directory is empty, holds another shard or belongs to "
+        "another platform, when that is what you want. Stop `mailplat serve` first. Accounts whose mail was in the "
+        "shard's former directory find what is in this one.",
+    )
+    taking.add_argument("name", metavar="SHARD")
+    taking.add_argument(
+        "--empty", action="store_true", help="there is nothing: begin again with an empty shard"
+    )
+    for action, run in ((listing, list_all), (checking, check), (mending, mend), (taking, take)):
         add_config(action)
         add_json(action)
         action.set_defaults(run=run)
     checking.add_argument("name", metavar="SHARD", nargs="?", help="default: all")
+    checking.add_argument(
+        "--all", action="store_true", help="every problem, and what `shard rebuild` does about it"
+    )
+    checking.add_argument(
+        "--adopt",
+        action="store_true",
+        help="files that were put into mailboxes by hand become messages now, with new UIDs, while everything runs",
+    )
     mending.add_argument("name", metavar="SHARD")
     _addition.register(actions)
     _backup.register(actions)
@@ -52,24 +79,79 @@ def list_all(args: argparse.Namespace) -> int:
 def check(args: argparse.Namespace) -> int:
     with open_platform(args.config) as platform:
         names = [args.name] if args.name else sorted(platform.shards)
-        reports = [(name, verify(platform.store.shard(name))) for name in names]
+        reports = [(name, _verified(platform, name, adopting=args.adopt)) for name in names]
+    if args.all:
+        columns = ["shard", "kind", "path", "text", "cure"]
         rows = [
             {
                 "shard": name,
-                "messages": report.messages,
-                "problems": len(report.problems),
-                "first": str(report.first),
+                "kind": problem.kind,
+                "path": problem.path,
+                "text": problem.text,
+                "cure": problems.CURES[problem.kind],
             }
             for name, report in reports
+            for problem in report.problems
         ]
-        show(rows, ["shard", "messages", "problems", "first"], as_json=args.json)
-        return 1 if any(report.problems for _, report in reports) else 0
+        show(rows, columns, as_json=args.json)
+    else:
+        show([_row(name, report, args.json) for name, report in reports], _COLUMNS, as_json=args.json)
+    return 1 if any(report.problems for _, report in reports) else 0
+
+
+def _verified(platform: Platform, name: str, *, adopting: bool) -> Report:
+    """One shard that must not be opened as it is does not keep us from the others."""
+    try:
+        return verify(platform.store.shard(name), adopting=adopting)
+    except Refused as refusal:
+        return Report(problems=[Problem(refusal.kind, refusal.place, str(refusal))])
 
 
 def mend(args: argparse.Namespace) -> int:
+    with open_platform(args.config) as platform, platform.store.mending(args.name) as shard:
+        report = rebuild(shard)
+    return show([_row(args.name, report, args.json)], _COLUMNS, as_json=args.json)
+
+
+def _row(name: str, report: Report, as_json: bool) -> dict[str, Any]:
+    """With --json all that was found."""
+    row = {
+        "shard": name,
+        "accounts": report.accounts,
+        "mailboxes": report.mailboxes,
+        "messages": report.messages,
+        "adopted": report.adopted,
+        "swept": report.swept,
+        "first": str(report.first),
+    }
+    if not as_json:
+        return row | {"problems": len(report.problems)}
+    return row | {
+        "problems": len(report.problems),
+        "all": [asdict(problem) | {"cure": problems.CURES[problem.kind]} for problem in report.problems],
+    }
+
+
+def take(args: argparse.Namespace) -> int:
     with open_platform(args.config) as platform:
         if args.name not in platform.shards:
             raise NotFound(f"no shard is called {args.name}; known: {', '.join(platform.shards)}")
-        report = rebuild(platform.store.shard(args.name))
-        row = {"shard": args.name, "accounts": report.accounts, "messages": report.messages}
-        return show([row], ["shard", "accounts", "messages"], as_json=args.json)
+        path = platform.shards[args.name].path
+        who, known = platform.shard_register.expected(args.name)
+        if args.empty:
+            if read_file(path) is not None or has_mail(path):
+                raise InvalidInput(f"{path} is not empty: leave --empty out to take what is there")
+            platform.audit.record(operator(), "shard.adopt", args.name, before={"identity": known})
+            platform.shard_register.replace(args.name, "")
+            platform.store.shard(args.name)
+        else:
+            platform.audit.record(
+                operator(), "shard.adopt", args.name, before={"identity": known}, after={"path": str(path)}
+            )
+            platform.shard_register.replace(args.name, adopt(args.name, path, who))
+        row = {
+            "shard": args.name,
+            "path": str(path),
+            "identity": platform.shard_register.expected(args.name)[1],
+        }
+    return show([row], list(row), as_json=args.json)

@@ -38,6 +38,7 @@ from mailplat.store.backup.repository import point_name
 from mailplat.store.backup.verify import DAMAGED, MISSING
 from mailplat.store.description import make_mailbox_folder, write_account, write_mailbox
 from mailplat.store.flagsets import read_book
+from mailplat.store.identity import INDEX_FILE, SHARD_FILE, carry_over
 from mailplat.store.index.tables import rendering_id
 from mailplat.store.mailboxes import forget_rows
 from mailplat.store.maildir import first_name, folder_of, full_name, parse_name
@@ -45,14 +46,14 @@ from mailplat.store.names import INBOX
 from mailplat.store.repair import survey, verify
 from mailplat.store.repair.counting import recount
 from mailplat.store.shard import Shard
-from mailplat.store.site import COLUMNS, RESTORING, MailboxRow, Publisher, Site
+from mailplat.store.site import COLUMNS, OPENING, RESTORING, MailboxRow, Publisher, Site
 from mailplat.store.types import Problem, StoreLimits
 from mailplat.store.vault.owner import ROOT
 from mailplat.store.vault.recovery import recover
 
 _HALF = "restoring"
 # What stays where it is: the locks, what is in flight, what was set aside, and the new shard itself.
-_STAYS = frozenset({"shard.lock", "index.db.lock", "tmp", ROOT, _HALF, RESTORING})
+_STAYS = frozenset({"shard.lock", OPENING, "index.db.lock", "tmp", ROOT, _HALF, RESTORING})
 _ASIDE = "replaced-"
 
 
@@ -137,8 +138,9 @@ def _swap(path: Path) -> str:
                     disk.rename(entry, aside / entry.name, "restore.aside")
             disk.fsync_directory(aside, "restore.dirsync")
             disk.rename(half / "accounts", path / "accounts", "restore.swap")
-        if (half / "index.db").exists():
-            disk.rename(half / "index.db", path / "index.db", "restore.swap")
+        for name in (INDEX_FILE, SHARD_FILE):
+            if (half / name).exists():
+                disk.rename(half / name, path / name, "restore.swap")
         disk.fsync_directory(path, "restore.dirsync")
         shutil.rmtree(half, ignore_errors=True)
         os.unlink(path / RESTORING)
@@ -174,7 +176,9 @@ class _Restore:
             with disk.failures(self._half):
                 shutil.copyfile(self._catalogue.point.index, self._half / "index.db")
             disk.step("restore.index")
-            shard = Shard("restored", self._half, self._bus, self._clock, self._limits, upkeep=False)
+            carry_over(self._old.parent, self._half, self._catalogue.repository.shard)
+            name = self._catalogue.repository.shard
+            shard = Shard(name, self._half, self._bus, self._clock, self._limits, upkeep=False)
             try:
                 self._fill(shard.site, flush)
                 report = verify(shard, sweep_hours=0)
@@ -182,7 +186,8 @@ class _Restore:
                 self._report.accounts, self._report.messages = report.accounts, report.messages
             finally:
                 shard.close()
-            flush.add(self._half / "index.db")
+            flush.add(self._half / INDEX_FILE)
+            flush.add(self._half / SHARD_FILE)
             flush.sync("restore.sync")
         finally:
             flush.close()

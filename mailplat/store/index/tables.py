@@ -225,3 +225,11 @@ vault_owner = Table(  # what the directory may not know any more, and legal hold
     Column("hold_reason", Text, nullable=False),
     Column("hold_by", Text, nullable=False),
 )
+
+shard = Table(  # one row: which shard this is the index of, see store/identity.py
+    "shard",
+    metadata,
+    Column("identity", Text, primary_key=True),
+    Column("platform", Text, nullable=False),
+    Column("serial", BigInteger, nullable=False),
+)

@@ -11,18 +11,15 @@ is removed from disk but second files of one message, octet for octet the same, 
 
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sqlalchemy.engine import Connection
 
 from mailplat.core import disk
-from mailplat.core.errors import InvalidInput, LimitReached
 from mailplat.store.append import INSERT_MESSAGE, INSERT_RENDERING
 from mailplat.store.deliveries import remember
 from mailplat.store.description import (
-    MailboxDescription,
-    modseq_ceiling,
     read_account,
     read_mailbox,
     uid_ceiling,
@@ -32,23 +29,24 @@ from mailplat.store.description import (
 from mailplat.store.flagsets import SYSTEM_BITS, Numbering
 from mailplat.store.index.tables import rendering_id
 from mailplat.store.mailboxes import forget_rows, insert_mailbox
-from mailplat.store.maildir import FOLDERS, MARKER, parse_name, saved_at
-from mailplat.store.names import INBOX, check_name
+from mailplat.store.maildir import FOLDERS, MARKER, new_unique, parse_name, saved_at
+from mailplat.store.names import INBOX
 from mailplat.store.repair import problems, survey
 from mailplat.store.repair.adoption import Adopted, plan, put_in_place
+from mailplat.store.repair.beginning import prepare_index
 from mailplat.store.repair.counting import recount
+from mailplat.store.repair.foreign import ORIGINALS, Taken, finish, is_foreign, take
+from mailplat.store.repair.renderers import Renderers
+from mailplat.store.repair.succession import Succession
 from mailplat.store.repair.survey import File
 from mailplat.store.shard import Shard
 from mailplat.store.site import COLUMNS, MailboxRow, Site
-from mailplat.store.staging import columns, discard, render_file
+from mailplat.store.staging import discard
 from mailplat.store.types import MAX_UID, Problem, Report
 from mailplat.store.vault.recovery import recover
 
 # Messages rendered and inserted at once: a few MB.
 _SLICE = 500
-
-# Where a mailbox comes back whose name nobody knows any more.
-_FOUND = "Recovered"
 
 _INSERT = (
     "INSERT INTO mailbox (id, account_id, name, special_use, uidvalidity, uidnext, modseq, uid_ceiling,"
@@ -59,22 +57,39 @@ _INSERT = (
 
 def rebuild(shard: Shard) -> Report:
     """Raises Unavailable while another process has the shard open, or when the disk refuses."""
-    shard.site.claim()
-    shard.sweep()
-    report = _Rebuild(shard.site).run()
-    recover(shard.site)
+    site = shard.site
+    site.claim()
+    trouble = site.trouble
+    report = Report()
+    if trouble is None:
+        shard.settle_names()  # what the index knows better than names of files, it says so now
+        shard.sweep()
+    else:
+        report.problems.append(Problem(trouble.kind, trouble.place, str(trouble)))
+        prepare_index(site, trouble.kind)
+    site.seal.close()
+    with Renderers() as renderers:
+        _Rebuild(site, report, renderers, current=trouble is None).run()
+    recover(site)
+    site.seal.start_anew()
+    site.trouble = None
     shard.forget()
     shard.settle_names()
     return report
 
 
 class _Rebuild:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, report: Report, renderers: Renderers, *, current: bool) -> None:
+        """`current`: the index is as new as the files."""
         self._site = site
-        self._report = Report()
+        self._report = report
+        self._renderers = renderers
+        self._folders = dict(survey.accounts(site.path))
+        numbers = (number for folder in self._folders.values() for number, _ in survey.mailboxes(folder))
+        self._succession = Succession(site, numbers, current=current)
 
-    def run(self) -> Report:
-        folders = dict(survey.accounts(self._site.path))
+    def run(self) -> None:
+        folders = self._folders
         for account_id, folder in sorted(folders.items()):
             self._account(account_id, folder)
         with self._site.read() as connection:
@@ -89,7 +104,6 @@ class _Rebuild:
             self._bare_account(account_id)
         with self._site.database.write() as connection:
             recount(connection)
-        return self._report
 
     def _account(self, account_id: int, folder: Path) -> None:
         self._report.accounts += 1
@@ -119,6 +133,14 @@ class _Rebuild:
         self._drop_vanished(account_id, {number for number, _ in present})
         for number, path in present:
             self._mailbox(account_id, number, path)
+        for name, path in survey.foreign_mailboxes(folder):
+            with self._site.read() as connection:
+                number = self._succession.free_id(connection, 0)
+            self._problem(problems.UNKNOWN, path, f"made by another program; is mailbox {name!r} now")
+            own = folder / f".m{number}"
+            with disk.failures(path):
+                disk.rename(path, own, "rebuild.rename")
+            self._mailbox(account_id, number, own, name)
         with self._site.database.write() as connection:
             write_account(self._site, connection, account_id)
 
@@ -140,7 +162,8 @@ class _Rebuild:
         )
         return [MailboxRow(*row) for row in found.fetchall()]
 
-    def _mailbox(self, account_id: int, number: int, folder: Path) -> None:
+    def _mailbox(self, account_id: int, number: int, folder: Path, wanted: str = "") -> None:
+        """`wanted`: the name that another program gave it."""
         self._report.mailboxes += 1
         described = read_mailbox(folder)
         found = survey.contents(folder)
@@ -148,6 +171,8 @@ class _Rebuild:
             self._problem(problems.STRANGE, folder / name, "neither a file nor a folder of ours")
         with disk.failures(folder):
             for name in FOLDERS:
+                if (folder / name).is_symlink():  # mail must not go where it leads
+                    disk.rename(folder / name, folder / f"{name}.{new_unique()}", "rebuild.rename")
                 (folder / name).mkdir(exist_ok=True, mode=0o700)
             if number:
                 (folder / MARKER).touch(mode=0o600)
@@ -156,11 +181,14 @@ class _Rebuild:
             old = next(
                 (row for row in rows if (row.name == INBOX if number == 0 else row.id == number)), None
             )
-            fresh = self._describe(connection, account_id, number, folder, described, old)
+            if described is None and not wanted:
+                self._problem(problems.DESCRIPTION, folder, "mailbox has no description that can be read")
+            fresh = self._succession.describe(connection, account_id, number, described, old, wanted)
             if number not in (0, fresh.id):
                 disk.rename(folder, self._site.mailbox_folder(fresh), "rebuild.rename")
                 folder = self._site.mailbox_folder(fresh)
-            adoption = plan(folder, found.files, fresh.uidnext)
+            known = self._succession.known(connection, old, fresh, described)
+            adoption = plan(folder, found.files, known, fresh.uidnext)
             discard(adoption.twins)
             self._report.swept += len(adoption.twins)
             self._note_lost(connection, old, fresh, found.files, folder)
@@ -179,71 +207,11 @@ class _Rebuild:
                 (row.uidnext, row.uid_ceiling, row.id),
             )
             write_mailbox(self._site, connection, row)
-            self._insert(connection, row, folder, adoption.messages)
+            taken = self._insert(connection, row, folder, adoption.messages)
+        for each in taken:
+            finish(self._site, account_id, row.id, each)
         self._report.messages += len(adoption.messages)
         self._report.adopted += sum(adopted.fresh for adopted in adoption.messages)
-
-    def _describe(
-        self,
-        connection: Connection,
-        account_id: int,
-        number: int,
-        folder: Path,
-        described: MailboxDescription | None,
-        old: MailboxRow | None,
-    ) -> MailboxRow:
-        """The new row: what the description says, else the old row, else a mailbox under a name of ours."""
-        if described is None:
-            self._problem(problems.DESCRIPTION, folder, "mailbox has no description that can be read")
-        named = described.name if described else old.name if old else f"{_FOUND}/{number}"
-        name = INBOX if number == 0 else self._free_name(connection, account_id, number, named)
-        validity = described.uidvalidity if described else old.uidvalidity if old else 0
-        if not 1 <= validity <= MAX_UID:
-            validity = min(int(self._site.clock.now()), MAX_UID)
-        same = old is not None and old.uidvalidity == validity
-        uidnext = max(described.uidnext if described else 1, old.uidnext if old and same else 1, 1)
-        modseq = 1 + max(described.modseq if described else 1, old.modseq if old else 1)
-        row_id = old.id if old else self._free_id(connection, number or (described.id if described else 0))
-        special = described.special_use if described else old.special_use if old else ""
-        return MailboxRow(
-            row_id,
-            account_id,
-            name,
-            special,
-            validity,
-            uidnext,
-            modseq,
-            uid_ceiling(uidnext),
-            modseq_ceiling(modseq),
-            0,
-            0,
-            0,
-            (old.backfills if old else 0) + 1,
-            0,
-            0,
-        )
-
-    def _free_name(self, connection: Connection, account_id: int, number: int, name: str) -> str:
-        try:
-            name = check_name(name, self._site.limits)
-        except (InvalidInput, LimitReached):
-            name = f"{_FOUND}/{number}"
-        for candidate in (name, f"{name} ({number})", f"{_FOUND}/{number}"):
-            taken = connection.exec_driver_sql(
-                "SELECT 1 FROM mailbox WHERE account_id = ? AND name = ? AND id <> ?",
-                (account_id, candidate, number),
-            ).fetchone()
-            if taken is None and candidate != INBOX:
-                return candidate
-        raise InvalidInput(f"account {account_id}: no name for mailbox number {number}")
-
-    def _free_id(self, connection: Connection, wanted: int) -> int:
-        """`wanted`, unless another mailbox has it: folders copied here from another shard."""
-        taken = connection.exec_driver_sql("SELECT 1 FROM mailbox WHERE id = ?", (wanted,)).fetchone()
-        if wanted and taken is None:
-            return wanted
-        (last,) = connection.exec_driver_sql("SELECT coalesce(max(id), 0) FROM mailbox").one()
-        return int(last) + 1
 
     def _note_lost(
         self,
@@ -274,41 +242,67 @@ class _Rebuild:
 
     def _insert(
         self, connection: Connection, row: MailboxRow, folder: Path, messages: Sequence[Adopted]
-    ) -> None:
+    ) -> list[Taken]:
         numbering = Numbering(connection, self._site.library, row.id, self._site.limits)
         known = (1 << (SYSTEM_BITS + len(numbering.keywords()))) - 1
-        for start in range(0, len(messages), _SLICE):
-            renderings, rows, delivered = [], [], []
-            for adopted in messages[start : start + _SLICE]:
-                file = put_in_place(folder, adopted.file)
-                said = file.said
-                if said.size not in (-1, file.size):
-                    self._problem(
-                        problems.SIZE, folder / file.place / file.name, f"{file.size} octets, not {said.size}"
-                    )
-                rendering = render_file(folder / file.place / file.name)
-                renderings.append((rendering_id(row.id, adopted.uid), *columns(rendering)))
-                flagset = numbering.number_of(said.mask & known)
-                born = saved_at(said.unique) or file.mtime
-                if said.key:
-                    delivered.append((said.key, adopted.uid, row.modseq, int(born)))
-                rows.append(
-                    (
-                        row.id,
-                        adopted.uid,
-                        row.modseq,
-                        flagset,
-                        file.size,
-                        math.floor(file.mtime),
-                        said.zone,
-                        born,
-                        file.name,
-                        said.uidl or None,
-                    )
+        taken: list[Taken] = []
+        files: list[list[File]] = []
+
+        def slices() -> Iterator[list[Path]]:
+            for start in range(0, len(messages), _SLICE):
+                some = [self._own(row, folder, each, taken) for each in messages[start : start + _SLICE]]
+                files.append(some)
+                yield [folder / file.place / file.name for file in some]
+
+        for number, rendered in enumerate(self._renderers.render(slices(), len(messages))):
+            some = list(zip(messages[number * _SLICE :], files[number], rendered, strict=False))
+            rows = [
+                (
+                    row.id,
+                    each.uid,
+                    row.modseq,
+                    numbering.number_of(file.said.mask & known),
+                    file.size,
+                    math.floor(file.mtime),
+                    file.said.zone,
+                    saved_at(file.said.unique) or file.mtime,
+                    file.name,
+                    file.said.uidl or None,
                 )
-            connection.exec_driver_sql(INSERT_RENDERING, renderings)
+                for each, file, _ in some
+            ]
+            connection.exec_driver_sql(
+                INSERT_RENDERING, [(rendering_id(row.id, each.uid), *values) for each, _, values in some]
+            )
             connection.exec_driver_sql(INSERT_MESSAGE, rows)
+            delivered = [
+                (file.said.key, each.uid, row.modseq, int(saved_at(file.said.unique) or file.mtime))
+                for each, file, _ in some
+                if file.said.key
+            ]
             remember(self._site, connection, row.account_id, row.id, delivered)
+        self._site.sync_folders({folder / each.file.place for each in taken}, "foreign.dirsync")
+        return taken
+
+    def _own(self, row: MailboxRow, folder: Path, adopted: Adopted, taken: list[Taken]) -> File:
+        """The file under a name that a row can speak of. One that says the UID of another mailbox has its keywords
+        too, and gets a new name as a foreign one does."""
+        file = adopted.file
+        if not is_foreign(file) and not (adopted.fresh and file.said.uid):
+            if file.said.size not in (-1, file.size):
+                self._problem(
+                    problems.SIZE,
+                    folder / file.place / file.name,
+                    f"{file.size} octets, not {file.said.size}",
+                )
+            return put_in_place(folder, file)
+        new = take(self._site, folder, file)
+        taken.append(new)
+        if new.converted:
+            self._problem(
+                problems.LINES, new.original, f"bare LF; kept in {ORIGINALS}/{row.account_id}/{row.id}/"
+            )
+        return new.file
 
     def _bare_account(self, account_id: int) -> None:
         """The folder is gone, the account is not: it begins again, empty."""
@@ -329,7 +323,7 @@ class _Rebuild:
     def _problem(self, kind: str, path: Path, text: str) -> None:
         with contextlib.suppress(ValueError):
             path = path.relative_to(self._site.path)
-        self._report.problems.append(Problem(kind, str(path), text))
+        self._report.problems.append(problems.problem(kind, path, text))
 
 
 def _replace_row(

@@ -1,18 +1,22 @@
 """What is on disk. Links are never followed: what is not a plain file or folder of ours is `strange`."""
 
+import errno
 import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from mailplat.core import disk
 from mailplat.store.maildir import FileName, folder_of, parse_name, spread
+from mailplat.wire.imap import mutf7
+from mailplat.wire.imap.errors import BadSyntax
 
 _FOLDER = re.compile(r"\.m([1-9][0-9]{0,17})")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class File:
     place: str  # "cur" or "new"
     name: str
@@ -20,7 +24,11 @@ class File:
     mtime: int
     ctime: float  # when it came to be under this name; mtime is the INTERNALDATE
     inode: int
-    said: FileName
+
+    @cached_property
+    def said(self) -> FileName:
+        """Parsed when somebody asks: of a shard in order nobody does."""
+        return parse_name(self.name)
 
     @property
     def settled(self) -> bool:
@@ -54,38 +62,59 @@ def mailboxes(account: Path) -> list[tuple[int, Path]]:
     return [(0, account), *sorted(found)]
 
 
+def foreign_mailboxes(account: Path) -> list[tuple[str, Path]]:
+    """(name, folder) of each folder of a Maildir++ that another program made: `.Work.2020` is Work/2020."""
+    found = []
+    for folder in _folders(account):
+        if folder.name.startswith(".") and not _FOLDER.fullmatch(folder.name) and (folder / "cur").is_dir():
+            try:
+                name = mutf7.decode(folder.name[1:].encode())
+            except (BadSyntax, UnicodeError):
+                name = ""  # rebuild finds one
+            found.append((name.replace(".", "/"), folder))
+    return sorted(found)
+
+
 def contents(mailbox: Path) -> Contents:
     found = Contents()
     for place in ("cur", "new"):
         with disk.failures(mailbox / place):
             try:
-                entries = list(os.scandir(mailbox / place))
+                fd = os.open(mailbox / place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             except FileNotFoundError:
                 continue
-            except NotADirectoryError:
-                found.strange.append(place)
+            except OSError as error:
+                if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+                    raise
+                found.strange.append(place)  # a link, or no folder
                 continue
-            for entry in entries:
-                try:
-                    if not entry.is_file(follow_symlinks=False):
-                        found.strange.append(f"{place}/{entry.name}")
-                        continue
-                    status = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:  # renamed or expunged while we look
-                    continue
-                said = parse_name(entry.name)
-                found.files.append(
-                    File(
-                        place,
-                        entry.name,
-                        status.st_size,
-                        int(status.st_mtime // 1),
-                        status.st_ctime,
-                        status.st_ino,
-                        said,
-                    )
-                )
+            try:
+                with os.scandir(fd) as entries:
+                    for entry in entries:
+                        _look(place, entry, found)
+            finally:
+                os.close(fd)
     return found
+
+
+def _look(place: str, entry: os.DirEntry[str], found: Contents) -> None:
+    try:
+        if not entry.is_file(follow_symlinks=False):
+            found.strange.append(f"{place}/{entry.name}")
+            return
+        status = entry.stat(follow_symlinks=False)
+    except FileNotFoundError:  # renamed or expunged while we look
+        return
+    found.files.append(
+        File(
+            place,
+            entry.name,
+            status.st_size,
+            int(status.st_mtime // 1),
+            status.st_ctime,
+            status.st_ino,
+        )
+    )
 
 
 def leftovers(tmp: Path, before: float) -> list[Path]:

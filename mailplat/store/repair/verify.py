@@ -13,35 +13,46 @@ from mailplat.store.description import MailboxDescription, read_account, read_ma
 from mailplat.store.fetch import locate
 from mailplat.store.index.tables import WITH_RENDERING
 from mailplat.store.mailboxes import advance
+from mailplat.store.maildir import parse_name, saved_at
 from mailplat.store.repair import problems, survey
 from mailplat.store.repair.adoption import adopt
 from mailplat.store.repair.counting import recount
+from mailplat.store.repair.foreign import is_foreign
 from mailplat.store.repair.survey import File
 from mailplat.store.shard import Shard
 from mailplat.store.site import COLUMNS, MailboxRow, Site
 from mailplat.store.staging import discard
 from mailplat.store.sweeper import remove_path
-from mailplat.store.types import Problem, Report
+from mailplat.store.types import Report
 from mailplat.store.vault.entry import is_waiting
 
 _HOUR = 3600
 
+# Between the name of a new file and its way into the mailbox; a stalled disk is given up long before.
+_AT_ONCE_S = 3600.0
 
-def verify(shard: Shard, *, sweep_hours: float | None = None) -> Report:
+
+def verify(shard: Shard, *, sweep_hours: float | None = None, adopting: bool = False) -> Report:
     """Leftovers of crashes older than `sweep_hours` (limits.sweep_hours) are removed; 0 is for a shard that
-    nobody else uses. Totals are corrected. Raises Unavailable."""
+    nobody else uses. `adopting`: files that were put here by hand become messages at once. Totals are corrected.
+    Raises Unavailable."""
     hours = shard.site.limits.sweep_hours if sweep_hours is None else sweep_hours
     shard.settle_names()
     shard.sweep()
     # the file system's clock, not ours: a file made this very instant must not look older than `now`
     newest = shard.site.clock.now() - hours * _HOUR if hours else float("inf")
-    return _Verification(shard.site, newest).run()
+    return _Verification(shard.site, newest, adopting=adopting).run()
 
 
 class _Verification:
-    def __init__(self, site: Site, before: float) -> None:
+    def __init__(self, site: Site, before: float, *, adopting: bool) -> None:
         self._site = site
         self._before = before
+        self._adopting = adopting
+        self._uniques: tuple[int, set[tuple[int, str]]] = (
+            0,
+            set(),
+        )  # of one account: mailbox, part of the name
         self._report = Report()
 
     def run(self) -> Report:
@@ -87,6 +98,8 @@ class _Verification:
         for number, path in survey.mailboxes(folder):
             if number and number not in known:
                 self._unknown_mailbox(account_id, number, path)
+        for name, path in survey.foreign_mailboxes(folder):
+            self._problem(problems.UNKNOWN, path, f"a mailbox {name!r} that another program made")
 
     def _mailbox(self, row: MailboxRow) -> None:
         folder = self._site.mailbox_folder(row)
@@ -115,15 +128,18 @@ class _Verification:
             self._problem(problems.DESCRIPTION, folder, "mailbox has no description that can be read")
         elif described.uidnext > row.uid_ceiling or described.modseq > row.modseq_ceiling:
             self._catch_up(row, described)
-        rest = {(file.place, file.name): file for file in found.files}
+        listed = {(file.place, file.name): file for file in found.files}
+        rest = dict(listed)
         for uid, name, size, rendering in messages:
             place = "cur" if ":2," in name else "new"
             self._message(row, folder, uid, name, size, rest.pop((place, name), None))
             if rendering is None:
                 self._problem(problems.RENDERING, folder / place / name, f"UID {uid} has no rendering")
-        names = {name.partition(",")[0]: uid for uid, name, _, _ in messages}
-        for file in rest.values():
-            self._stray(row, folder, file, names, described)
+        if rest:
+            names = {parse_name(name).unique: uid for uid, name, _, _ in messages}
+            inodes = {file.inode for key, file in listed.items() if key not in rest}
+            for file in rest.values():
+                self._stray(row, folder, file, names, described, inodes)
 
     def _catch_up(self, row: MailboxRow, described: MailboxDescription) -> None:
         """The file promises more than the index knows of: a transaction that raised it did not come to its end, or
@@ -165,26 +181,48 @@ class _Verification:
         file: File,
         names: dict[str, int],
         described: MailboxDescription | None,
+        inodes: set[int],
     ) -> None:
-        """A file that no row speaks of; `row` and `described` are from before anything was done about it."""
+        """A file that no row speaks of; `row` and `described` are from before anything was done about it, `inodes`
+        those of the files that have rows. That it is there is asked last: what is expunged meanwhile has no row
+        any more, but it has no file then either, or it waits for the vault or the sweeper."""
         path = folder / file.place / file.name
-        if file.ctime >= self._before or not path.exists() or self._is_row(row.id, file.name):
+        unique, uid = file.said.unique, file.said.uid
+        by_hand = is_foreign(file) or self._was_moved(row, file)
+        if file.ctime >= self._before and not by_hand and unique not in names:
             return
-        if self._is_vaulted(row.id, file.said.unique):
-            return  # expunged while we looked
-        uid = file.said.uid
-        if file.said.unique in names:
-            self._second(row, path, file, names[file.said.unique])
-        elif not file.said.ours:
-            self._problem(
-                problems.FOREIGN, path, "put here by another program; run shard rebuild to adopt it"
-            )
+        if self._is_row(row.id, file.name) or self._is_waiting(row, unique) or not os.path.lexists(path):
+            return
+        if unique in names:
+            self._second(row, path, file, names[unique])
+        elif by_hand and file.inode in inodes:  # adopted, and cut short before it was removed
+            self._sweep([path])
+        elif by_hand and self._adopting:
+            self._adopt(row, folder, file, renumber=True)
+        elif by_hand:
+            self._problem(problems.FOREIGN, path, "put here by hand or by another program")
         elif described is None:
             self._problem(problems.UNKNOWN, path, "nobody knows whether this message was accepted")
         elif row.uidnext <= uid < described.uidnext or (not uid and described.uidnext > row.uid_ceiling):
             self._adopt(row, folder, file)
         else:
             self._sweep([path])
+
+    def _was_moved(self, row: MailboxRow, file: File) -> bool:
+        """Whether a file with a name of ours was brought here by hand. What an append or a copy left behind came here
+        at once when it was made, and no other mailbox of the account has it."""
+        if file.ctime - saved_at(file.said.unique) > _AT_ONCE_S:
+            return True
+        if self._uniques[0] != row.account_id:
+            with self._site.read() as connection:
+                found = connection.exec_driver_sql(
+                    "SELECT b.id, m.name FROM mailbox b JOIN message m ON m.mailbox_id = b.id"
+                    " WHERE b.account_id = ?",
+                    (row.account_id,),
+                )
+                self._uniques = row.account_id, {(number, parse_name(name).unique) for number, name in found}
+        others = (number for number, unique in self._uniques[1] if unique == file.said.unique)
+        return any(number != row.id for number in others)
 
     def _second(self, row: MailboxRow, path: Path, file: File, uid: int) -> None:
         located, _ = locate(self._site, row, uid)
@@ -195,15 +233,20 @@ class _Verification:
         else:
             self._problem(problems.DOUBLE, path, f"a second file of UID {uid}")
 
-    def _adopt(self, row: MailboxRow, folder: Path, file: File) -> None:
+    def _adopt(self, row: MailboxRow, folder: Path, file: File, *, renumber: bool = False) -> None:
         try:
-            adopt(self._site, row, folder, file)
+            if adopt(self._site, row, folder, file, renumber=renumber):
+                self._report.converted += 1
         except MailplatError as error:
             self._problem(problems.UNKNOWN, folder / file.place / file.name, str(error))
         else:
             self._report.adopted += 1
 
     def _is_row(self, mailbox_id: int, name: str) -> bool:
+        try:
+            name.encode()
+        except UnicodeEncodeError:  # octets that are no text: never a name of ours
+            return False
         with self._site.read() as connection:
             return (
                 connection.exec_driver_sql(
@@ -212,9 +255,15 @@ class _Verification:
                 is not None
             )
 
-    def _is_vaulted(self, mailbox_id: int, unique: str) -> bool:
+    def _is_waiting(self, row: MailboxRow, unique: str) -> bool:
+        """For the vault, or for the sweeper."""
         with self._site.read() as connection:
-            return is_waiting(connection, mailbox_id, unique)
+            leaving = connection.exec_driver_sql(
+                "SELECT path FROM leaving WHERE account_id = ? AND mailbox_id = ?", (row.account_id, row.id)
+            )
+            return any(parse_name(Path(path).name).unique == unique for (path,) in leaving) or (
+                unique.isascii() and is_waiting(connection, row.id, unique)
+            )
 
     def _unknown_mailbox(self, account_id: int, number: int, folder: Path) -> None:
         """The leftover of a creation that was not acknowledged is empty; anything else is not ours to remove."""
@@ -255,4 +304,4 @@ class _Verification:
 
     def _problem(self, kind: str, path: Path, text: str) -> None:
         relative = path.relative_to(self._site.path) if path.is_absolute() else path
-        self._report.problems.append(Problem(kind, str(relative), text))
+        self._report.problems.append(problems.problem(kind, relative, text))

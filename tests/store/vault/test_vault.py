@@ -453,7 +453,6 @@ class TestFilesAlone:
         rig.store.close()
         for path in rig.path.glob("index.db*"):
             path.unlink()
-        rig.reopen()
 
     def test_say_all_that_a_rebuild_needs(self, rig: Rig) -> None:
         words = [f"word{n}" for n in range(30)]  # more than there are letters
@@ -471,7 +470,7 @@ class TestFilesAlone:
         assert len(before) == 3
         (held,) = owner.owners(rig.shard.site)
         self.forget(rig)
-        rebuild(rig.shard)
+        rig.rebuild()
         assert rig.inbox.messages == 0
         assert [each.name for each in rig.shard.mailboxes(HOME)] == ["INBOX"]
         after = [item._replace(id=0, file="") for item in vaulted(rig)]
@@ -502,7 +501,7 @@ class TestFilesAlone:
         rig.shard.remove_account(HOME, address="ann@example.test")
         rig.shard.sweep()
         self.forget(rig)
-        rebuild(rig.shard)
+        rig.rebuild()
         (gone,) = owner.owners(rig.shard.site)
         assert (gone.account_id, gone.address) == (1, "ann@example.test")
         assert {item.reason for item in vaulted(rig)} == {"account"}
@@ -523,6 +522,7 @@ def test_shard_of_the_first_revision_is_upgraded(tmp_path: Path) -> None:
     with rig.shard.site.database.write() as connection:
         connection.exec_driver_sql("DROP TABLE vault")
         connection.exec_driver_sql("DROP TABLE vault_owner")
+        connection.exec_driver_sql("DROP TABLE shard")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
         (name,) = connection.exec_driver_sql("SELECT name FROM message WHERE uid = 1").one()
         connection.exec_driver_sql("DELETE FROM message WHERE uid = 1")
@@ -531,6 +531,8 @@ def test_shard_of_the_first_revision_is_upgraded(tmp_path: Path) -> None:
             "INSERT INTO leaving (account_id, mailbox_id, path, at) VALUES (1, ?, ?, 0)",
             (1, str(path.relative_to(rig.path))),
         )
+    rig.store.close()
+    (rig.path / "shard.json").unlink()
     rig.reopen()
     assert rig.shard.sweep() == 1
     assert column(rig, "uid") == [2, 3]
