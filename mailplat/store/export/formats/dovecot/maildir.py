@@ -1,0 +1,88 @@
+"""One mailbox as a Maildir: names of files with size, flags and keywords; dovecot-uidlist; dovecot-keywords."""
+
+import re
+import secrets
+from dataclasses import dataclass
+from itertools import groupby
+
+from mailplat.store.export.picture import Folder, Message
+from mailplat.store.flagsets import SYSTEM_BITS, SYSTEM_MASK
+from mailplat.store.maildir import LETTERS, letters, parse_name
+from mailplat.store.site import MailboxRow
+
+# A unique part that may stand in a line of dovecot-uidlist and in any file system.
+_SAFE = re.compile(r"[0-9A-Za-z.]{1,160}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Keywords:
+    """Which keywords get a letter: each under its own number where all fit, else those that most messages have."""
+
+    names: list[str]  # by letter
+    letters: dict[int, int]  # number of ours -> number of the letter
+    dropped: list[int]  # numbers of ours, in use
+
+    @classmethod
+    def of(cls, folder: Folder) -> "Keywords":
+        known = folder.book.keywords
+        if len(known) <= LETTERS:
+            return cls(list(known), {number: number for number in range(len(known))}, [])
+        counts = folder.keyword_counts()
+        order = sorted(range(len(known)), key=lambda number: (-counts[number], number))
+        kept, rest = order[:LETTERS], order[LETTERS:]
+        return cls(
+            [known[number] for number in kept],
+            {number: at for at, number in enumerate(kept)},
+            sorted(number for number in rest if counts[number]),
+        )
+
+    def file(self) -> bytes:
+        return "".join(f"{number} {name}\n" for number, name in enumerate(self.names)).encode("ascii")
+
+    def information(self, mask: int) -> str:
+        """The letters behind ":2,"."""
+        carried = mask & SYSTEM_MASK
+        for number, letter in self.letters.items():
+            if mask >> (SYSTEM_BITS + number) & 1:
+                carried |= 1 << (SYSTEM_BITS + letter)
+        return letters(carried)
+
+
+def base_name(message: Message, size: int) -> str:
+    """The name without flags. The unique part stays ours, so that a file can be told in both places; one that another
+    program gave might be anything."""
+    said = parse_name(message.name)
+    unique = said.unique
+    if not said.ours or not _SAFE.fullmatch(unique):
+        unique = f"{max(message.internaldate, 0)}.U{message.uid}.export"
+    return f"{unique},S={size}"
+
+
+class UidList:
+    """dovecot-uidlist, version 3. A line a message, by UID: its fields, then its file's name without flags.
+
+    P  UIDL, where it is not made of UIDVALIDITY and UID (pop3_uidl_format=%v.%u)
+    W  virtual size, where the octets were read"""
+
+    def __init__(self, row: MailboxRow) -> None:
+        self._lines = [f"3 V{row.uidvalidity} N{row.uidnext} G{secrets.token_hex(16)}\n"]
+
+    def add(self, message: Message, virtual_size: int | None, base: str) -> None:
+        fields = [str(message.uid)]
+        if message.uidl is not None:
+            fields.append(f"P{message.uidl}")
+        if virtual_size is not None:
+            fields.append(f"W{virtual_size}")
+        self._lines.append(f"{' '.join(fields)} :{base}\n")
+
+    def file(self) -> bytes:
+        return "".join(self._lines).encode("ascii")
+
+
+def uid_set(uids: list[int]) -> str:
+    """As an IMAP client names them in STORE: 1:3,7."""
+    pieces = []
+    for _, group in groupby(enumerate(uids), key=lambda pair: pair[1] - pair[0]):
+        run = [uid for _, uid in group]
+        pieces.append(str(run[0]) if len(run) == 1 else f"{run[0]}:{run[-1]}")
+    return ",".join(pieces)
