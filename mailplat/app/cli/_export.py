@@ -1,6 +1,7 @@
 """`mailplat shard export`: the mail of a shard for another server (docs/export.md)."""
 
 import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,12 +54,14 @@ def run(args: argparse.Namespace) -> int:
         column: len(getattr(report, column)) if column in ("remarks", "problems") else getattr(report, column)
         for column in _COLUMNS
     }
-    row["first"] = str(report.problems[0]) if report.problems else ""
     row["needs"] = report.needs
-    show([row], [*_COLUMNS, "first"], as_json=args.json)
+    show([row], _COLUMNS, as_json=args.json)
     if not args.json:
         for need in report.needs:
             print(f"needs: {need}")
+    if report.problems:
+        count, first = len(report.problems), report.problems[0]
+        print(f"mailplat: {first} ({count} in all, see {args.to / 'manifest.json'})", file=sys.stderr)
     return 1 if report.problems else 0
 
 

@@ -66,6 +66,8 @@ def test_every_scheme_of_ours_is_known_to_dovecot() -> None:
 def test_lines_of_passwd() -> None:
     ann = Address("Ann", "example.test")
     assert logins.line(Owner(1, ann, "{SSHA}x"), "") == "ann@example.test:{SSHA}x::::::\n"
+    brien = Owner(1, Address("o'brien", "example.test"), "{SSHA}x")
+    assert logins.line(brien, "") == "o\\'brien@example.test:{SSHA}x::::::\n"
     off = Owner(1, ann, "{SSHA}x", quota=5, active=False)
     wanted = "ann@example.test:{SSHA}x::::/home/x::nologin userdb_quota_rule=*:bytes=5\n"
     assert logins.line(off, "/home/x") == wanted

@@ -134,6 +134,15 @@ def test_keywords_beyond_26_are_named_with_their_messages(rig: Rig, exit_: Exit)
     assert [note["text"] for note in exit_.manifest["remarks"] if note["kind"] == "keyword"] == dropped
 
 
+def test_a_uidl_that_is_none_is_left_out(rig: Rig, exit_: Exit) -> None:
+    rig.append(new(uidl="good"), new(uidl="bad"))
+    with rig.shard.site.database.write() as connection:  # as a rebuild may find it in a file's name
+        connection.exec_driver_sql("UPDATE message SET uidl = 'b d\n3 :x' WHERE uid = 2")
+    report = exit_.take()
+    assert [line.startswith("Pgood") for line in exit_.uidlist().values()] == [True, False]
+    assert [(note.kind, note.text[:5]) for note in report.remarks] == [("uidl", "UID 2")]
+
+
 def test_what_was_expunged_meanwhile_is_left_out_and_counted(
     rig: Rig, exit_: Exit, monkeypatch: pytest.MonkeyPatch
 ) -> None:

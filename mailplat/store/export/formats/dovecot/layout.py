@@ -123,7 +123,9 @@ class Layout:
                 os.close(source.fd)
             if placed.virtual_size is not None:
                 self._tree.adopt(target)
-            uids.add(message, placed.virtual_size, base)
+            if not uids.add(message, placed.virtual_size, base):
+                text = f"UID {message.uid}: its UIDL {message.uidl!r} is none; it gets a new one"
+                self._remark("uidl", owner, folder.row.name, text)
             count += 1
             octets += placed.size
         self._tree.write(path / "dovecot-uidlist", uids.file())

@@ -53,7 +53,9 @@ def line(owner: Owner, home: str) -> str:
         extra.append("nologin")
     if owner.quota:
         extra.append(f"userdb_quota_rule=*:bytes={owner.quota}")
-    return f"{owner.address.key}:{password_field(owner.password_hash)}::::{home}::{' '.join(extra)}\n"
+    # %u, by which passwd-file looks names up, has these behind a backslash
+    name = re.sub(r"([\\'\"])", r"\\\1", owner.address.key)
+    return f"{name}:{password_field(owner.password_hash)}::::{home}::{' '.join(extra)}\n"
 
 
 def problem_of_name(name: str) -> str:

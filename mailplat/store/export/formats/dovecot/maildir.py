@@ -10,6 +10,9 @@ from mailplat.store.flagsets import SYSTEM_BITS, SYSTEM_MASK
 from mailplat.store.maildir import LETTERS, letters, parse_name
 from mailplat.store.site import MailboxRow
 
+# RFC 1939 7. The store takes no other, but a rebuild reads it from a file's name.
+_UIDL = re.compile(r"[!-~]{1,70}", re.ASCII)
+
 # A unique part that may stand in a line of dovecot-uidlist and in any file system.
 _SAFE = re.compile(r"[0-9A-Za-z.]{1,160}", re.ASCII)
 
@@ -37,7 +40,7 @@ class Keywords:
         )
 
     def file(self) -> bytes:
-        return "".join(f"{number} {name}\n" for number, name in enumerate(self.names)).encode("ascii")
+        return "".join(f"{number} {name}\n" for number, name in enumerate(self.names)).encode()
 
     def information(self, mask: int) -> str:
         """The letters behind ":2,"."""
@@ -67,13 +70,16 @@ class UidList:
     def __init__(self, row: MailboxRow) -> None:
         self._lines = [f"3 V{row.uidvalidity} N{row.uidnext} G{secrets.token_hex(16)}\n"]
 
-    def add(self, message: Message, virtual_size: int | None, base: str) -> None:
+    def add(self, message: Message, virtual_size: int | None, base: str) -> bool:
+        """False: its UIDL is none, and was left out."""
         fields = [str(message.uid)]
-        if message.uidl is not None:
+        usable = message.uidl is None or _UIDL.fullmatch(message.uidl) is not None
+        if message.uidl is not None and usable:
             fields.append(f"P{message.uidl}")
         if virtual_size is not None:
             fields.append(f"W{virtual_size}")
         self._lines.append(f"{' '.join(fields)} :{base}\n")
+        return usable
 
     def file(self) -> bytes:
         return "".join(self._lines).encode("ascii")

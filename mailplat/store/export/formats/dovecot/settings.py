@@ -101,7 +101,7 @@ class SpecialUses:
         return {
             name: max(sorted(counter), key=lambda use: counter[use])
             for name, counter in sorted(self._uses.items())
-            if not any(character in '"\\$' for character in name)  # no section of the file can be called so
+            if name.isprintable() and not set(name) & set('"\\$')  # no section of the file can be called so
         }
 
     def section(self) -> str:
