@@ -2,12 +2,13 @@
 
 On disk, in a folder that was empty
     INCOMPLETE          from the first step to the last: whoever finds it does not have all of the mail
+    .held/              files of the account that is being exported, without a place so far
     manifest.json       the last file: accounts, mailboxes, counts, remarks, problems
     the rest            as the format says (formats/, one file or package each)
 
 Files of this room
     run.py       all of it          picture.py   what an account had at one moment
-    files.py     link or copy       tree.py      the folder, its mark and its manifest
+    files.py     gathers its files  tree.py      the folder, its mark and its manifest
     types.py     Owner in, ExportReport out
 
 A message's file is hard-linked where the folder is on the shard's file system: both names share one inode, with its
@@ -15,8 +16,9 @@ owner, mode and date. That harms neither, as neither platform writes to a file o
 rename and unlink names of our own. A `chown -R` of the export would reach the shard's files; --copy shares nothing.
 
 Invariants
-    * An account is read from the index in one transaction. What was expunged before its file was reached is left
-      out of the export's lists too, and counted; a file that is missing otherwise is a problem that is named.
+    * An account is exported as it was at one moment: read from the index in one transaction, and again where a
+      message was expunged or moved before its file was reached (files.py). A file that is missing otherwise is a
+      problem that is named, and is in none of the export's lists.
     * Nothing in the shard is written, renamed or removed; a file whose date is not its INTERNALDATE is copied.
     * No name from outside becomes a part of a path unchecked.
     * What cannot be carried over is a remark; nothing is dropped in silence.
@@ -24,7 +26,7 @@ Invariants
 
 What is true when an export dies behind a step; tests/store/export/test_crash.py walks the table
     export.marker, .marked      the folder with INCOMPLETE alone
-    export.place                some of the mail, and INCOMPLETE
+    export.hold, .move          some of the mail, and INCOMPLETE
     export.sync                 all of the mail, on disk; INCOMPLETE
     export.manifest.write, .fsync   the same, and a half manifest under another name
     export.manifest.rename, .dirsync   all, with the manifest; INCOMPLETE: not to be trusted, though it is whole

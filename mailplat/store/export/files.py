@@ -1,4 +1,9 @@
-"""One message file into the export: a hard link where that can be, else a copy."""
+"""Message files of an account into the export: a hard link where that can be, else a copy.
+
+They are gathered in a folder of their own first. Where one was expunged, or moved to another mailbox, before it was
+reached, the account is looked at again, and only what came meanwhile is gathered: until there is a moment of which
+nothing is missing. Then the format gives each its place.
+"""
 
 import contextlib
 import errno
@@ -11,12 +16,17 @@ from mailplat.core import disk
 from mailplat.core.errors import DiskFull, NotFound, Unavailable
 from mailplat.core.route import Residence
 from mailplat.store import fetch
-from mailplat.store.export.picture import Message
-from mailplat.store.export.types import ExportReport, Note
+from mailplat.store.export.picture import Folder, Message, Picture, take
+from mailplat.store.export.tree import Tree
+from mailplat.store.export.types import ExportReport, Note, Owner
 from mailplat.store.maildir import folder_of
 from mailplat.store.site import MailboxRow, Site
 
 _CHUNK = 1 << 20
+
+# Looks at an account in which something is always gone before it was reached. Each look gathers only what came since
+# the one before, so that the second is mostly the last.
+_ROUNDS = 10
 
 # Why a file is copied instead: another filesystem, one without links, another user's file (fs.protected_hardlinks),
 # no /proc, too many links (ext4: 65,000), a file whose last name is gone by now.
@@ -31,21 +41,86 @@ class Source(NamedTuple):
     mtime: int
 
 
-class Placed(NamedTuple):
+class Held(NamedTuple):
     size: int
-    virtual_size: int | None  # with CRLF at the end of each line; None: the octets were not read
+    virtual_size: int | None  # with CRLF at the end of each line; None: linked, the octets were not read
 
 
 class Files:
-    """Message files of one shard, on their way into the folder of an export."""
+    """Of one shard; of one account at a time: `gather`, then `held` and `move` for each message, then `drop`."""
 
-    def __init__(self, site: Site, report: ExportReport, *, link: bool) -> None:
+    def __init__(self, site: Site, tree: Tree, report: ExportReport, *, link: bool) -> None:
         self._site = site
+        self._tree = tree
         self._report = report
         self._linking = link
+        self._folder = tree.path / ".held"
+        self._held: dict[tuple[int, int], Held] = {}  # by number of the mailbox and UID
 
-    def open(self, owner: str, residence: Residence, row: MailboxRow, message: Message) -> Source | None:
-        """None: expunged meanwhile (counted), or missing (a problem of the report). Close `fd`. Raises DiskFull."""
+    def gather(self, owner: Owner) -> Picture | None:
+        """The account at a moment of which every file is held, but for those that are missing, which are problems.
+        None: it is not here any more. Raises Unavailable, DiskFull."""
+        self._tree.make(self._folder)
+        missing: set[tuple[int, int]] = set()
+        for _ in range(_ROUNDS):
+            picture = take(self._site, owner.account_id)
+            if picture is None:
+                return None
+            gone = sum(self._gather(owner, picture, folder, missing) for folder in picture.folders)
+            if not gone:
+                return picture
+        self._report.gone += gone
+        return picture
+
+    def _gather(self, owner: Owner, picture: Picture, folder: Folder, missing: set[tuple[int, int]]) -> int:
+        """How many were gone already."""
+        gone = 0
+        for message in folder.messages:
+            key = (folder.row.id, message.uid)
+            if key in self._held or key in missing:
+                continue
+            before = len(self._report.problems)
+            source = self._open(owner.name, picture.residence, folder.row, message)
+            if source is not None:
+                try:
+                    self._held[key] = self._hold(source, message.internaldate, self._path(key))
+                finally:
+                    os.close(source.fd)
+            elif len(self._report.problems) > before:
+                missing.add(key)
+            else:
+                gone += 1
+        return gone
+
+    def held(self, row: MailboxRow, message: Message) -> Held | None:
+        return self._held.get((row.id, message.uid))
+
+    def move(self, row: MailboxRow, message: Message, target: Path) -> None:
+        """To its place. Step: export.move. Raises Unavailable, DiskFull."""
+        key = (row.id, message.uid)
+        held = self._held.pop(key)
+        with disk.failures(target):
+            disk.rename(self._path(key), target, "export.move")
+        if held.virtual_size is None:
+            self._report.linked += 1
+        else:
+            self._report.copied += 1
+        self._report.messages += 1
+        self._report.octets += held.size
+
+    def drop(self) -> None:
+        """What was expunged after it was gathered."""
+        with disk.failures(self._folder):
+            for key in self._held:
+                self._path(key).unlink()
+            self._held.clear()
+            self._folder.rmdir()
+
+    def _path(self, key: tuple[int, int]) -> Path:
+        return self._folder / f"{key[0]}.{key[1]}"
+
+    def _open(self, owner: str, residence: Residence, row: MailboxRow, message: Message) -> Source | None:
+        """None: gone, or missing, which is a new problem of the report. Close `fd`. Raises DiskFull."""
         fd = self._by_name(self._site.mailbox_folder(row), message.name)
         if fd is None:
             try:
@@ -53,34 +128,34 @@ class Files:
             except DiskFull:
                 raise
             except Unavailable as error:
-                self._report.problems.append(Note("missing", owner, row.name, f"UID {message.uid}: {error}"))
+                self._problem("missing", owner, row, f"UID {message.uid}: {error}")
                 return None
         if fd is None:
-            self._report.gone += 1
             return None
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             os.close(fd)
-            text = f"UID {message.uid}: {message.name} is no file"
-            self._report.problems.append(Note("missing", owner, row.name, text))
+            self._problem("missing", owner, row, f"UID {message.uid}: {message.name} is no file")
             return None
         if status.st_size != message.size:
             text = f"UID {message.uid}: its file has {status.st_size} octets, the index says {message.size}"
-            self._report.problems.append(Note("size", owner, row.name, text))
+            self._problem("size", owner, row, text)
         return Source(fd, status.st_size, int(status.st_mtime // 1))
 
-    def place(self, source: Source, internaldate: int, target: Path) -> Placed:
-        """Step: export.place. The file's mtime is its INTERNALDATE; one that says otherwise is copied, the shard's
-        own is not touched. Raises Unavailable, DiskFull."""
+    def _problem(self, kind: str, owner: str, row: MailboxRow, text: str) -> None:
+        self._report.problems.append(Note(kind, owner, row.name, text))
+
+    def _hold(self, source: Source, internaldate: int, target: Path) -> Held:
+        """Step: export.hold. The file's mtime is its INTERNALDATE; one that says otherwise is copied, the shard's own
+        is not touched."""
         with disk.failures(target):
             if self._linking and source.mtime == internaldate and self._link(source.fd, target):
-                self._report.linked += 1
-                placed = Placed(source.size, None)
+                held = Held(source.size, None)
             else:
-                placed = Placed(source.size, _copy(source.fd, target, internaldate))
-                self._report.copied += 1
-        disk.step("export.place")
-        return placed
+                held = Held(source.size, _copy(source.fd, target, internaldate))
+                self._tree.give(target)
+        disk.step("export.hold")
+        return held
 
     def _link(self, fd: int, target: Path) -> bool:
         """By descriptor: this file, whatever its name is by now."""

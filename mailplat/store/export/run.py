@@ -6,7 +6,6 @@ from pathlib import Path
 
 from mailplat.store.export import formats
 from mailplat.store.export.files import Files
-from mailplat.store.export.picture import take
 from mailplat.store.export.tree import open_tree
 from mailplat.store.export.types import ExportReport, Note, Owner
 from mailplat.store.shard import Shard
@@ -23,16 +22,18 @@ def export(
     report = ExportReport()
     make = formats.find(name)
     with open_tree(folder, shard.path) as tree:
-        layout = make(tree, Files(shard.site, report, link=link), report)
+        files = Files(shard.site, tree, report, link=link)
+        layout = make(tree, files, report)
         for owner in owners:
-            picture = take(shard.site, owner.account_id)
+            picture = files.gather(owner)
             if picture is None:
                 report.gone += 1
-                continue
-            if owner.remark:
-                report.remarks.append(Note("directory", owner.name, "", owner.remark))
-            report.entries.append(layout.account(owner, picture))
-            report.accounts += 1
+            else:
+                if owner.remark:
+                    report.remarks.append(Note("directory", owner.name, "", owner.remark))
+                report.entries.append(layout.account(owner, picture))
+                report.accounts += 1
+            files.drop()
         layout.finish()
         moment = datetime.fromtimestamp(shard.site.clock.now(), UTC)
         tree.finish(_manifest(shard.name, name, f"{moment:%Y-%m-%dT%H:%M:%SZ}", report))

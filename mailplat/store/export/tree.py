@@ -24,7 +24,8 @@ class Tree:
     Run by root, all of it belongs to whom the shard belongs to, as the linked files do."""
 
     def __init__(self, path: Path, shard: Path) -> None:
-        """Raises InvalidInput for a folder that is not empty, Unavailable, DiskFull. Steps: export.marker.*"""
+        """Raises InvalidInput for a folder that is not empty, Unavailable, DiskFull. Steps: export.marker,
+        export.marked."""
         self.path = path.absolute()
         if any(character in _SPECIAL or not character.isprintable() for character in str(self.path)):
             raise InvalidInput(
@@ -42,7 +43,7 @@ class Tree:
                 raise InvalidInput(
                     f"{path} is not empty; name a folder that is, or one that is not there yet"
                 )
-            self._give(self.path)
+            self.give(self.path)
             # opened before anything is written: it hears of every block that could not be
             self._batch = disk.Batch(self.path) if disk.Batch.supported else None
         try:
@@ -72,7 +73,7 @@ class Tree:
             for each in (*reversed(folder.relative_to(self.path).parents), folder.relative_to(self.path)):
                 with contextlib.suppress(FileExistsError):
                     (self.path / each).mkdir(mode=0o700)
-                    self._give(self.path / each)
+                    self.give(self.path / each)
 
     def write(self, file: Path, octets: bytes) -> None:
         """A new small file. Raises Unavailable, DiskFull."""
@@ -80,12 +81,7 @@ class Tree:
             fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(fd, "wb") as written:
                 written.write(octets)
-            self._give(file)
-
-    def adopt(self, file: Path) -> None:
-        """A file that was copied here."""
-        with disk.failures(file):
-            self._give(file)
+            self.give(file)
 
     def finish(self, manifest: dict[str, Any]) -> None:
         """All of it on disk, then the manifest, then the mark goes. Steps: export.sync, export.manifest.*,
@@ -97,26 +93,28 @@ class Tree:
                 _sync(self.path)
             octets = json.dumps(manifest, ensure_ascii=False, indent=1).encode() + b"\n"
             disk.write_file(self.path / MANIFEST, octets, "export.manifest")
-            self._give(self.path / MANIFEST)
+            self.give(self.path / MANIFEST)
             os.unlink(self.path / INCOMPLETE)
             disk.step("export.whole")
             disk.fsync_directory(self.path, "export.done")
 
-    def _give(self, path: Path) -> None:
+    def give(self, path: Path) -> None:
+        """To the owner of the shard."""
         if self._chown:
             os.chown(path, *self.owner, follow_symlinks=False)
 
 
 @contextlib.contextmanager
 def open_tree(path: Path, shard: Path) -> Iterator[Tree]:
+    """Raises Unavailable also when somebody takes the folder away meanwhile."""
     try:
         tree = Tree(path, shard)
+        try:
+            yield tree
+        finally:
+            tree.close()
     except FileNotFoundError as error:
-        raise Unavailable(f"{path}: {error.strerror}") from error
-    try:
-        yield tree
-    finally:
-        tree.close()
+        raise Unavailable(f"{path}: {error}") from error
 
 
 def _sync(root: Path) -> None:

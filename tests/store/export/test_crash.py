@@ -22,7 +22,8 @@ ROOT = Path(__file__).resolve().parents[3]
 TABLE = {
     "export.marker": False,
     "export.marked": False,
-    "export.place": False,
+    "export.hold": False,
+    "export.move": False,
     "export.sync": False,
     "export.manifest.write": False,
     "export.manifest.fsync": False,
@@ -31,6 +32,8 @@ TABLE = {
     "export.whole": True,
     "export.done": True,
 }
+
+LAST = ("export.hold:5", "export.move:5")  # of the five messages
 
 
 def run(root: Path, armed: list[str]) -> list[dict[str, Any]]:
@@ -71,13 +74,13 @@ def test_every_row_of_the_table(tmp_path: Path) -> None:
     rig.shard.settle_names()
     before = {path: path.read_bytes() for path in rig.files()}
     rig.store.close()
-    (dry, *killed) = run(tmp_path, ["", *TABLE, "export.place:5"])
+    (dry, *killed) = run(tmp_path, ["", *TABLE, *LAST])
     rig.reopen()
     assert dry["status"] == 0
     if disk.Batch.supported:  # else there is an export.sync for each file
-        assert dry["steps"] == {step: 5 if step == "export.place" else 1 for step in TABLE}
+        assert dry["steps"] == {step: 5 if f"{step}:5" in LAST else 1 for step in TABLE}
     assert is_whole(rig, tmp_path / "0")
-    for number, (result, step) in enumerate(zip(killed, [*TABLE, "export.place:5"], strict=True), 1):
+    for number, (result, step) in enumerate(zip(killed, [*TABLE, *LAST], strict=True), 1):
         folder = tmp_path / str(number)
         assert result["status"] == -signal.SIGKILL, step
         assert is_whole(rig, folder) == TABLE[step.partition(":")[0]], step

@@ -1,17 +1,20 @@
 """The files of an export, and what it does while the shard changes."""
 
 import os
+import shutil
 import stat
+import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from mailplat.core.address import Address
-from mailplat.core.errors import InvalidInput
+from mailplat.core.errors import DiskFull, InvalidInput, Unavailable
 from mailplat.store import export
 from mailplat.store.export import Owner
 from mailplat.store.export.files import Files
+from mailplat.store.export.picture import Message
 from mailplat.store.repair import verify
 from tests.store.conftest import HOME, Rig, letter, new
 from tests.store.export.conftest import ANN, Exit
@@ -143,49 +146,94 @@ def test_a_uidl_that_is_none_is_left_out(rig: Rig, exit_: Exit) -> None:
     assert [(note.kind, note.text[:5]) for note in report.remarks] == [("uidl", "UID 2")]
 
 
-def test_what_was_expunged_meanwhile_is_left_out_and_counted(
+def test_what_changes_meanwhile_leaves_one_moment(
     rig: Rig, exit_: Exit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rig.fill(3)
     rig.shard.create(HOME, "Box")
     rig.fill(2, mailbox="Box")
     rig.shard.create(HOME, "Target")
-    opened = Files.open
+    opened = Files._open
+    done: list[int] = []
 
     def late(self: Files, *arguments: object) -> object:
-        """Whatever is exported first: the rest changes behind its back."""
-        if not done:
-            done.append(1)
-            rig.shard.expunge_uids(HOME, rig.inbox.id, [(2, 2)])
-            rig.shard.move(HOME, rig.inbox.id, [(3, 3)], "Target")  # in one mailbox, not in none
+        """As the second file is reached, much else changes."""
+        done.append(1)
+        if len(done) == 2:
+            rig.shard.expunge_uids(HOME, rig.inbox.id, [(1, 2)])
+            rig.shard.move(HOME, rig.inbox.id, [(3, 3)], "Target")
+            rig.append(new(letter("New"), flags=("word",)))
             rig.shard.delete(HOME, "Box")
             rig.shard.sweep()
         return opened(self, *arguments)  # type: ignore[arg-type]
 
-    done: list[int] = []
-    monkeypatch.setattr(Files, "open", late)
+    monkeypatch.setattr(Files, "_open", late)
     report = exit_.take()
-    assert (report.messages, report.gone, report.problems) == (1, 4, [])
+    assert (report.messages, report.linked, report.gone, report.problems) == (2, 2, 0, [])
+    assert list(exit_.uidlist()) == [4]  # not the first one, which was held already
+    assert list(exit_.uidlist(".Target")) == [1]  # what was moved is in one mailbox
+    assert not (exit_.maildir / ".Box").exists()
+    assert not (exit_.folder / ".held").exists()
+    (path,) = (exit_.maildir / "cur").iterdir()
+    assert path.name.endswith(":2,a")
+
+
+def test_an_account_that_never_holds_still(rig: Rig, exit_: Exit, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.fill(2)
+    opened = Files._open
+
+    def late(self: Files, *arguments: object) -> object:
+        """The newest message is expunged as it is reached, and another one comes."""
+        message = arguments[-1]
+        assert isinstance(message, Message)
+        if message.uid == rig.inbox.uidnext - 1:
+            rig.fill(1)
+            rig.shard.expunge_uids(HOME, rig.inbox.id, [(message.uid, message.uid)])
+            rig.shard.sweep()
+        return opened(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Files, "_open", late)
+    report = exit_.take()
+    assert (report.messages, report.gone, report.problems) == (1, 1, [])
     assert list(exit_.uidlist()) == [1]
-    assert list(exit_.uidlist(".Box")) == []
-    assert exit_.manifest["totals"]["gone"] == 4
+    assert exit_.manifest["totals"]["gone"] == 1
+
+
+def test_an_account_that_is_removed_meanwhile(rig: Rig, exit_: Exit, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.fill(3)
+    opened = Files._open
+
+    def late(self: Files, *arguments: object) -> object:
+        rig.shard.remove_account(HOME)
+        rig.shard.sweep()
+        monkeypatch.undo()
+        return opened(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Files, "_open", late)
+    report = exit_.take()
+    assert (report.accounts, report.messages, report.gone) == (0, 0, 1)
+    assert sorted(path.name for path in exit_.folder.iterdir()) == [
+        "dovecot.conf.example",
+        "manifest.json",
+        "passwd",
+    ]
 
 
 def test_a_name_that_changes_meanwhile_is_found(
     rig: Rig, exit_: Exit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rig.fill(3)
-    place = Files.place
+    hold = Files._hold
 
     def late(self: Files, *arguments: object) -> object:
         rig.shard.store_flags(HOME, rig.inbox.id, None, "add", ["\\Seen"])
         rig.shard.settle_names()
-        return place(self, *arguments)  # type: ignore[arg-type]
+        return hold(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Files, "place", late)
+    monkeypatch.setattr(Files, "_hold", late)
     report = exit_.take()
     assert (report.messages, report.gone, report.problems) == (3, 0, [])
-    assert all(path.name.endswith(":2,") for path in (exit_.maildir / "cur").iterdir())  # as the picture was
+    assert all(path.name.endswith(":2,") for path in (exit_.maildir / "cur").iterdir())  # as the moment was
 
 
 def test_a_file_that_is_missing_or_cut_is_a_problem(rig: Rig, exit_: Exit) -> None:
@@ -239,15 +287,40 @@ def test_only_an_empty_folder_outside_the_shard(rig: Rig, exit_: Exit) -> None:
         export.export(rig.shard, exit_.folder.with_name("100%"), "dovecot", [ANN])
 
 
-def test_an_export_that_fails_stays_marked(rig: Rig, exit_: Exit, monkeypatch: pytest.MonkeyPatch) -> None:
-    rig.fill(2)
-    monkeypatch.setattr(
-        Files, "place", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+def test_on_a_full_disk_it_stays_marked(rig: Rig, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a small tmpfs")
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(small)], capture_output=True, text=True
     )
-    with pytest.raises(OSError):
+    if mount.returncode != 0:
+        pytest.skip(f"no tmpfs can be mounted here: {mount.stderr.strip()}")
+    try:
+        rig.append(new(letter("Large", "x\r\n" * 200_000)))
+        there = Exit(rig, small / "export")
+        with pytest.raises(DiskFull):
+            there.take()
+        assert (there.folder / "INCOMPLETE").exists()
+        assert not (there.folder / "manifest.json").exists()
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def test_a_folder_that_is_taken_away_meanwhile(
+    rig: Rig, exit_: Exit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.fill(1)
+    hold = Files._hold
+
+    def late(self: Files, *arguments: object) -> object:
+        shutil.rmtree(exit_.folder)
+        return hold(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Files, "_hold", late)
+    with pytest.raises(Unavailable):
         exit_.take()
-    assert (exit_.folder / "INCOMPLETE").exists()
-    assert not (exit_.folder / "manifest.json").exists()
 
 
 def test_accounts_that_nobody_knows_or_that_are_gone(rig: Rig, exit_: Exit) -> None:

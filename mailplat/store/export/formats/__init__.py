@@ -13,7 +13,7 @@ from mailplat.store.export.types import ExportReport, Owner
 
 
 class Layout(Protocol):
-    """Writes through `tree` and `files`; adds mailboxes, messages, octets, remarks and needs to `report`."""
+    """Writes through `tree` and `files`; adds mailboxes, remarks and needs to `report`."""
 
     def __init__(self, tree: Tree, files: Files, report: ExportReport) -> None: ...
 

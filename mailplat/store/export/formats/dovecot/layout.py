@@ -1,12 +1,11 @@
 """Accounts into the tree, one after the other; then what concerns them all."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 from mailplat.store.export.files import Files
 from mailplat.store.export.formats.dovecot import logins, names, settings
-from mailplat.store.export.formats.dovecot.maildir import Keywords, UidList, base_name, uid_set
+from mailplat.store.export.formats.dovecot.maildir import Keywords, UidList, uid_set
 from mailplat.store.export.picture import Folder, Picture
 from mailplat.store.export.tree import Tree
 from mailplat.store.export.types import ExportReport, Note, Owner
@@ -29,7 +28,7 @@ class Layout:
         renamed = self._name(owner, picture)
         self._tree.make(place)
         mailboxes = [
-            self._mailbox(owner, picture, folder, place, renamed.get(folder.row.name, folder.row.name))
+            self._mailbox(owner, folder, place, renamed.get(folder.row.name, folder.row.name))
             for folder in picture.folders
         ]
         self._subscriptions(picture, place, renamed)
@@ -73,9 +72,7 @@ class Layout:
                 self._remark("name", owner, name, text)
         return renamed
 
-    def _mailbox(
-        self, owner: Owner, picture: Picture, folder: Folder, place: Path, name: str
-    ) -> dict[str, Any]:
+    def _mailbox(self, owner: Owner, folder: Folder, place: Path, name: str) -> dict[str, Any]:
         path = place / names.mailbox_folder(name)
         for each in FOLDERS:
             self._tree.make(path / each)
@@ -85,10 +82,8 @@ class Layout:
         self._remark_keywords(owner, folder, keywords)
         if keywords.names:
             self._tree.write(path / "dovecot-keywords", keywords.file())
-        count, octets = self._messages(owner, picture, folder, path, keywords)
+        count, octets = self._messages(owner, folder, path, keywords)
         self._report.mailboxes += 1
-        self._report.messages += count
-        self._report.octets += octets
         row = folder.row
         return {
             "name": row.name,
@@ -101,35 +96,25 @@ class Layout:
             "octets": octets,
         }
 
-    def _messages(
-        self, owner: Owner, picture: Picture, folder: Folder, path: Path, keywords: Keywords
-    ) -> tuple[int, int]:
-        """(messages, octets) that were placed; only these are in dovecot-uidlist."""
+    def _messages(self, owner: Owner, folder: Folder, path: Path, keywords: Keywords) -> tuple[int, int]:
+        """(messages, octets) that there are; only these are in dovecot-uidlist."""
         uids = UidList(folder.row)
         information: dict[int, str] = {}
-        cur = path / "cur"
-        count = octets = 0
+        octets = 0
         for message in folder.messages:
-            source = self._files.open(owner.name, picture.residence, folder.row, message)
-            if source is None:
+            held = self._files.held(folder.row, message)
+            if held is None:
                 continue
-            try:
-                if message.flagset not in information:
-                    information[message.flagset] = keywords.information(folder.book.mask(message.flagset))
-                base = base_name(message, source.size)
-                target = cur / f"{base}:2,{information[message.flagset]}"
-                placed = self._files.place(source, message.internaldate, target)
-            finally:
-                os.close(source.fd)
-            if placed.virtual_size is not None:
-                self._tree.adopt(target)
-            if not uids.add(message, placed.virtual_size, base):
-                text = f"UID {message.uid}: its UIDL {message.uidl!r} is none; it gets a new one"
-                self._remark("uidl", owner, folder.row.name, text)
-            count += 1
-            octets += placed.size
+            if message.flagset not in information:
+                information[message.flagset] = keywords.information(folder.book.mask(message.flagset))
+            base = uids.add(message, held)
+            target = path / "cur" / f"{base}:2,{information[message.flagset]}"
+            self._files.move(folder.row, message, target)
+            octets += held.size
+        for uid in uids.without_uidl:
+            self._remark("uidl", owner, folder.row.name, f"UID {uid}: what it has is none; it gets a new one")
         self._tree.write(path / "dovecot-uidlist", uids.file())
-        return count, octets
+        return len(uids), octets
 
     def _remark_keywords(self, owner: Owner, folder: Folder, keywords: Keywords) -> None:
         for number in keywords.dropped:

@@ -5,6 +5,7 @@ import secrets
 from dataclasses import dataclass
 from itertools import groupby
 
+from mailplat.store.export.files import Held
 from mailplat.store.export.picture import Folder, Message
 from mailplat.store.flagsets import SYSTEM_BITS, SYSTEM_MASK
 from mailplat.store.maildir import LETTERS, letters, parse_name
@@ -51,16 +52,6 @@ class Keywords:
         return letters(carried)
 
 
-def base_name(message: Message, size: int) -> str:
-    """The name without flags. The unique part stays ours, so that a file can be told in both places; one that another
-    program gave might be anything."""
-    said = parse_name(message.name)
-    unique = said.unique
-    if not said.ours or not _SAFE.fullmatch(unique):
-        unique = f"{max(message.internaldate, 0)}.U{message.uid}.export"
-    return f"{unique},S={size}"
-
-
 class UidList:
     """dovecot-uidlist, version 3. A line a message, by UID: its fields, then its file's name without flags.
 
@@ -69,20 +60,38 @@ class UidList:
 
     def __init__(self, row: MailboxRow) -> None:
         self._lines = [f"3 V{row.uidvalidity} N{row.uidnext} G{secrets.token_hex(16)}\n"]
+        self._uniques: set[str] = set()
+        self.without_uidl: list[int] = []  # those whose UIDL is none, and was left out
 
-    def add(self, message: Message, virtual_size: int | None, base: str) -> bool:
-        """False: its UIDL is none, and was left out."""
+    def __len__(self) -> int:
+        return len(self._lines) - 1
+
+    def add(self, message: Message, held: Held) -> str:
+        """Returns the name of its file without flags."""
         fields = [str(message.uid)]
-        usable = message.uidl is None or _UIDL.fullmatch(message.uidl) is not None
-        if message.uidl is not None and usable:
-            fields.append(f"P{message.uidl}")
-        if virtual_size is not None:
-            fields.append(f"W{virtual_size}")
+        if message.uidl is not None:
+            if _UIDL.fullmatch(message.uidl):
+                fields.append(f"P{message.uidl}")
+            else:
+                self.without_uidl.append(message.uid)
+        if held.virtual_size is not None:
+            fields.append(f"W{held.virtual_size}")
+        base = f"{self._unique(message)},S={held.size}"
         self._lines.append(f"{' '.join(fields)} :{base}\n")
-        return usable
+        return base
 
     def file(self) -> bytes:
         return "".join(self._lines).encode("ascii")
+
+    def _unique(self, message: Message) -> str:
+        """It stays ours, so that a file can be told in both places; what another program called it might be
+        anything."""
+        said = parse_name(message.name)
+        unique = said.unique
+        if not said.ours or not _SAFE.fullmatch(unique) or unique in self._uniques:
+            unique = f"{max(message.internaldate, 0)}.U{message.uid}.export"
+        self._uniques.add(unique)
+        return unique
 
 
 def uid_set(uids: list[int]) -> str:
