@@ -17,6 +17,7 @@ Files of this room
     accounts.py, mailboxes.py, renaming.py, fetch.py, changes.py, search.py, flags.py, expunge.py, copy.py   verbs
     deliveries.py   what was delivered, remembered when the index is made anew
     namer.py, sweeper.py, upkeep.py   names and files follow the index       repair/   verify, rebuild
+    backup/      points in time      export/   the way out, for another server
     vault/       what was expunged: search, restore, legal hold, prune
     site.py      what every verb needs: folder, index, writer      types.py    values at the door
 

@@ -470,8 +470,7 @@ def test_a_queue_that_delivers_again_doubles_nothing_though_the_index_was_lost(r
     rig.shard.settle_names()
     rig.shard.sweep()
     drop_index(rig)
-    rebuild(rig.shard)
-    rig.reopen()
+    rig.rebuild()
     assert asyncio.run(deliver_again(rig, *keys, "q4:1")) == [True] * 3 + [False]
     assert [len(rig.shard.rows(HOME, each.id, None, ["uid"])) for each in rig.shard.mailboxes(HOME)] == [2, 1]
 
@@ -483,6 +482,5 @@ def test_a_key_is_forgotten_after_its_days_also_by_a_rebuild(rig: Rig) -> None:
     (file,) = rig.files()
     born, dot, rest = file.name.partition(".")
     file.rename(file.with_name(f"{int(born) - rig.limits.dedupe_days * 86_400 - 60}{dot}{rest}"))
-    rebuild(rig.shard)
-    rig.reopen()
+    rig.rebuild()
     assert asyncio.run(deliver_again(rig, "q1:1")) == [False]

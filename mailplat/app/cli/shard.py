@@ -4,7 +4,7 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
-from mailplat.app.cli import _addition, _backup
+from mailplat.app.cli import _addition, _backup, _export
 from mailplat.app.cli.audit import operator
 from mailplat.app.console import Subparsers, add_config, add_json, show
 from mailplat.app.wiring import Platform, open_platform
@@ -54,6 +54,7 @@ def register(verbs: Subparsers) -> None:
     mending.add_argument("name", metavar="SHARD")
     _addition.register(actions)
     _backup.register(actions)
+    _export.register(actions)
 
 
 def list_all(args: argparse.Namespace) -> int:
