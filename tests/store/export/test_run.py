@@ -104,7 +104,7 @@ def test_a_file_whose_date_is_not_the_internaldate_is_copied(rig: Rig, exit_: Ex
 
 
 def test_names_of_another_program_do_not_reach_the_tree(rig: Rig, exit_: Exit) -> None:
-    rig.append(new(letter("By hand")))
+    rig.append(new(letter("By hand"), flags=("\\Seen",)))
     (file,) = rig.files()
     name = "by\nhand 1 :2,S"  # as an earlier release adopted it
     file.rename(rig.shard.site.account_folder(1) / "cur" / name)
