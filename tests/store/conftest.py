@@ -8,6 +8,7 @@ import pytest
 
 from mailplat.core.executors import Executors
 from mailplat.core.hint import Hint
+from mailplat.core.quota import Quota
 from mailplat.core.route import Residence
 from mailplat.core.spool import Body
 from mailplat.store import Appended, Mailbox, NewMessage, Shard, Store, StoreLimits
@@ -34,6 +35,11 @@ def new(octets: bytes | None = None, **more: object) -> NewMessage:
     return NewMessage(Body.of(letter() if octets is None else octets), **more)  # type: ignore[arg-type]
 
 
+def allowed(quota: int | Quota) -> Quota:
+    """Octets of an account alone, or all of it."""
+    return quota if isinstance(quota, Quota) else Quota(quota)
+
+
 class Rig:
     """Names of files change only when a test says so (`shard.settle_names()`), unless `upkeep`."""
 
@@ -51,12 +57,15 @@ class Rig:
         return self.shard.mailbox(HOME, "INBOX")
 
     def append(
-        self, *messages: NewMessage, mailbox: str = "INBOX", home: Residence = HOME, quota: int = 0
+        self, *messages: NewMessage, mailbox: str = "INBOX", home: Residence = HOME, quota: int | Quota = 0
     ) -> list[Appended]:
-        return asyncio.run(self.store.append(home, mailbox, list(messages), quota=quota))
+        return asyncio.run(self.store.append(home, mailbox, list(messages), quota=allowed(quota)))
 
-    def deliver(self, copies: Sequence[tuple[Residence, str, int]], message: NewMessage) -> list[Appended]:
-        return asyncio.run(self.store.deliver(copies, message))
+    def deliver(
+        self, copies: Sequence[tuple[Residence, str, int | Quota]], message: NewMessage
+    ) -> list[Appended]:
+        allowed_copies = [(home, mailbox, allowed(quota)) for home, mailbox, quota in copies]
+        return asyncio.run(self.store.deliver(allowed_copies, message))
 
     def fill(self, count: int, mailbox: str = "INBOX") -> list[int]:
         done = self.append(*(new(letter(f"Number {n}")) for n in range(count)), mailbox=mailbox)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mailplat.core.errors import AlreadyExists, InvalidInput, NotFound, OverQuota
+from mailplat.core.quota import Quota
 from mailplat.core.route import Residence
 from mailplat.store import StoreLimits
 from mailplat.store.repair import rebuild, verify
@@ -224,7 +225,7 @@ class TestRestore:
         rig.fill(2)
         expunge(rig)
         with pytest.raises(OverQuota):
-            bring_back(rig, quota=10)
+            bring_back(rig, quota=Quota(10))
         assert len(vaulted(rig)) == 2
 
     def test_cut_short_between_append_and_row_doubles_nothing(self, rig: Rig) -> None:
