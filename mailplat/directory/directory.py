@@ -161,6 +161,11 @@ class Directory:
         with self.database.write() as connection:
             return quotas.set_many(connection, octets)
 
+    def unknown(self, keys: Collection[str]) -> list[str]:
+        """Those that are no account's Address.key."""
+        with self.database.read() as connection:
+            return quotas.unknown(connection, list(keys))
+
     def set_domain_quotas(self, domain: str, octets: int) -> int:
         """Of every account of a domain; how many there are."""
         key = domain_key(domain)

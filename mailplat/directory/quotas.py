@@ -1,7 +1,7 @@
 """Quotas of accounts and of their domains: changed in bulk, summed, and read again and again by long sessions."""
 
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -34,17 +34,21 @@ class Promised:
     unlimited: int = 0  # accounts without a quota: `octets` does not speak of them
 
 
-def set_many(connection: Connection, quotas: Mapping[str, int]) -> list[str]:
-    """By Address.key. Returns the keys that are no account's; where there are any, nothing is changed."""
-    keys = list(quotas)
+def unknown(connection: Connection, keys: Sequence[str]) -> list[str]:
+    """Those that are no account's Address.key."""
     known: set[str] = set()
     for start in range(0, len(keys), _KEYS):
         found = connection.execute(
             sa.select(account.c.key).where(account.c.key.in_(keys[start : start + _KEYS]))
         )
         known.update(key for (key,) in found)
-    missing = [key for key in keys if key not in known]
-    if keys and not missing:
+    return [key for key in keys if key not in known]
+
+
+def set_many(connection: Connection, quotas: Mapping[str, int]) -> list[str]:
+    """By Address.key. Returns the keys that are no account's; where there are any, nothing is changed."""
+    missing = unknown(connection, list(quotas))
+    if quotas and not missing:
         change = account.update().where(account.c.key == sa.bindparam("whose"))
         connection.execute(
             change.values(quota=sa.bindparam("octets")),

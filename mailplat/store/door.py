@@ -55,7 +55,9 @@ class Store:
         self._upkeep = upkeep
         self._shards: dict[str, Shard] = {}
         self._locks: dict[str, threading.Lock] = {}
-        self._pools = Elsewhere(shards, lambda name, pool: pool_octets(self.shard(name).site, pool))
+        self._pools = Elsewhere(
+            shards, lambda name, pool: pool_octets(self.shard(name).site, pool), self._clock.monotonic
+        )
 
     def shard(self, name: str) -> Shard:
         """Raises NotFound for a name that is not configured, Unavailable when it cannot be opened."""

@@ -6,7 +6,6 @@ stalled or closed shard takes no mail either: its last figure is true until it c
 """
 
 import threading
-import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
@@ -28,9 +27,7 @@ Read = Callable[[str, str], int]  # octets, by shard and pool
 class Elsewhere:
     """For threads. `names` are the shards that there are, and may grow."""
 
-    def __init__(
-        self, names: Iterable[str], read: Read, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, names: Iterable[str], read: Read, monotonic: Callable[[], float]) -> None:
         self._names = names
         self._read = read
         self._monotonic = monotonic

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mailplat.core.clock import Clock
 from mailplat.core.executors import Executors
 from mailplat.core.hint import Hint
 from mailplat.core.quota import Quota
@@ -43,12 +44,20 @@ def allowed(quota: int | Quota) -> Quota:
 class Rig:
     """Names of files change only when a test says so (`shard.settle_names()`), unless `upkeep`."""
 
-    def __init__(self, path: Path, limits: StoreLimits | None = None, *, upkeep: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        limits: StoreLimits | None = None,
+        *,
+        upkeep: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
         self.path = path
         self.hints = Hints()
         self.executors = Executors()
         self.limits = limits or StoreLimits()
-        self.store = Store({"s1": path}, self.executors, self.hints, limits=self.limits, upkeep=upkeep)  # type: ignore[arg-type]
+        self.clock = clock
+        self.store = Store({"s1": path}, self.executors, self.hints, clock, self.limits, upkeep=upkeep)  # type: ignore[arg-type]
         self.shard: Shard = self.store.shard("s1")
         self.shard.grant(HOME.account_id, HOME.epoch)
 
@@ -84,7 +93,9 @@ class Rig:
     def reopen(self) -> None:
         """As a new process would."""
         self.store.close()
-        self.store = Store({"s1": self.path}, self.executors, self.hints, limits=self.limits, upkeep=False)  # type: ignore[arg-type]
+        self.store = Store(
+            {"s1": self.path}, self.executors, self.hints, self.clock, self.limits, upkeep=False
+        )  # type: ignore[arg-type]
         self.shard = self.store.shard("s1")
 
     def close(self) -> None:
