@@ -9,7 +9,8 @@ PLACEHOLDERS = frozenset({"address", "domain", "percent", "used", "quota"})
 
 SUBJECT = "Your mailbox is $percent % full"
 TEXT = """\
-The mailbox $address holds $used of the $quota that it may hold: $percent %.
+The mailbox $address
+holds $used of the $quota that it may hold: $percent %.
 
 When it is full, no mail can be delivered to it, and your mail program cannot
 save messages any more. Please remove what you no longer need, also from the

@@ -134,7 +134,7 @@ class QuotaWatch:
         )
         if await self._put(residence, account.allowance, letter, key):
             metrics.quota_warnings.labels("account", str(crossing.level)).inc()
-            log.info("account warned", account=account.id, level=crossing.level, octets=octets)
+            log.info("account warned", account=account.id, percent=crossing.level, octets=octets)
         return True
 
     async def _tell_pool(self, shard: Shard, crossing: Crossing) -> bool:
@@ -172,7 +172,7 @@ class QuotaWatch:
         if fresh:
             metrics.quota_warnings.labels("domain", str(crossing.level)).inc()
             log.warning(
-                "domain reaches its quota", domain=domain, level=crossing.level, octets=octets, quota=limit
+                "domain reaches its quota", domain=domain, percent=crossing.level, octets=octets, quota=limit
             )
         return True
 
