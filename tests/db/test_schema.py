@@ -1,8 +1,10 @@
 """Revisions of both schemas: which one is the newest, and a database that a later release has changed."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from alembic.script import ScriptDirectory
 
 from mailplat.core.errors import Unavailable
@@ -37,3 +39,15 @@ def test_a_database_of_a_later_release_is_left_alone(tmp_path: Path) -> None:
         schema.upgrade(database, "shard")
     assert schema.current(database) == "9000"
     database.close()
+
+
+def test_several_databases_at_once(tmp_path: Path) -> None:
+    """As the threads of a process open its shards."""
+    databases = [Database(f"sqlite:///{tmp_path}/{number}.db") for number in range(6)]
+    with ThreadPoolExecutor(len(databases)) as threads:
+        list(threads.map(lambda database: schema.upgrade(database, "shard"), databases))
+    for database in databases:
+        assert schema.current(database) == schema.newest("shard")
+        with database.read() as connection:
+            assert sa.inspect(connection).has_table("quota_warning")
+        database.close()
