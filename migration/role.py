@@ -173,7 +173,7 @@ class Migration:
 
     def _target(self, move: Move) -> Target:
         residence = Residence(move.account_id, move.shard, move.route.epoch)
-        return Target(self._platform.store, self._platform.executors, residence)
+        return Target(self._platform.store, self._platform.executors, residence, move.domain)
 
     def _crossing(self, move: Move, backend: Backend, source: Source) -> Crossing:
         tools = self._tools

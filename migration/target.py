@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mailplat.core.executors import Executors
+from mailplat.core.quota import Quota
 from mailplat.core.route import Residence
 from mailplat.store import Appended, Mailbox, NewMessage, Shard, Snapshot, Store
 from migration.sources.contract import Fetched
@@ -17,16 +18,18 @@ class Target:
     """The store's verbs, awaited. A write under an epoch that is no longer the account's raises StaleEpoch: a
     worker that slept through a take-over writes nothing (research/migration.md §4.2)."""
 
-    def __init__(self, store: Store, executors: Executors, residence: Residence) -> None:
+    def __init__(self, store: Store, executors: Executors, residence: Residence, domain: str = "") -> None:
+        """What is moved is never refused for a quota; it is counted with its `domain`."""
         self._store = store
         self._executors = executors
         self.residence = residence
         self._lane = f"store/{residence.shard}"
+        self._quota = Quota(pool=domain)
 
     async def grant(self, epoch: int) -> None:
         """Write under this epoch from now on, and let nobody write under an older one."""
         shard = await self._shard()
-        await self._executors.run(self._lane, shard.grant, self.residence.account_id, epoch)
+        await self._executors.run(self._lane, shard.grant, self.residence.account_id, epoch, self._quota.pool)
         self.residence = Residence(self.residence.account_id, self.residence.shard, epoch)
 
     async def _shard(self) -> Shard:
@@ -102,7 +105,7 @@ class Target:
         return len(await self._run("expunge_uids", mailbox_id, _ranges(uids)))
 
     async def append(self, mailbox: str, messages: Sequence[NewMessage]) -> list[Appended]:
-        return await self._store.append(self.residence, mailbox, messages)
+        return await self._store.append(self.residence, mailbox, messages, quota=self._quota)
 
 
 def _ranges(uids: Collection[int]) -> list[tuple[int, int]]:

@@ -20,9 +20,11 @@ from mailplat.core.clock import Clock
 from mailplat.core.envelope import Peer
 from mailplat.core.errors import MailplatError, NotFound, StaleEpoch, Unavailable
 from mailplat.core.executors import Executors
+from mailplat.core.quota import Quota
 from mailplat.core.route import BackendHome, Door, Residence, Route
 from mailplat.directory import Account, Backend, Directory, Login
 from mailplat.directory.credentials import Verifier
+from mailplat.directory.quotas import CurrentQuotas
 from mailplat.store import Store
 
 log = structlog.get_logger("login")
@@ -114,6 +116,9 @@ class LoginService:
         self._clock = clock
         self._master = master
         self._wait = wait
+        self._quotas = CurrentQuotas(
+            lambda number: directory.account_by_id(number).allowance, clock.monotonic
+        )
 
     async def login(self, name: str, password: str, peer: Peer, protocol: Protocol) -> Granted:
         """Raises AuthenticationFailed; Unavailable when the fence lasts longer than the wait or a dependency
@@ -146,10 +151,14 @@ class LoginService:
         if not right or not account.active:
             await self.failed(name, peer, protocol, account)
         residence = Residence(account.id, route.home.shard, route.epoch)
-        await self._executors.ask(f"store/{residence.shard}", self._grant, residence)
+        await self._executors.ask(f"store/{residence.shard}", self._grant, residence, account.address.domain)
         metrics.logins.labels(protocol, "served").inc()
         log.info("logged in", account=account.id, protocol=protocol, peer=peer.address, tls=bool(peer.tls))
         return Serve(account, residence)
+
+    async def quota(self, account: Account) -> Quota:
+        """The quota of an account that logged in, as it is now."""
+        return await self._executors.run("directory", self._quotas.of, account.id, account.allowance)
 
     def _as_master(self, name: str, password: str) -> tuple[str, bool]:
         """("user", True) for "user*master" with the master's password; anything else stays as it is."""
@@ -186,10 +195,10 @@ class LoginService:
         except NotFound as error:
             raise Unavailable(f"a route leads to backend {name}, which is gone: {error}") from error
 
-    def _grant(self, residence: Residence) -> None:
+    def _grant(self, residence: Residence, domain: str) -> None:
         """From now on the shard takes writes under this route's epoch only. Opens the shard where nobody has."""
         try:
-            self._store.shard(residence.shard).grant(residence.account_id, residence.epoch)
+            self._store.shard(residence.shard).grant(residence.account_id, residence.epoch, domain)
         except NotFound as error:
             raise Unavailable(
                 f"a route leads to shard {residence.shard}, which is not here: {error}"

@@ -48,6 +48,12 @@ attempts = Counter(
     ("outcome",),
     registry=registry,
 )
+quota_warnings = Counter(
+    "mailplat_quota_warnings",
+    "Levels of a quota that were reached and told of, by scope (account, domain) and level in percent",
+    ("scope", "level"),
+    registry=registry,
+)
 ready = Gauge(
     "mailplat_ready",
     "1 while a readiness check passes, 0 while it fails; as of the last time that somebody asked",

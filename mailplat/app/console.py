@@ -11,6 +11,9 @@ from mailplat.core.errors import InvalidInput
 
 Subparsers = Any  # argparse._SubParsersAction[argparse.ArgumentParser], which has no public name
 
+# What a column of a database takes.
+LARGEST = 2**63 - 1
+
 SIZES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -33,7 +36,7 @@ def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: 
         print(json.dumps(found, indent=2, default=str))
     elif found:
         cells = [[name.upper().replace("_", " ") for name in columns]]
-        cells += [[str(row[name]) for name in columns] for row in found]
+        cells += [["" if row[name] is None else str(row[name]) for name in columns] for row in found]
         widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
         for row in cells:
             print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -47,7 +50,10 @@ def parse_size(text: str) -> int:
         raise InvalidInput(
             f"{text!r} is not a size; write octets, or a number with K, M, G or T, such as 10G"
         )
-    return int(number) * SIZES[unit]
+    octets = int(number) * SIZES[unit]
+    if octets > LARGEST:
+        raise InvalidInput(f"{text!r}: a size is at most {LARGEST >> 40}T")
+    return octets
 
 
 def read_password(*, stdin: bool) -> str:

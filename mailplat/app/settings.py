@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 
 from mailplat.core.errors import InvalidInput
 from mailplat.core.executors import PATIENCE_S
+from mailplat.core.wording import SUBJECT, TEXT, check_wording
 from mailplat.wire.smtp.address import parse_address
 
 ENVIRONMENT_PREFIX = "MAILPLAT_"
@@ -41,8 +42,17 @@ def _mail_address(text: str) -> str:
         raise ValueError(str(error)) from error
 
 
+def _words(text: str) -> str:
+    try:
+        return check_wording(text)
+    except InvalidInput as error:
+        raise ValueError(str(error)) from error
+
+
 Endpoint = Annotated[str, AfterValidator(_address_and_port)]
 MailAddress = Annotated[str, AfterValidator(_mail_address)]
+Percent = Annotated[int, Field(ge=1, le=100)]
+Words = Annotated[str, AfterValidator(_words)]
 
 
 class Section(BaseModel):
@@ -107,6 +117,12 @@ class VaultSection(Section):
     days: int = Field(default=14, ge=0, le=36_500)  # that expunged mail can be brought back; 0: no vault
 
 
+class QuotaSection(Section):
+    warn: list[Percent] = [80, 95]  # of a quota, at which its owner is told once; []: nobody is
+    subject: Words = SUBJECT  # $address, $domain, $percent, $used, $quota are filled in
+    text: Words = TEXT
+
+
 class FilterSection(Section):
     """`stages` is the order; every stage may have a table of its own, checked by the stage."""
 
@@ -153,6 +169,7 @@ class Settings(Section):
     bus: BusSection = BusSection()
     store: StoreSection = StoreSection()
     vault: VaultSection = VaultSection()
+    quota: QuotaSection = QuotaSection()
     filter: FilterSection = FilterSection()
     smtp: SmtpSection = SmtpSection()
     imap: ImapSection = ImapSection()

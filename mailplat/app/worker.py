@@ -24,7 +24,8 @@ from mailplat.app.settings import Settings, load
 from mailplat.app.tls import Certificate
 from mailplat.app.wiring import Platform
 from mailplat.core.errors import MailplatError, Unavailable
-from mailplat.delivery import Delivery, Worker
+from mailplat.core.wording import Wording
+from mailplat.delivery import Delivery, QuotaWatch, Worker
 from mailplat.directory.watch import RouteWatch
 from mailplat.filtering.dns import open_dns
 from mailplat.filtering.pipeline import build
@@ -238,6 +239,16 @@ class Process:
             watch=self.watch,
         )
         self._start("queue worker", worker.run(self.stop))
+        quotas = QuotaWatch(
+            platform.directory,
+            platform.store,
+            platform.shards,
+            platform.executors,
+            platform.clock,
+            hostname=self.settings.platform.hostname,
+            wording=Wording(self.settings.quota.subject, self.settings.quota.text),
+        )
+        self._start("quota watch", quotas.run(self.stop))
 
     def _open_admin(self) -> None:
         server = AdminServer(checks(self.platform, self.watch), self.settings.platform.hostname)

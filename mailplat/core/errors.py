@@ -31,7 +31,12 @@ class StaleEpoch(Unavailable):
 
 
 class OverQuota(MailplatError):
-    """The account's quota does not allow this message: SMTP 452 4.2.2, IMAP NO [OVERQUOTA]."""
+    """The quota of the account, or of the `pool` (its domain) where that is named, does not allow this message: SMTP
+    452 4.2.2, IMAP NO [OVERQUOTA]."""
+
+    def __init__(self, text: str, *, pool: str = "") -> None:
+        super().__init__(text)
+        self.pool = pool
 
 
 class NotFound(MailplatError):

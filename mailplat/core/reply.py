@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from mailplat.core.errors import OverQuota
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -30,6 +32,7 @@ class Reply:
 
 # The outward contract: these codes stay.
 OVER_QUOTA = Reply(452, "4.2.2", "Mailbox is over its quota")
+POOL_OVER_QUOTA = Reply(452, "4.2.2", "The mailboxes of this domain together are over their quota")
 DISK_FULL = Reply(452, "4.3.1", "Mail system storage is full, try again later")
 UNKNOWN_RECIPIENT = Reply(550, "5.1.1", "No such recipient here")
 UNAVAILABLE = Reply(451, "4.3.0", "Mail system is temporarily unavailable, try again later")
@@ -38,3 +41,8 @@ TOO_LARGE = Reply(552, "5.3.4", "Message is larger than the limit")
 BARE_NEWLINE = Reply(550, "5.6.0", "Message has a bare CR or LF; lines must end in CRLF")
 RELAY_DENIED = Reply(550, "5.7.1", "Relaying is not allowed here")
 LOOP = Reply(554, "5.4.6", "Mail loop: too many hops")
+
+
+def over_quota(error: OverQuota) -> Reply:
+    """Says which of the two is full."""
+    return POOL_OVER_QUOTA if error.pool else OVER_QUOTA

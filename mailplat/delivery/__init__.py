@@ -9,6 +9,7 @@ account, now or through the queue.
     local     into a shard            relay     to a backend, over pooled connections
     dialogue  SMTP and LMTP, client's side       encoding  DATA on its way out
     trace     the header fields that we add      dsn       what a sender is told (RFC 3464)
+    quotawatch   who is told that a quota is nearly used up; its crash table.   warning   the message
 
 One commit decides. When every recipient lives in one shard, the store's transaction is the acceptance. In every
 other case (a backend, a fence, two shards, a mixture, one of several over quota) the queue's is, for all
@@ -22,7 +23,8 @@ to a backend of what came from that backend through us (RFC 5321 6.3).
 """
 
 from mailplat.delivery.accept import Delivery
+from mailplat.delivery.quotawatch import QuotaWatch
 from mailplat.delivery.relay import RelayLimits, RelayTransport
 from mailplat.delivery.worker import Worker, WorkerLimits
 
-__all__ = ["Delivery", "RelayLimits", "RelayTransport", "Worker", "WorkerLimits"]
+__all__ = ["Delivery", "QuotaWatch", "RelayLimits", "RelayTransport", "Worker", "WorkerLimits"]

@@ -10,7 +10,8 @@ import structlog
 from mailplat.core.envelope import Envelope, Peer
 from mailplat.core.errors import DiskFull, MailplatError, OverQuota, StaleEpoch
 from mailplat.core.executors import Executors
-from mailplat.core.reply import DISK_FULL, FENCED, LOOP, OVER_QUOTA, UNAVAILABLE, Reply
+from mailplat.core.quota import Quota
+from mailplat.core.reply import DISK_FULL, FENCED, LOOP, UNAVAILABLE, Reply, over_quota
 from mailplat.core.route import BackendHome, Door, Residence
 from mailplat.core.spool import Body
 from mailplat.delivery.local import LocalTransport, residence_of
@@ -80,9 +81,9 @@ class Delivery:
     async def _together(self, mail: _Mail, targets: Sequence[Target]) -> Reply:
         try:
             return await self._commit(mail, targets)
-        except OverQuota:
+        except OverQuota as error:
             if len(targets) == 1:
-                return OVER_QUOTA
+                return over_quota(error)
         # One reply for several recipients, and only some have no room: the others must not wait for them.
         try:
             return await self._enqueue(mail, targets)
@@ -102,9 +103,9 @@ class Delivery:
         """Replies by account. One commit if it can be, else one for each."""
         try:
             reply = await self._commit(mail, group)
-        except OverQuota:
+        except OverQuota as error:
             if len(group) == 1:
-                return {group[0].account_id: OVER_QUOTA}
+                return {group[0].account_id: over_quota(error)}
             each = await asyncio.gather(*(self._group(mail, [target]) for target in group))
             return {account: reply for one in each for account, reply in one.items()}
         return dict.fromkeys((target.account_id for target in group), reply)
@@ -127,7 +128,7 @@ class Delivery:
             return await self._store(mail, homes)
         return await self._enqueue(mail, targets)
 
-    async def _store(self, mail: _Mail, homes: Sequence[tuple[Residence, int]]) -> Reply:
+    async def _store(self, mail: _Mail, homes: Sequence[tuple[Residence, Quota]]) -> Reply:
         await self._local.deliver(homes, mail.envelope.reverse_path, mail.body, mail.prefix)
         return STORED
 

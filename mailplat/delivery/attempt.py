@@ -14,7 +14,8 @@ from mailplat.core.clock import Clock
 from mailplat.core.errors import DiskFull, MailplatError, NotFound, OverQuota, StaleEpoch, Unavailable
 from mailplat.core.executors import Executors
 from mailplat.core.outcome import Outcome, Result
-from mailplat.core.reply import DISK_FULL, LOOP, OVER_QUOTA, UNAVAILABLE, UNKNOWN_RECIPIENT, Reply
+from mailplat.core.quota import Quota
+from mailplat.core.reply import DISK_FULL, LOOP, UNAVAILABLE, UNKNOWN_RECIPIENT, Reply, over_quota
 from mailplat.core.route import BackendHome, Door, Residence
 from mailplat.core.spool import Body
 from mailplat.delivery import dsn
@@ -41,7 +42,7 @@ SETTLE_PAUSE_S = 1.0
 @dataclass(frozen=True, slots=True)
 class Serve:
     residence: Residence
-    quota: int
+    quota: Quota
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ class Attempt:
             return Forward(tools.smart_host, "") if tools.smart_host else Outcome(Result.FAILED, NO_ROUTE)
         try:
             route = tools.directory.route(recipient.account_id)
-            quota = tools.directory.account_by_id(recipient.account_id).quota
+            quota = tools.directory.account_by_id(recipient.account_id).allowance
         except NotFound:
             return Outcome(Result.FAILED, UNKNOWN_RECIPIENT)  # removed since it was accepted
         if route.door is Door.HOLD:
@@ -212,8 +213,8 @@ class Attempt:
             )
         except StaleEpoch:
             return None
-        except OverQuota:
-            return _deferred(OVER_QUOTA)
+        except OverQuota as error:
+            return _deferred(over_quota(error))
         except DiskFull:
             return _deferred(DISK_FULL)
         except MailplatError as error:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from mailplat.core.address import Address
+from mailplat.core.quota import Quota
 from mailplat.core.route import Door, Residence, Route, ShardHome
 from mailplat.core.spool import Body
 from mailplat.delivery.shelter import to_the_end
@@ -25,7 +26,7 @@ class LocalTransport:
 
     async def deliver(
         self,
-        homes: Sequence[tuple[Residence, int]],
+        homes: Sequence[tuple[Residence, Quota]],
         reverse_path: Address,
         body: Body,
         prefix: bytes = b"",

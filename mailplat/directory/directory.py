@@ -1,6 +1,6 @@
 """The door: every method is one transaction, for threads."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -12,8 +12,9 @@ from mailplat.core.clock import Clock, SystemClock
 from mailplat.core.errors import AlreadyExists, InvalidInput, NotFound
 from mailplat.core.route import BackendHome, Home, Route, RouteState
 from mailplat.db.engine import Database
-from mailplat.directory import resolution, routes, tables
+from mailplat.directory import quotas, resolution, routes, tables
 from mailplat.directory.names import alias_source, domain_key
+from mailplat.directory.quotas import Promised
 from mailplat.directory.types import Account, Alias, Backend, Domain, Login, Resolution
 from mailplat.wire.smtp.address import MAX_LOCAL
 
@@ -24,12 +25,16 @@ _ACCOUNT = (
     tables.account.c.password_hash,
     tables.account.c.quota,
     tables.account.c.active,
+    tables.domain.c.quota,
 )
-_LOGIN = (
+_ACCOUNTS = sa.select(*_ACCOUNT).join(tables.domain, tables.domain.c.name == tables.account.c.domain)
+_RESIDENTS = (
     sa.select(*_ACCOUNT, *routes.COLUMNS)
+    .join(tables.domain, tables.domain.c.name == tables.account.c.domain)
     .join(tables.route, tables.route.c.account_id == tables.account.c.id)
-    .where(tables.account.c.key == sa.bindparam("key"))
 )
+_LOGIN = _RESIDENTS.where(tables.account.c.key == sa.bindparam("key"))
+_ORDER = (tables.account.c.domain, tables.account.c.key)
 
 
 class Directory:
@@ -42,22 +47,31 @@ class Directory:
 
     # domains
 
-    def add_domain(self, name: str) -> Domain:
+    def add_domain(self, name: str, *, quota: int = 0) -> Domain:
         key = domain_key(name)
         with self._unique(f"domain {key}"), self.database.write() as connection:
-            connection.execute(tables.domain.insert().values(name=key))
-        return Domain(key)
+            connection.execute(tables.domain.insert().values(name=key, quota=quota))
+        return Domain(key, quota)
 
     def domain(self, name: str) -> Domain:
         key = domain_key(name)
         with self.database.read() as connection:
-            self._need_domain(connection, key)
-        return Domain(key)
+            return Domain(key, self._need_domain(connection, key))
 
     def domains(self) -> list[Domain]:
+        query = sa.select(tables.domain.c.name, tables.domain.c.quota).order_by(tables.domain.c.name)
         with self.database.read() as connection:
-            rows = connection.execute(sa.select(tables.domain.c.name).order_by(tables.domain.c.name))
-            return [Domain(name) for (name,) in rows]
+            return [Domain(*row) for row in connection.execute(query)]
+
+    def set_domain(self, name: str, *, quota: int) -> None:
+        key = domain_key(name)
+        with self.database.write() as connection:
+            self._need_domain(connection, key)
+            connection.execute(tables.domain.update().where(tables.domain.c.name == key).values(quota=quota))
+
+    def promised(self) -> dict[str, Promised]:
+        with self.database.read() as connection:
+            return quotas.promised(connection)
 
     def remove_domain(self, name: str) -> None:
         """Raises InvalidInput while the domain has accounts or aliases."""
@@ -77,7 +91,7 @@ class Directory:
         """The account and its route: FINAL when the home is a shard, LEGACY when it is a backend."""
         state = RouteState.LEGACY if isinstance(home, BackendHome) else RouteState.FINAL
         with self._unique(f"account {address}"), self.database.write() as connection:
-            self._need_domain(connection, address.domain)
+            pool = self._need_domain(connection, address.domain)
             row = tables.account.insert().values(
                 key=address.key,
                 local=address.local,
@@ -88,7 +102,7 @@ class Directory:
             )
             account_id = connection.execute(row.returning(tables.account.c.id)).scalar_one()
             routes.insert(connection, account_id, home, state)
-        return Account(account_id, address, password_hash, quota, True)
+        return Account(account_id, address, password_hash, quota, True, pool)
 
     def account(self, address: Address) -> Account:
         return self._account(tables.account.c.key == address.key, str(address))
@@ -97,11 +111,24 @@ class Directory:
         return self._account(tables.account.c.id == account_id, str(account_id))
 
     def accounts(self, domain: str | None = None) -> list[Account]:
-        query = sa.select(*_ACCOUNT).order_by(tables.account.c.domain, tables.account.c.key)
+        query = _ACCOUNTS.order_by(*_ORDER)
         if domain is not None:
             query = query.where(tables.account.c.domain == domain_key(domain))
         with self.database.read() as connection:
             return [_to_account(*row) for row in connection.execute(query)]
+
+    def residents(self, domain: str | None = None) -> list[Login]:
+        """Accounts with their routes."""
+        query = _RESIDENTS.order_by(*_ORDER)
+        if domain is not None:
+            query = query.where(tables.account.c.domain == domain_key(domain))
+        with self.database.read() as connection:
+            return [_to_login(*row) for row in connection.execute(query)]
+
+    def domains_of(self, account_ids: Collection[int]) -> dict[int, str]:
+        """By account, of those that there are."""
+        with self.database.read() as connection:
+            return quotas.domains_of(connection, account_ids)
 
     def accounts_by_home(self) -> dict[str, int]:
         """Number of accounts in each home, "shard:NAME" or "backend:NAME"."""
@@ -127,6 +154,24 @@ class Directory:
             )
             if done.rowcount != 1:
                 raise NotFound(f"there is no account {account_id}")
+
+    def set_quotas(self, octets: Mapping[str, int]) -> list[str]:
+        """By Address.key, all or none, in one transaction. Returns the keys that are no account's; where there are
+        any, nothing was changed."""
+        with self.database.write() as connection:
+            return quotas.set_many(connection, octets)
+
+    def unknown(self, keys: Collection[str]) -> list[str]:
+        """Those that are no account's Address.key."""
+        with self.database.read() as connection:
+            return quotas.unknown(connection, list(keys))
+
+    def set_domain_quotas(self, domain: str, octets: int) -> int:
+        """Of every account of a domain; how many there are."""
+        key = domain_key(domain)
+        with self.database.write() as connection:
+            self._need_domain(connection, key)
+            return quotas.set_domain(connection, key, octets)
 
     def capture_password(self, account: Account, password_hash: str) -> bool:
         """The hash of a password that the account's backend accepted takes the place of `account.password_hash`.
@@ -219,7 +264,7 @@ class Directory:
             row = connection.execute(_LOGIN, {"key": key}).one_or_none()
         if row is None:
             return None
-        return Login(_to_account(*row[: len(_ACCOUNT)]), routes.from_row(*row[len(_ACCOUNT) :]))
+        return _to_login(*row)
 
     # routes
 
@@ -267,15 +312,19 @@ class Directory:
 
     def _account(self, condition: Any, name: str) -> Account:
         with self.database.read() as connection:
-            row = connection.execute(sa.select(*_ACCOUNT).where(condition)).one_or_none()
+            row = connection.execute(_ACCOUNTS.where(condition)).one_or_none()
         if row is None:
             raise NotFound(f"there is no account {name}")
         return _to_account(*row)
 
     @staticmethod
-    def _need_domain(connection: Connection, name: str) -> None:
-        if connection.execute(sa.select(sa.literal(1)).where(tables.domain.c.name == name)).first() is None:
+    def _need_domain(connection: Connection, name: str) -> int:
+        """Its quota."""
+        query = sa.select(tables.domain.c.quota).where(tables.domain.c.name == name)
+        quota: int | None = connection.execute(query).scalar_one_or_none()
+        if quota is None:
             raise NotFound(f"domain {name} is not ours; add it first: mailplat domain add {name}")
+        return quota
 
     @staticmethod
     def _unique(what: str) -> "_Unique":
@@ -297,6 +346,10 @@ class _Unique:
 
 
 def _to_account(
-    account_id: int, local: str, domain: str, password_hash: str, quota: int, active: bool
+    account_id: int, local: str, domain: str, password_hash: str, quota: int, active: bool, pool: int
 ) -> Account:
-    return Account(account_id, Address(local, domain), password_hash, quota, bool(active))
+    return Account(account_id, Address(local, domain), password_hash, quota, bool(active), pool)
+
+
+def _to_login(*row: Any) -> Login:
+    return Login(_to_account(*row[: len(_ACCOUNT)]), routes.from_row(*row[len(_ACCOUNT) :]))

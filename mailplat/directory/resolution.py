@@ -7,6 +7,7 @@ from sqlalchemy.engine import Connection
 
 from mailplat.core.address import Address
 from mailplat.core.errors import InvalidInput
+from mailplat.core.quota import Quota
 from mailplat.directory import routes
 from mailplat.directory.tables import account, alias, domain, route
 from mailplat.directory.types import Resolution, Target
@@ -24,9 +25,11 @@ _FIND = (
         account.c.local,
         account.c.domain,
         account.c.quota,
+        domain.c.quota,
         account.c.active,
         *routes.COLUMNS,
     )
+    .join(domain, domain.c.name == account.c.domain)
     .join(route, route.c.account_id == account.c.id)
     .where(account.c.key.in_(sa.bindparam("keys", expanding=True)))
 )
@@ -85,9 +88,11 @@ def _accounts(connection: Connection, level: dict[str, Address]) -> dict[str, tu
     return {
         key: (
             account_id,
-            Target(Address(local, at), account_id, quota, routes.from_row(*rest)) if active else None,
+            Target(Address(local, at), account_id, Quota(quota, at, pool), routes.from_row(*rest))
+            if active
+            else None,
         )
-        for key, account_id, local, at, quota, active, *rest in connection.execute(
+        for key, account_id, local, at, quota, pool, active, *rest in connection.execute(
             _FIND, {"keys": list(level)}
         )
     }

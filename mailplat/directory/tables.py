@@ -1,4 +1,4 @@
-"""The directory's tables; their revision is `db/schema/platform/versions/0001_directory.py`."""
+"""The directory's tables; their revisions are in `db/schema/platform/versions`."""
 
 import sqlalchemy as sa
 
@@ -8,6 +8,9 @@ domain = sa.Table(
     "domain",
     metadata,
     sa.Column("name", sa.String(255), primary_key=True),  # A-labels, lower case
+    sa.Column(
+        "quota", sa.BigInteger, nullable=False, server_default="0"
+    ),  # octets of all its accounts; 0: no limit
 )
 
 account = sa.Table(

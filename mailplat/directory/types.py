@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mailplat.core.address import Address
+from mailplat.core.quota import Quota
 from mailplat.core.route import Route
 
 
 @dataclass(frozen=True, slots=True)
 class Domain:
     name: str  # A-labels, lower case
+    quota: int = 0  # octets of all its accounts together, 0 for none
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,11 @@ class Account:
     password_hash: str = field(repr=False)  # "{SCHEME}...", "" when only the backend knows the password
     quota: int  # octets, 0 for none
     active: bool
+    pool: int = 0  # the domain's quota
+
+    @property
+    def allowance(self) -> Quota:
+        return Quota(self.quota, self.address.domain, self.pool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +56,7 @@ class Target:
 
     address: Address
     account_id: int
-    quota: int
+    quota: Quota
     route: Route
 
 

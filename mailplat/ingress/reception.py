@@ -20,12 +20,12 @@ from mailplat.core.reply import (
     BARE_NEWLINE,
     DISK_FULL,
     FENCED,
-    OVER_QUOTA,
     RELAY_DENIED,
     TOO_LARGE,
     UNAVAILABLE,
     UNKNOWN_RECIPIENT,
     Reply,
+    over_quota,
 )
 from mailplat.core.route import Door, Residence, ShardHome
 from mailplat.core.spool import Body
@@ -233,8 +233,9 @@ class Reception:
             if not resolution.targets:
                 return UNKNOWN_RECIPIENT if resolution.known_domain or bare else RELAY_DENIED
             for target in resolution.targets:
-                if await self._over_quota(target):
-                    return OVER_QUOTA
+                await self._check_room(target)
+        except OverQuota as error:
+            return over_quota(error)
         except MailplatError as error:
             log.warning("recipient not looked up", error=str(error))
             return reply_for(error)
@@ -253,14 +254,16 @@ class Reception:
             and address.local.casefold() == "postmaster"
         )
 
-    async def _over_quota(self, target: Target) -> bool:
+    async def _check_room(self, target: Target) -> None:
+        """Raises OverQuota where the account or its domain has no room for what MAIL declared."""
         residence = _residence(target)
-        if not target.quota or residence is None:
-            return False
+        if residence is None or target.quota == target.quota.counted:
+            return
         shard = await self._rooms.store.opened(residence.shard)
-        octets, _ = await self._rooms.executors.ask(f"store/{residence.shard}", shard.usage, residence)
         declared = self._envelope.declared_size if self._envelope else 0
-        return octets >= target.quota or octets + declared > target.quota
+        await self._rooms.executors.ask(
+            f"store/{residence.shard}", shard.check_room, residence, declared, target.quota
+        )
 
     async def _decide(self, body: Body, peer: Peer, message_id: str, now: float) -> Reply | list[Reply]:
         rooms, envelope = self._rooms, self._envelope
@@ -321,7 +324,7 @@ def reply_for(error: MailplatError) -> Reply:
     if isinstance(error, StaleEpoch):
         return FENCED
     if isinstance(error, OverQuota):
-        return OVER_QUOTA
+        return over_quota(error)
     if not isinstance(error, Unavailable):
         log.error("unexpected refusal", error=f"{type(error).__name__}: {error}")
     return UNAVAILABLE

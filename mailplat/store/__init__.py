@@ -6,7 +6,7 @@ On disk
     tmp/                        messages on their way in; folders of removed accounts on their way out
     vault/                      what was expunged, for some days (vault/)
     accounts/HH/ID/             one account, a Maildir++; HH spreads them (maildir.py)
-        mailplat-account.json   epoch, subscriptions (description.py)
+        mailplat-account.json   epoch, subscriptions, domain (description.py)
         cur/ new/ tmp/          INBOX;  mailplat-mailbox.json: name, UIDVALIDITY, keywords, ceilings
         .mNUMBER/               any other mailbox, by the number of its row; its name is never part of a path
     A file holds a message's octets as they came, CRLF. Its mtime is the INTERNALDATE, its name says size, UID, flags.
@@ -16,6 +16,7 @@ Files of this room
     staging.py, append.py   the two halves of an append
     accounts.py, mailboxes.py, renaming.py, fetch.py, changes.py, search.py, flags.py, expunge.py, copy.py   verbs
     deliveries.py   what was delivered, remembered when the index is made anew
+    quota.py, pools.py   what accounts and domains may keep, counted with each change; a domain's octets elsewhere
     namer.py, sweeper.py, upkeep.py   names and files follow the index       repair/   verify, rebuild
     backup/      points in time      export/   the way out, for another server
     vault/       what was expunged: search, restore, legal hold, prune
@@ -30,7 +31,7 @@ Invariants
     * A UID is given once; UIDNEXT and MODSEQ stay below the ceilings in mailplat-mailbox.json, which is raised first.
     * The unique part of a file's name never changes: a reader that misses a file looks for that.
     * Every write checks the account's epoch inside its transaction. An account that left stays closed.
-    * Totals (messages, unseen, octets) change in the transaction that changes the rows.
+    * Totals of mailboxes, accounts and pools (domains) change in the transaction that changes the rows.
 
 What is true after a crash (kill -9, power cut) behind each step; tests/store/test_crash.py walks the table
     step                     on disk, and who cleans up

@@ -3,33 +3,35 @@
 from sqlalchemy.engine import Connection
 
 from mailplat.core import disk
-from mailplat.core.errors import InvalidInput, OverQuota, StaleEpoch
+from mailplat.core.errors import InvalidInput, StaleEpoch
 from mailplat.core.hint import MailboxChanged
 from mailplat.core.route import Residence
 from mailplat.store.description import write_account
 from mailplat.store.mailboxes import forget_rows, insert_mailbox
 from mailplat.store.maildir import account_path
 from mailplat.store.names import INBOX
+from mailplat.store.quota import add_usage, join_pool
 from mailplat.store.site import COLUMNS, MailboxRow, Site
 from mailplat.store.sweeper import set_aside
 from mailplat.store.vault.entry import ACCOUNT, enter_mailbox, keeps
 from mailplat.store.vault.owner import is_held, note_removed
 
 
-def grant(site: Site, account_id: int, epoch: int) -> None:
-    """From now on only writes under `epoch` are taken. Makes the account with its INBOX where it is absent.
-    Call it with a route that was read a moment ago. Raises StaleEpoch when a higher one was granted."""
+def grant(site: Site, account_id: int, epoch: int, pool: str = "") -> None:
+    """From now on only writes under `epoch` are taken. Makes the account with its INBOX where it is absent. `pool`:
+    its domain, where the caller knows it. Call it with a route that was read a moment ago. Raises StaleEpoch when a
+    higher one was granted."""
     if account_id < 1 or epoch < 1:
         raise InvalidInput(f"account {account_id}, epoch {epoch}: both count from 1")
     with site.read() as connection:
         row = connection.exec_driver_sql(
-            "SELECT epoch, closed FROM account WHERE account_id = ?", (account_id,)
+            "SELECT epoch, closed, pool FROM account WHERE account_id = ?", (account_id,)
         ).fetchone()
-    if row is None or row[0] != epoch or row[1]:
-        site.write(lambda connection: _raise_epoch(site, connection, account_id, epoch), alone=True)
+    if row is None or row[0] != epoch or row[1] or (pool and row[2] != pool):
+        site.write(lambda connection: _raise_epoch(site, connection, account_id, epoch, pool), alone=True)
 
 
-def grant_newer(site: Site, residence: Residence) -> None:
+def grant_newer(site: Site, residence: Residence, pool: str) -> None:
     """A message may be the first to arrive under a route. Epochs only grow and come from the route's row, so a
     higher one proves itself; an equal or lower one is left to check_epoch, and so is a closed account."""
     with site.read() as connection:
@@ -37,10 +39,10 @@ def grant_newer(site: Site, residence: Residence) -> None:
             "SELECT epoch FROM account WHERE account_id = ?", (residence.account_id,)
         ).fetchone()
     if row is None or row[0] < residence.epoch:
-        grant(site, residence.account_id, residence.epoch)
+        grant(site, residence.account_id, residence.epoch, pool)
 
 
-def _raise_epoch(site: Site, connection: Connection, account_id: int, epoch: int) -> None:
+def _raise_epoch(site: Site, connection: Connection, account_id: int, epoch: int, pool: str) -> None:
     row = connection.exec_driver_sql(
         "SELECT epoch, closed FROM account WHERE account_id = ?", (account_id,)
     ).fetchone()
@@ -51,9 +53,11 @@ def _raise_epoch(site: Site, connection: Connection, account_id: int, epoch: int
         )
     if row is None or row[1]:
         _create(site, connection, account_id, epoch)
-    elif row[0] < epoch:
+    else:
         connection.exec_driver_sql("UPDATE account SET epoch = ? WHERE account_id = ?", (epoch, account_id))
-        write_account(site, connection, account_id)
+    if pool:
+        join_pool(connection, account_id, pool)
+    write_account(site, connection, account_id)
 
 
 def _create(site: Site, connection: Connection, account_id: int, epoch: int) -> None:
@@ -64,11 +68,11 @@ def _create(site: Site, connection: Connection, account_id: int, epoch: int) -> 
     site.sync_folders([site.path / "accounts", folder.parent], "account.dirsync")
     connection.exec_driver_sql(
         "INSERT INTO account (account_id, epoch, uidvalidity, octets, messages, described, closed)"
-        " VALUES (?, ?, 0, 0, 0, 1, 0) ON CONFLICT (account_id) DO UPDATE SET epoch = excluded.epoch, closed = 0",
+        " VALUES (?, ?, 0, 0, 0, 1, 0) ON CONFLICT (account_id) DO UPDATE SET epoch = excluded.epoch, closed = 0,"
+        " warned = 0",
         (account_id, epoch),
     )
     insert_mailbox(site, connection, account_id, INBOX)
-    write_account(site, connection, account_id)
 
 
 def remove_account(site: Site, residence: Residence, *, address: str = "", moved: bool = False) -> None:
@@ -78,7 +82,7 @@ def remove_account(site: Site, residence: Residence, *, address: str = "", moved
     account_id = residence.account_id
 
     def apply(connection: Connection) -> None:
-        site.check_epoch(connection, residence)
+        standing = site.check_epoch(connection, residence)
         kept = is_held(connection, account_id) or (not moved and keeps(site, connection, account_id))
         mailboxes = connection.exec_driver_sql(
             f"SELECT {COLUMNS} FROM mailbox WHERE account_id = ?", (account_id,)
@@ -94,6 +98,8 @@ def remove_account(site: Site, residence: Residence, *, address: str = "", moved
         connection.exec_driver_sql(
             "DELETE FROM leaving WHERE account_id = ? AND mailbox_id > 0", (account_id,)
         )
+        add_usage(connection, account_id, -standing.octets, -standing.messages)
+        connection.exec_driver_sql("DELETE FROM quota_warning WHERE account_id = ?", (account_id,))
         connection.exec_driver_sql(
             "UPDATE account SET closed = 1, octets = 0, messages = 0, described = 1 WHERE account_id = ?",
             (account_id,),
@@ -110,19 +116,6 @@ def usage(site: Site, residence: Residence) -> tuple[int, int]:
             "SELECT octets, messages FROM account WHERE account_id = ?", (residence.account_id,)
         ).fetchone()
     return (row[0], row[1]) if row is not None else (0, 0)
-
-
-def check_quota(account_id: int, used: int, added: int, quota: int) -> None:
-    """`quota` in octets, 0 for none. Raises OverQuota."""
-    if quota and used + added > quota:
-        raise OverQuota(f"account {account_id} uses {used} of {quota} octets; {added} more do not fit")
-
-
-def add_usage(connection: Connection, account_id: int, octets: int, messages: int) -> None:
-    connection.exec_driver_sql(
-        "UPDATE account SET octets = octets + ?, messages = messages + ? WHERE account_id = ?",
-        (octets, messages, account_id),
-    )
 
 
 def leave(site: Site, connection: Connection, account_id: int, mailbox_id: int, paths: list[str]) -> None:

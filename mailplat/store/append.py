@@ -13,11 +13,11 @@ from sqlalchemy.engine import Connection
 
 from mailplat.core import disk
 from mailplat.core.errors import AlreadyExists, LimitReached, NotFound
-from mailplat.store.accounts import add_usage, check_quota
 from mailplat.store.flagsets import SEEN, Numbering
 from mailplat.store.index.tables import rendering_id
 from mailplat.store.mailboxes import advance
 from mailplat.store.maildir import dedupe_key, folder_of
+from mailplat.store.quota import admit
 from mailplat.store.site import MailboxRow, Site
 from mailplat.store.staging import Berth, Staged, discard
 from mailplat.store.types import MAX_UID, Appended
@@ -94,7 +94,7 @@ class Arrival:
 
 def _enter(site: Site, connection: Connection, berth: Berth, staged: Sequence[Staged]) -> list[Appended]:
     account_id = berth.residence.account_id
-    row, octets = site.check_write(connection, berth.residence, berth.mailbox_id)
+    row, standing = site.check_write(connection, berth.residence, berth.mailbox_id)
     if row.name != berth.name:
         raise NotFound(f"account {account_id} has no mailbox {berth.name!r} any more")
     known = _known_keys(connection, row.id, staged)
@@ -117,10 +117,9 @@ def _enter(site: Site, connection: Connection, berth: Berth, staged: Sequence[St
     if not fresh:
         return [result for result in results if result is not None]
     added = sum(each.size for each in fresh)
-    check_quota(account_id, octets, added, berth.quota)
+    admit(site, connection, account_id, standing, added, len(fresh), berth.quota, berth.elsewhere)
     numbers = iter(insert_messages(site, connection, row, fresh))
     done = [Appended(row.uidvalidity, *next(numbers)) if result is None else result for result in results]
-    add_usage(connection, account_id, added, len(fresh))
     if keys:
         now = int(site.clock.now())
         connection.exec_driver_sql(

@@ -11,8 +11,8 @@ from sqlalchemy.engine import Connection
 from mailplat.core import disk
 from mailplat.core.errors import InDoubt, NotFound, Unavailable
 from mailplat.core.hint import MailboxChanged
+from mailplat.core.quota import NO_QUOTA, Quota
 from mailplat.core.route import Residence
-from mailplat.store.accounts import add_usage, check_quota
 from mailplat.store.append import NewRow, insert_messages
 from mailplat.store.expunge import REMOVED, remove_messages
 from mailplat.store.fetch import select_messages
@@ -20,6 +20,7 @@ from mailplat.store.flagsets import Numbering
 from mailplat.store.index.tables import rendering_id
 from mailplat.store.maildir import find_file, first_name, folder_of, new_unique, parse_name, saved_at
 from mailplat.store.names import canonical
+from mailplat.store.quota import add_usage, admit
 from mailplat.store.site import MailboxRow, Site, Work
 from mailplat.store.staging import discard
 from mailplat.store.types import CopyResult, UidRanges
@@ -40,13 +41,14 @@ def copy(
     target_name: str,
     *,
     move: bool,
-    quota: int = 0,
+    quota: Quota = NO_QUOTA,
 ) -> CopyResult:
     """All or nothing, in one commit; a message that is expunged meanwhile is left out. Flags and INTERNALDATE
-    go with it. `quota` in octets (0: none) is not asked by a move. Raises NotFound for either mailbox,
-    OverQuota, StaleEpoch, DiskFull, LimitReached."""
+    go with it. `quota` is not asked by a move: it brings nothing. Raises NotFound for either mailbox, OverQuota,
+    StaleEpoch, DiskFull, LimitReached."""
     account_id = residence.account_id
     site.check_space(0)
+    elsewhere = 0 if move else site.elsewhere(quota)
     with site.read() as connection:
         site.check_epoch(connection, residence)
         source = site.mailbox_by_id(connection, account_id, mailbox_id)
@@ -58,7 +60,7 @@ def copy(
         return {str(path.parent) for path in links.values()}
 
     def apply(connection: Connection) -> CopyResult:
-        used, _ = site.check_epoch(connection, residence)
+        standing = site.check_epoch(connection, residence)
         here = site.mailbox_by_id(connection, account_id, mailbox_id)
         there = site.mailbox_by_id(connection, account_id, target.id)
         present = [each for each in _select(connection, mailbox_id, uids) if each[0] < source.uidnext]
@@ -68,8 +70,11 @@ def copy(
             )
         if not present:
             return CopyResult(there.uidvalidity, [], [])
-        if not move:
-            check_quota(account_id, used, sum(each[2] for each in present), quota)
+        octets = sum(each[2] for each in present)
+        if move:
+            add_usage(connection, account_id, octets, len(present))  # what goes is taken off below
+        else:
+            admit(site, connection, account_id, standing, octets, len(present), quota, elsewhere)
         numbers = _insert_copies(site, connection, here, there, present, links)
         if move:
             here = site.mailbox_by_id(connection, account_id, mailbox_id)
@@ -164,5 +169,4 @@ def _insert_copies(
         _COPY_RENDERING,
         [(rendering_id(there.id, uid), rendering_id(here.id, each[0])) for (uid, _), each in pairs],
     )
-    add_usage(connection, there.account_id, sum(row.size for row in rows), len(rows))
     return numbers

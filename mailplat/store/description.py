@@ -2,7 +2,7 @@
 
 mailplat-mailbox.json in each mailbox   id, name, UIDVALIDITY, special use, keywords by number, and two ceilings:
                                         no UID at or above `uidnext`, no MODSEQ above `modseq` was ever handed out
-mailplat-account.json in the account    epoch, last UIDVALIDITY, subscriptions
+mailplat-account.json in the account    epoch, last UIDVALIDITY, subscriptions, the pool (domain) it is counted with
 
 Ceilings are raised here, in blocks and durably, before the transaction commits that would pass them. All else
 may lag behind the index for as long as the namer takes (about 2 s). Both are written only under the index's
@@ -47,6 +47,7 @@ class AccountDescription:
     epoch: int
     uidvalidity: int
     subscriptions: tuple[str, ...]
+    pool: str
 
 
 def uid_ceiling(uidnext: int) -> int:
@@ -78,7 +79,7 @@ def write_mailbox(site: Site, connection: Connection, row: MailboxRow) -> None:
 
 def write_account(site: Site, connection: Connection, account_id: int) -> None:
     account = connection.exec_driver_sql(
-        "SELECT epoch, uidvalidity FROM account WHERE account_id = ?", (account_id,)
+        "SELECT epoch, uidvalidity, pool FROM account WHERE account_id = ?", (account_id,)
     ).one()
     subscriptions = connection.exec_driver_sql(
         "SELECT name FROM subscription WHERE account_id = ? ORDER BY name", (account_id,)
@@ -88,6 +89,7 @@ def write_account(site: Site, connection: Connection, account_id: int) -> None:
         "account_id": account_id,
         "epoch": account[0],
         "uidvalidity": account[1],
+        "pool": account[2],
         "subscriptions": [name for (name,) in subscriptions],
     }
     disk.write_file(site.account_folder(account_id) / ACCOUNT_FILE, _encode(content), "account")
@@ -131,6 +133,7 @@ def read_account(folder: Path) -> AccountDescription | None:
             epoch=int(content["epoch"]),
             uidvalidity=int(content["uidvalidity"]),
             subscriptions=tuple(map(str, content["subscriptions"])),
+            pool=str(content.get("pool", "")),  # absent in files of before
         )
     except (KeyError, TypeError, ValueError):
         return None

@@ -13,9 +13,12 @@ from mailplat.core.clock import Clock, SystemClock
 from mailplat.core.errors import InDoubt, InvalidInput, NotFound, StaleEpoch
 from mailplat.core.executors import Executors
 from mailplat.core.hint import MailboxChanged
+from mailplat.core.quota import NO_QUOTA, Quota
 from mailplat.core.route import Residence
 from mailplat.store.append import Arrival
 from mailplat.store.identity import Expected, Registry
+from mailplat.store.pools import Elsewhere
+from mailplat.store.quota import pool_octets
 from mailplat.store.shard import Shard
 from mailplat.store.site import Site, Work
 from mailplat.store.staging import Berth, Staged, discard, find_berth, stage_all
@@ -56,6 +59,9 @@ class Store:
         self._registry = registry
         self._shards: dict[str, Shard] = {}
         self._locks: dict[str, threading.Lock] = {}
+        self._pools = Elsewhere(
+            shards, lambda name, pool: pool_octets(self.shard(name).site, pool), self._clock.monotonic
+        )
 
     def shard(self, name: str) -> Shard:
         """Raises NotFound for a name that is not configured, Unavailable when it cannot be opened."""
@@ -93,6 +99,7 @@ class Store:
             upkeep=self._upkeep and not mend,
             expected=expected,
             mend=mend,
+            elsewhere=lambda pool: self._pools.octets(pool, name),
         )
         if self._registry is not None and not mend and not expected.identity:
             try:
@@ -108,16 +115,16 @@ class Store:
         return shard if shard is not None else await self._executors.ask(f"store/{name}", self.shard, name)
 
     async def append(
-        self, residence: Residence, mailbox: str, messages: Sequence[NewMessage], *, quota: int = 0
+        self, residence: Residence, mailbox: str, messages: Sequence[NewMessage], *, quota: Quota = NO_QUOTA
     ) -> list[Appended]:
         """Store all or none, in one commit that is on disk when this returns. A residence with a higher epoch
         than the shard knows is granted on the way. Runs to its end when it is cancelled. Raises NotFound,
-        StaleEpoch, OverQuota (`quota` in octets, 0: none), DiskFull, Unavailable, LimitReached, InvalidInput,
+        StaleEpoch, OverQuota, DiskFull, Unavailable, LimitReached, InvalidInput,
         AlreadyExists for a UID that is taken."""
         return await _to_the_end(_again(lambda: self._append(residence, mailbox, messages, quota)))
 
     async def deliver(
-        self, copies: Sequence[tuple[Residence, str, int]], message: NewMessage
+        self, copies: Sequence[tuple[Residence, str, Quota]], message: NewMessage
     ) -> list[Appended]:
         """One message into (residence, mailbox, quota) each, all of one shard: all or none, in one commit. The
         file is written once; the others are hard links. Raises as `append` does, InvalidInput for several
@@ -125,7 +132,7 @@ class Store:
         return await _to_the_end(_again(lambda: self._deliver(copies, message)))
 
     async def _append(
-        self, residence: Residence, mailbox: str, messages: Sequence[NewMessage], quota: int
+        self, residence: Residence, mailbox: str, messages: Sequence[NewMessage], quota: Quota
     ) -> list[Appended]:
         if not messages:
             return []
@@ -144,7 +151,7 @@ class Store:
         return await self._commit(site, [berth], staged)
 
     async def _deliver(
-        self, copies: Sequence[tuple[Residence, str, int]], message: NewMessage
+        self, copies: Sequence[tuple[Residence, str, Quota]], message: NewMessage
     ) -> list[Appended]:
         if not copies:
             return []
@@ -218,19 +225,20 @@ class Store:
 
     def close(self) -> None:
         """Finish what was begun in every shard. Idempotent."""
+        self._pools.close()
         for shard in self._shards.values():
             shard.close()
 
 
 def _berth_and_stage(
-    site: Site, residence: Residence, mailbox: str, quota: int, messages: Sequence[NewMessage]
+    site: Site, residence: Residence, mailbox: str, quota: Quota, messages: Sequence[NewMessage]
 ) -> tuple[Berth, list[Staged]]:
     berth = find_berth(site, residence, mailbox, quota, messages)
     return berth, stage_all(site, messages, berth.keywords)
 
 
 def _berths_and_stage(
-    site: Site, copies: Sequence[tuple[Residence, str, int]], message: NewMessage
+    site: Site, copies: Sequence[tuple[Residence, str, Quota]], message: NewMessage
 ) -> tuple[list[Berth], list[Staged]]:
     berths = [find_berth(site, residence, mailbox, quota, [message]) for residence, mailbox, quota in copies]
     return berths, stage_all(site, [message], berths[0].keywords)

@@ -7,12 +7,13 @@ from sqlalchemy.engine import Connection
 
 from mailplat.core.hint import MailboxChanged
 from mailplat.core.route import Residence
-from mailplat.store.accounts import add_usage, leave
+from mailplat.store.accounts import leave
 from mailplat.store.fetch import select_messages
 from mailplat.store.flagsets import DELETED, SEEN, Numbering
 from mailplat.store.index.tables import rendering_id
 from mailplat.store.mailboxes import advance
 from mailplat.store.maildir import account_path, folder_of, mailbox_folder
+from mailplat.store.quota import add_usage
 from mailplat.store.site import MailboxRow, Site
 from mailplat.store.types import UidRanges
 from mailplat.store.vault.entry import EXPUNGED, enter, keeps

@@ -16,6 +16,7 @@ from mailplat.store.description import (
 from mailplat.store.index.tables import rendering_id
 from mailplat.store.maildir import account_path, mailbox_folder
 from mailplat.store.names import INBOX, below, canonical, check_name, parents
+from mailplat.store.quota import add_usage
 from mailplat.store.site import MailboxRow, Site
 from mailplat.store.types import MAX_MODSEQ, MAX_UID, Mailbox
 from mailplat.store.vault.entry import MAILBOX, enter_mailbox, keeps
@@ -159,10 +160,7 @@ def delete(site: Site, residence: Residence, name: str) -> None:
         if keeps(site, connection, account_id):
             enter_mailbox(site, connection, row, MAILBOX)
         forget_rows(connection, row.id)
-        connection.exec_driver_sql(
-            "UPDATE account SET octets = octets - ?, messages = messages - ? WHERE account_id = ?",
-            (row.size, row.messages, account_id),
-        )
+        add_usage(connection, account_id, -row.size, -row.messages)
         folder = account_path(account_id) / mailbox_folder(row.id, row.name)
         connection.exec_driver_sql(
             "INSERT INTO leaving (account_id, mailbox_id, path, at) VALUES (?, ?, ?, ?)",

@@ -1,16 +1,18 @@
 """One shard: the door of its verbs. Each lives in the file of its name and says there what it raises."""
 
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from mailplat.core.clock import Clock, SystemClock
+from mailplat.core.quota import NO_QUOTA, Quota
 from mailplat.core.route import Residence
-from mailplat.store import accounts, changes, copy, expunge, fetch, mailboxes, namer, renaming, search
+from mailplat.store import accounts, changes, copy, expunge, fetch, mailboxes, namer, quota, renaming, search
 from mailplat.store import flags as storing
 from mailplat.store.changes import Snapshots
 from mailplat.store.identity import Expected
+from mailplat.store.quota import Crossing
 from mailplat.store.site import Publisher, Site
 from mailplat.store.sweeper import sweep_leaving
 from mailplat.store.types import (
@@ -44,11 +46,12 @@ class Shard:
         upkeep: bool = True,
         expected: Expected | None = None,
         mend: bool = False,
+        elsewhere: Callable[[str], int] | None = None,
     ) -> None:
         """Opens the shard, making it in `path` where there is none. `upkeep` False: no thread brings names up to
         date (repairs, tests). `expected`: what the platform knows of it. `mend`: for `repair.rebuild`, which comes
-        next, and for nobody else. Raises Unavailable, Refused for an index that does not belong to the files,
-        DiskFull."""
+        next, and for nobody else. `elsewhere`: octets of a pool in other shards. Raises Unavailable, Refused for an
+        index that does not belong to the files, DiskFull."""
         self.name = name
         self.path = path
         self.site = Site(
@@ -60,6 +63,7 @@ class Shard:
             pool=_CONNECTIONS,
             expected=expected or Expected(),
             mend=mend,
+            elsewhere=elsewhere,
         )
         self.tmp = self.site.tmp
         self._snapshots = Snapshots(self.site.limits)
@@ -83,14 +87,42 @@ class Shard:
 
     # accounts
 
-    def grant(self, account_id: int, epoch: int) -> None:
-        accounts.grant(self.site, account_id, epoch)
+    def grant(self, account_id: int, epoch: int, pool: str = "") -> None:
+        accounts.grant(self.site, account_id, epoch, pool)
 
     def remove_account(self, residence: Residence, *, address: str = "", moved: bool = False) -> None:
         accounts.remove_account(self.site, residence, address=address, moved=moved)
 
     def usage(self, residence: Residence) -> tuple[int, int]:
         return accounts.usage(self.site, residence)
+
+    def check_room(self, residence: Residence, octets: int, allowed: Quota) -> None:
+        quota.check_room(self.site, residence, octets, allowed)
+
+    def usages(self) -> dict[int, int]:
+        return quota.usages(self.site)
+
+    def pools(self) -> dict[str, int]:
+        return quota.pools(self.site)
+
+    def pool_octets(self, allowed: Quota) -> int:
+        """Here and in other shards, where it has a limit."""
+        return quota.pool_octets(self.site, allowed.pool) + self.site.elsewhere(allowed)
+
+    def poolless(self, beyond: int, limit: int) -> list[int]:
+        return quota.poolless(self.site, beyond, limit)
+
+    def assign_pools(self, domains: Mapping[int, str]) -> None:
+        quota.assign_pools(self.site, domains)
+
+    def due_warnings(self, limit: int) -> list[Crossing]:
+        return quota.due(self.site, limit)
+
+    def settle_warning(self, crossing: Crossing, told: bool) -> None:
+        quota.settle(self.site, crossing, told=told)
+
+    def first_crossing(self, crossing: Crossing) -> int:
+        return quota.first_crossing(self.site, crossing)
 
     # mailboxes
 
@@ -186,14 +218,18 @@ class Shard:
         return expunge.expunge(self.site, residence, mailbox_id, uids, deleted_only=False)
 
     def copy(
-        self, residence: Residence, mailbox_id: int, uids: UidRanges, target_name: str, *, quota: int = 0
+        self,
+        residence: Residence,
+        mailbox_id: int,
+        uids: UidRanges,
+        target_name: str,
+        *,
+        quota: Quota = NO_QUOTA,
     ) -> CopyResult:
         return copy.copy(self.site, residence, mailbox_id, uids, target_name, move=False, quota=quota)
 
-    def move(
-        self, residence: Residence, mailbox_id: int, uids: UidRanges, target_name: str, *, quota: int = 0
-    ) -> CopyResult:
-        return copy.copy(self.site, residence, mailbox_id, uids, target_name, move=True, quota=quota)
+    def move(self, residence: Residence, mailbox_id: int, uids: UidRanges, target_name: str) -> CopyResult:
+        return copy.copy(self.site, residence, mailbox_id, uids, target_name, move=True)
 
     # upkeep
 

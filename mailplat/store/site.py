@@ -16,6 +16,7 @@ from mailplat.core import disk
 from mailplat.core.clock import Clock
 from mailplat.core.errors import DiskFull, NotFound, StaleEpoch, Unavailable
 from mailplat.core.hint import Hint, MailboxChanged
+from mailplat.core.quota import Quota
 from mailplat.core.route import Residence
 from mailplat.db.engine import Database
 from mailplat.db.writer import GroupWriter
@@ -76,9 +77,19 @@ class MailboxRow(NamedTuple):
     described: int
 
 
+class Standing(NamedTuple):
+    """What an account uses, or a pool."""
+
+    octets: int
+    messages: int
+    pool: str
+    warned: int
+
+
 COLUMNS = ", ".join(MailboxRow._fields)
+_STANDING = "a.octets, a.messages, a.pool, a.warned"
 _FOR_WRITE = (
-    f"SELECT a.epoch, a.closed, a.octets, {', '.join('m.' + name for name in MailboxRow._fields)} FROM account a"
+    f"SELECT a.epoch, a.closed, {_STANDING}, {', '.join('m.' + name for name in MailboxRow._fields)} FROM account a"
     " LEFT JOIN mailbox m ON m.id = ? AND m.account_id = a.account_id WHERE a.account_id = ?"
 )
 _BY_ID = f"SELECT {COLUMNS} FROM mailbox WHERE id = ? AND account_id = ?"
@@ -97,9 +108,11 @@ class Site:
         pool: int,
         expected: Expected,
         mend: bool,
+        elsewhere: Callable[[str], int] | None = None,
     ) -> None:
         """Opens the shard in `path`, making it where there is none. `mend`: for a rebuild, which also opens what must
-        not be served, and alone. Raises Unavailable, Refused (identity.py) or DiskFull."""
+        not be served, and alone. `elsewhere`: octets that a pool of accounts has in the other shards. Raises
+        Unavailable, Refused (identity.py) or DiskFull."""
         self.name = name
         self.path = path
         self.tmp = path / "tmp"
@@ -107,6 +120,7 @@ class Site:
         self.limits = limits
         self.library = Library()
         self._bus = bus
+        self._elsewhere = elsewhere
         check_place(name, path, expected)
         with disk.failures(path):
             for folder in (path, self.tmp, path / "accounts"):
@@ -231,6 +245,14 @@ class Site:
     def mailbox_folder(self, row: MailboxRow) -> Path:
         return self.account_folder(row.account_id) / mailbox_folder(row.id, row.name)
 
+    # quota
+
+    def elsewhere(self, quota: Quota) -> int:
+        """Octets of the pool in other shards, where it has a limit. May wait a moment; not within a transaction."""
+        if not quota.pool_octets or self._elsewhere is None:
+            return 0
+        return self._elsewhere(quota.pool)
+
     # mailboxes that messages come into again and again
 
     def remembered_mailbox(self, residence: Residence, name: str) -> int | None:
@@ -247,24 +269,24 @@ class Site:
 
     # rows that every verb asks for
 
-    def check_epoch(self, connection: Connection, residence: Residence) -> tuple[int, int]:
-        """(octets, messages) of the account, when the residence is the one granted last. Raises StaleEpoch."""
-        row = connection.exec_driver_sql(
-            "SELECT epoch, closed, octets, messages FROM account WHERE account_id = ?",
+    def check_epoch(self, connection: Connection, residence: Residence) -> Standing:
+        """What the account uses, when the residence is the one granted last. Raises StaleEpoch."""
+        row: Any = connection.exec_driver_sql(
+            f"SELECT a.epoch, a.closed, {_STANDING} FROM account a WHERE a.account_id = ?",
             (residence.account_id,),
         ).fetchone()
         self._check(residence, row)
-        return row[2], row[3]  # type: ignore[index]  # checked
+        return Standing(*row[2:])
 
     def check_write(
         self, connection: Connection, residence: Residence, mailbox_id: int
-    ) -> tuple[MailboxRow, int]:
-        """The mailbox and the octets that its account uses, in one statement. Raises StaleEpoch, NotFound."""
+    ) -> tuple[MailboxRow, Standing]:
+        """The mailbox and what its account uses, in one statement. Raises StaleEpoch, NotFound."""
         row: Any = connection.exec_driver_sql(_FOR_WRITE, (mailbox_id, residence.account_id)).fetchone()
         self._check(residence, row)
-        if row[3] is None:
+        if row[6] is None:
             raise NotFound(f"account {residence.account_id} has no mailbox number {mailbox_id}")
-        return MailboxRow(*row[3:]), row[2]
+        return MailboxRow(*row[6:]), Standing(*row[2:6])
 
     def _check(self, residence: Residence, row: Any) -> None:
         """`row` begins with epoch and closed."""

@@ -14,8 +14,9 @@ from typing import Any, BinaryIO, cast
 
 from mailplat.core import disk
 from mailplat.core.errors import InvalidInput, Unavailable
+from mailplat.core.quota import Quota
 from mailplat.core.route import Residence
-from mailplat.store.accounts import check_quota, grant_newer
+from mailplat.store.accounts import grant_newer
 from mailplat.store.flagsets import SYSTEM_BITS, Numbering, split_flags
 from mailplat.store.maildir import (
     dedupe_key,
@@ -27,6 +28,7 @@ from mailplat.store.maildir import (
 )
 from mailplat.store.mapped import MappedFile
 from mailplat.store.names import canonical
+from mailplat.store.quota import check_account
 from mailplat.store.site import Site
 from mailplat.store.types import MAX_MODSEQ, MAX_UID, NewMessage
 from mailplat.wire.mime import Rendering, render
@@ -49,7 +51,8 @@ class Berth:
     name: str
     mailbox_id: int
     folder: Path
-    quota: int
+    quota: Quota
+    elsewhere: int  # octets of the pool in other shards
     keywords: Mapping[str, int]  # numbers of keywords, folded: for names that are final at once
     remembered: bool = False  # not looked up: the transaction may find that it is another one's by now
 
@@ -69,28 +72,29 @@ class Staged:
 
 
 def find_berth(
-    site: Site, residence: Residence, mailbox: str, quota: int, messages: Sequence[NewMessage]
+    site: Site, residence: Residence, mailbox: str, quota: Quota, messages: Sequence[NewMessage]
 ) -> Berth:
     """Refuses early what the transaction would refuse: NotFound, StaleEpoch, OverQuota, InvalidInput; where the
     mailbox is remembered that is left to the transaction."""
     keywords = _check_messages(site, messages)
     added = sum(len(message.prefix) + message.body.size for message in messages)
     site.check_space(added)
+    elsewhere = site.elsewhere(quota)
     name = canonical(mailbox)
     known = site.remembered_mailbox(residence, name)
     if known is not None and not keywords:
         folder = site.account_folder(residence.account_id) / mailbox_folder(known, name)
-        return Berth(residence, name, known, folder, quota, {}, remembered=True)
-    grant_newer(site, residence)
+        return Berth(residence, name, known, folder, quota, elsewhere, {}, remembered=True)
+    grant_newer(site, residence, quota.pool)
     with site.read() as connection:
-        octets, _ = site.check_epoch(connection, residence)
+        standing = site.check_epoch(connection, residence)
         row = site.mailbox_by_name(connection, residence.account_id, name)
-        check_quota(residence.account_id, octets, added, quota)
+        check_account(residence.account_id, standing.octets, added, quota)
         numbers: Mapping[str, int] = site.library.book(connection, row.id).numbers
     if not all(word.casefold() in numbers for word in keywords):
         numbers = _number_keywords(site, residence, row.id, keywords)
     site.remember_mailbox(residence, name, row.id)
-    return Berth(residence, name, row.id, site.mailbox_folder(row), quota, numbers)
+    return Berth(residence, name, row.id, site.mailbox_folder(row), quota, elsewhere, numbers)
 
 
 def _check_messages(site: Site, messages: Sequence[NewMessage]) -> list[str]:

@@ -103,6 +103,7 @@ class StoreLimits:
     subscriptions: int = 20_000  # of one account: twice its mailboxes, names outlive what they name
     group: int = 200  # appends in one commit: more would hold the write lock longer than others should wait
     names: int = 200  # file names that the namer changes in one transaction, for the same reason
+    quota_warn: tuple[int, ...] = (80, 95)  # percent of a quota at which its owner is warned
     vault_days: int = 14  # that expunged mail can be brought back; 0: it is removed at once
     dedupe_days: int = 14  # a queue gives up after 5 days; a key is kept well beyond
     sweep_hours: float = 6.0  # a file in tmp/, or one without a row, may be in flight; not after so long

@@ -31,5 +31,5 @@ def test_the_example_has_every_key() -> None:
 def test_the_example_shows_the_defaults() -> None:
     content: dict[str, Any] = tomllib.loads(EXAMPLE.read_text())
     defaults = Settings().model_dump(mode="json")
-    for section in ("auth", "smtp", "imap", "pop3", "bus", "relay", "log", "database", "filter"):
+    for section in ("auth", "smtp", "imap", "pop3", "bus", "relay", "log", "database", "filter", "quota"):
         assert content[section] == {key: defaults[section][key] for key in content[section]}, section

@@ -55,7 +55,7 @@ class House:
         shards = {name: root / name for name in ("s1", "s2")}
         for path in shards.values():
             path.mkdir(exist_ok=True)
-        self.store = Store(shards, self.executors, self.bus)
+        self.store = Store(shards, self.executors, self.bus, self.clock)
         self.queue = Queue(
             self.database, root / "queue", self.clock, self.bus, schedule=schedule, lease_s=lease_s
         )

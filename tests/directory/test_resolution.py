@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from mailplat.core.address import Address
 from mailplat.core.errors import InvalidInput
+from mailplat.core.quota import Quota
 from mailplat.core.route import BackendHome, ShardHome
 from mailplat.db.engine import Database
 from mailplat.directory import Directory, resolution
@@ -24,7 +25,11 @@ def alias(directory: Directory, source: str, *targets: str) -> None:
 def test_an_account_with_all_that_a_door_needs(directory: Directory) -> None:
     account = directory.add_account(address("Anna"), home=BackendHome("legacy"), quota=7)
     [target] = directory.resolve(address("aNNA")).targets
-    assert (target.account_id, target.address, target.quota) == (account.id, address("Anna"), 7)
+    assert (target.account_id, target.address, target.quota) == (
+        account.id,
+        address("Anna"),
+        Quota(7, "example.org"),
+    )
     assert target.route == directory.route(account.id)
 
 

@@ -15,7 +15,7 @@ import pytest
 from tests.e2e.wire import Wire
 from tests.rig import Rig
 
-ANNA, PASSWORD = "anna@example.test", "correct horse"
+ANNA, BERT, PASSWORD = "anna@example.test", "bert@example.test", "correct horse"
 PATIENCE_S = 30.0
 
 
@@ -25,6 +25,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     made = Rig(tmp_path_factory.mktemp("workers") / "platform", environment=environment)
     made.call("domain", "add", "example.test")
     made.add_account(ANNA, PASSWORD)
+    made.add_account(BERT, PASSWORD, "--quota", "10000")
     made.start()
     yield made
     made.stop()
@@ -57,14 +58,14 @@ def owner(rig: Rig, wire: Wire) -> int:
     raise AssertionError("nobody has the connection")
 
 
-def send(rig: Rig, subject: str) -> None:
+def send(rig: Rig, subject: str, to: str = ANNA, text: str = "hello") -> None:
     with smtplib.SMTP("127.0.0.1", rig.ports["smtp"], timeout=30) as client:
-        client.sendmail("a@b.test", [ANNA], f"Subject: {subject}\r\n\r\nhello\r\n")
+        client.sendmail("a@b.test", [to], f"Subject: {subject}\r\n\r\n{text}\r\n")
 
 
-def log_in(rig: Rig) -> Wire:
+def log_in(rig: Rig, name: str = ANNA) -> Wire:
     wire = Wire(rig.ports["imap"])
-    assert wire.tagged(f'LOGIN {ANNA} "{PASSWORD}"'.encode()).startswith("x OK")
+    assert wire.tagged(f'LOGIN {name} "{PASSWORD}"'.encode()).startswith("x OK")
     assert wire.tagged(b"SELECT INBOX").startswith("x OK")
     return wire
 
@@ -97,13 +98,31 @@ def test_mail_that_comes_through_one_worker_wakes_the_clients_of_the_other(rig: 
         wire.close()
 
 
+def metric(rig: Rig, name: str, labels: str) -> float:
+    with urllib.request.urlopen(f"http://127.0.0.1:{rig.ports['http']}/metrics", timeout=10) as answer:
+        for line in answer.read().decode().splitlines():
+            if line.startswith(f"{name}{{") and labels in line:
+                return float(line.split()[-1])
+    return 0.0
+
+
+def test_a_quota_that_is_nearly_used_up_is_told_by_one_worker(rig: Rig) -> None:
+    wire = log_in(rig, BERT)
+    wire.send(b"i IDLE\r\n")
+    assert wire.line().startswith("+")
+    send(rig, "much", BERT, "x" * 8500)
+    while wire.line() != "* 2 EXISTS":
+        pass
+    wire.send(b"DONE\r\nf FETCH 2 (BODY.PEEK[HEADER.FIELDS (SUBJECT)])\r\n")
+    lines = list(iter(wire.line, "f OK FETCH completed"))
+    assert any(line.startswith("Subject: Your mailbox is 8") for line in lines), lines
+    wire.close()
+    assert metric(rig, "mailplat_quota_warnings_total", 'level="80"') == 1
+
+
 def test_counters_are_those_of_all_workers(rig: Rig) -> None:
     def accepted() -> float:
-        with urllib.request.urlopen(f"http://127.0.0.1:{rig.ports['http']}/metrics", timeout=10) as answer:
-            for line in answer.read().decode().splitlines():
-                if line.startswith("mailplat_messages_total{") and 'outcome="accepted"' in line:
-                    return float(line.split()[-1])
-        return 0.0
+        return metric(rig, "mailplat_messages_total", 'outcome="accepted"')
 
     before, by = accepted(), set()
     sent = 0

@@ -95,6 +95,23 @@ async def test_a_declared_size_that_does_not_fit_the_quota(house: House) -> None
     assert (await wire.ask("RCPT TO:<anna@example.org>")).startswith("250 ")
 
 
+async def test_a_domain_that_is_full_is_said_to_be(house: House) -> None:
+    """At RCPT, where the declared size says it, and after DATA; its accounts have no quota of their own."""
+    wire = await greeted(house)
+    house.directory.set_domain("example.org", quota=3000)
+    await wire.ask("MAIL FROM:<a@remote.example> SIZE=3001")
+    for name in ("anna", "carl"):  # in two shards
+        reply = await wire.ask(f"RCPT TO:<{name}@example.org>")
+        assert reply == "452 4.2.2 The mailboxes of this domain together are over their quota"
+    await wire.ask("RSET")
+    reply = await wire.mail(LETTER + b"x" * 3000 + b"\r\n", ["anna@example.org"])
+    assert reply.startswith("452 4.2.2 The mailboxes of this domain together")
+    await wire.ask("MAIL FROM:<a@remote.example> SIZE=1001")
+    assert (await wire.ask("RCPT TO:<full@example.org>")) == "452 4.2.2 Mailbox is over its quota"
+    house.directory.set_domain("example.org", quota=0)
+    assert (await wire.ask("RCPT TO:<anna@example.org>")).startswith("250 ")
+
+
 async def test_an_undeclared_size_that_does_not_fit_the_quota(house: House) -> None:
     wire = await greeted(house)
     assert (await wire.mail(LETTER + b"x" * 5000 + b"\r\n", ["full@example.org"])).startswith("452 4.2.2 ")

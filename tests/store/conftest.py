@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from mailplat.core.clock import Clock
 from mailplat.core.executors import Executors
 from mailplat.core.hint import Hint
+from mailplat.core.quota import Quota
 from mailplat.core.route import Residence
 from mailplat.core.spool import Body
 from mailplat.store import Appended, Mailbox, NewMessage, Report, Shard, Store, StoreLimits
@@ -35,15 +37,28 @@ def new(octets: bytes | None = None, **more: object) -> NewMessage:
     return NewMessage(Body.of(letter() if octets is None else octets), **more)  # type: ignore[arg-type]
 
 
+def allowed(quota: int | Quota) -> Quota:
+    """Octets of an account alone, or all of it."""
+    return quota if isinstance(quota, Quota) else Quota(quota)
+
+
 class Rig:
     """Names of files change only when a test says so (`shard.settle_names()`), unless `upkeep`."""
 
-    def __init__(self, path: Path, limits: StoreLimits | None = None, *, upkeep: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        limits: StoreLimits | None = None,
+        *,
+        upkeep: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
         self.path = path
         self.hints = Hints()
         self.executors = Executors()
         self.limits = limits or StoreLimits()
-        self.store = Store({"s1": path}, self.executors, self.hints, limits=self.limits, upkeep=upkeep)  # type: ignore[arg-type]
+        self.clock = clock
+        self.store = Store({"s1": path}, self.executors, self.hints, clock, self.limits, upkeep=upkeep)  # type: ignore[arg-type]
         self.shard: Shard = self.store.shard("s1")
         self.shard.grant(HOME.account_id, HOME.epoch)
 
@@ -52,12 +67,15 @@ class Rig:
         return self.shard.mailbox(HOME, "INBOX")
 
     def append(
-        self, *messages: NewMessage, mailbox: str = "INBOX", home: Residence = HOME, quota: int = 0
+        self, *messages: NewMessage, mailbox: str = "INBOX", home: Residence = HOME, quota: int | Quota = 0
     ) -> list[Appended]:
-        return asyncio.run(self.store.append(home, mailbox, list(messages), quota=quota))
+        return asyncio.run(self.store.append(home, mailbox, list(messages), quota=allowed(quota)))
 
-    def deliver(self, copies: Sequence[tuple[Residence, str, int]], message: NewMessage) -> list[Appended]:
-        return asyncio.run(self.store.deliver(copies, message))
+    def deliver(
+        self, copies: Sequence[tuple[Residence, str, int | Quota]], message: NewMessage
+    ) -> list[Appended]:
+        allowed_copies = [(home, mailbox, allowed(quota)) for home, mailbox, quota in copies]
+        return asyncio.run(self.store.deliver(allowed_copies, message))
 
     def fill(self, count: int, mailbox: str = "INBOX") -> list[int]:
         done = self.append(*(new(letter(f"Number {n}")) for n in range(count)), mailbox=mailbox)
@@ -76,7 +94,9 @@ class Rig:
     def reopen(self) -> None:
         """As a new process would."""
         self.store.close()
-        self.store = Store({"s1": self.path}, self.executors, self.hints, limits=self.limits, upkeep=False)  # type: ignore[arg-type]
+        self.store = Store(
+            {"s1": self.path}, self.executors, self.hints, self.clock, self.limits, upkeep=False
+        )  # type: ignore[arg-type]
         self.shard = self.store.shard("s1")
 
     def rebuild(self) -> Report:

@@ -18,6 +18,7 @@ from mailplat.core.errors import (
     Unavailable,
 )
 from mailplat.core.hint import MailboxChanged
+from mailplat.core.quota import NO_QUOTA
 from mailplat.core.route import Residence
 from mailplat.core.spool import Body
 from mailplat.store import NewMessage, StoreLimits
@@ -261,7 +262,7 @@ async def test_files_that_were_placed_half_way_are_placed_to_the_end(rig: Rig) -
     """A group of appends that fails is run again one by one: what stands stays, the rest follows."""
     site = rig.shard.site
     messages = [new(b"one", uid=5), new(b"two")]  # one for cur/, one for new/
-    berth = find_berth(site, HOME, "INBOX", 0, messages)
+    berth = find_berth(site, HOME, "INBOX", NO_QUOTA, messages)
     arrival = Arrival(site, [berth], stage_all(site, messages, berth.keywords))
     folder = berth.folder / "new"
     folder.rename(berth.folder / "away")

@@ -6,6 +6,7 @@ import pytest
 
 from mailplat.core.errors import InvalidInput, LimitReached, NotFound, OverQuota
 from mailplat.core.hint import MailboxChanged
+from mailplat.core.quota import Quota
 from mailplat.store import StoreLimits
 from tests.store.conftest import HOME, Rig, letter, new
 
@@ -147,13 +148,13 @@ class TestCopy:
         rig.shard.create(HOME, "T")
         rig.append(new(b"12345"), new(b"12345"))
         with pytest.raises(OverQuota):
-            rig.shard.copy(HOME, rig.inbox.id, None, "T", quota=15)
+            rig.shard.copy(HOME, rig.inbox.id, None, "T", quota=Quota(15))
         with pytest.raises(NotFound):
             rig.shard.copy(HOME, rig.inbox.id, None, "nowhere")
         with pytest.raises(NotFound):
             rig.shard.copy(HOME, 99, None, "T")
         assert len(rig.files()) == 2
-        assert rig.shard.move(HOME, rig.inbox.id, None, "T", quota=1).target_uids == [1, 2]
+        assert rig.shard.move(HOME, rig.inbox.id, None, "T").target_uids == [1, 2]
 
     def test_of_nothing(self, rig: Rig) -> None:
         rig.shard.create(HOME, "T")

@@ -169,9 +169,11 @@ class Appender:
     async def _store(self, batch: list[Upload]) -> None:
         session = self._session
         messages = [message for upload in batch for message in upload.messages]
-        store, quota = session.services.store, session.account.quota
         try:
-            appended = await store.append(session.residence, batch[0].mailbox, messages, quota=quota)
+            quota = await session.quota()
+            appended = await session.services.store.append(
+                session.residence, batch[0].mailbox, messages, quota=quota
+            )
         except StaleEpoch:
             self._stale = True
             session.stop(MOVED)

@@ -61,8 +61,10 @@ def refusal(error: Exception, *, missing: str = "NONEXISTENT") -> Tagged | None:
             return no("No such mailbox", missing)
         case AlreadyExists():
             return no("Mailbox exists already", "ALREADYEXISTS")
-        case OverQuota():
+        case OverQuota(pool=""):
             return no("Account is over its quota", "OVERQUOTA")
+        case OverQuota():
+            return no("The accounts of this domain together are over their quota", "OVERQUOTA")
         case LimitReached():
             return no("A limit of this server is reached", "LIMIT")
         case Unavailable():

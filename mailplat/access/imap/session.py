@@ -18,6 +18,7 @@ from mailplat.core.clock import Clock
 from mailplat.core.envelope import Peer
 from mailplat.core.errors import NotFound
 from mailplat.core.executors import Executors
+from mailplat.core.quota import Quota
 from mailplat.core.route import Residence
 from mailplat.directory import Account
 from mailplat.store import Shard, Store
@@ -145,6 +146,10 @@ class Session:
         """A synchronous writing call, or one that may take long: waited for as long as it takes, since it cannot be
         taken back and no reply before its end would be true."""
         return await self.services.executors.run(self.lane, function, *args, **kwargs)
+
+    async def quota(self) -> Quota:
+        """As it is now: a session may be older than what an admin has changed since."""
+        return await self.services.login.quota(self.account)
 
     @property
     def lane(self) -> str:

@@ -223,7 +223,7 @@ def _restore_mail(
             residence = _residence(platform, account)
             try:
                 report = backup.restore_account(
-                    platform.store, residence, catalogue, number, scope, quota=account.quota
+                    platform.store, residence, catalogue, number, scope, quota=account.allowance
                 )
             except NotFound:
                 if args.account:

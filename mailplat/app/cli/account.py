@@ -1,18 +1,20 @@
 """`mailplat account`: mailboxes' owners, their passwords, quotas and homes."""
 
 import argparse
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from mailplat.app.cli import _quotas
 from mailplat.app.console import Subparsers, add_config, add_json, parse_size, read_password, show
 from mailplat.app.wiring import Platform, open_platform
 from mailplat.core.errors import InvalidInput, StaleEpoch
 from mailplat.core.route import BackendHome, Home, Residence, ShardHome, parse_home
 from mailplat.directory.credentials import check_hash, hash_password
-from mailplat.directory.types import Account
+from mailplat.directory.types import Login
 from mailplat.wire.smtp.address import parse_address
 
-COLUMNS = ["address", "home", "state", "quota", "active"]
+COLUMNS = ["address", "home", "state", "quota", "active", "used", "percent"]
 
 
 def register(verbs: Subparsers) -> None:
@@ -28,9 +30,16 @@ def register(verbs: Subparsers) -> None:
         "--home", metavar="HOME", help="shard:NAME or backend:NAME; default: the shard with most space"
     )
 
-    setting = _action(actions, "set", change, "change an account")
-    setting.add_argument("--quota", metavar="SIZE")
+    setting = _action(actions, "set", change, "change an account, or the quotas of many", many=True)
+    setting.add_argument("--quota", metavar="SIZE", help="such as 10G; 0 for none")
     setting.add_argument("--active", choices=["yes", "no"])
+    many = setting.add_mutually_exclusive_group()
+    many.add_argument("--domain", metavar="DOMAIN", help="--quota for every account of this domain")
+    many.add_argument(
+        "--from-file",
+        metavar="FILE",
+        help="quotas, a line ADDRESS SIZE each; - for standard input; all of them or none",
+    )
 
     passwd = _action(actions, "passwd", change_password, "set a new password")
     passwd.add_argument("--password-stdin", action="store_true")
@@ -44,11 +53,13 @@ def register(verbs: Subparsers) -> None:
     listing.set_defaults(run=list_all)
 
 
-def _action(actions: Subparsers, name: str, run: Any, text: str) -> argparse.ArgumentParser:
+def _action(
+    actions: Subparsers, name: str, run: Any, text: str, *, many: bool = False
+) -> argparse.ArgumentParser:
     action: argparse.ArgumentParser = actions.add_parser(name, help=text)
     add_config(action)
     add_json(action)
-    action.add_argument("address", metavar="ADDRESS")
+    action.add_argument("address", metavar="ADDRESS", nargs="?" if many else None)
     action.set_defaults(run=run)
     return action
 
@@ -83,6 +94,10 @@ def _home(platform: Platform, text: str | None) -> Home:
 
 
 def change(args: argparse.Namespace) -> int:
+    if args.domain is not None or args.from_file is not None:
+        return _quotas.change_many(args)
+    if args.address is None:
+        raise InvalidInput("which account? Give an ADDRESS, --domain DOMAIN or --from-file FILE")
     quota = None if args.quota is None else parse_size(args.quota)
     active = None if args.active is None else args.active == "yes"
     with open_platform(args.config) as platform:
@@ -116,17 +131,24 @@ def remove(args: argparse.Namespace) -> int:
 def display(args: argparse.Namespace) -> int:
     with open_platform(args.config) as platform:
         account = platform.directory.account(parse_address(args.address))
-        return show([_row(platform, account)], COLUMNS, as_json=args.json)
+        login = Login(account, platform.directory.route(account.id))
+        return show(_rows(platform, [login]), COLUMNS, as_json=args.json)
 
 
 def list_all(args: argparse.Namespace) -> int:
     with open_platform(args.config) as platform:
-        accounts = platform.directory.accounts(args.domain)
-        return show([_row(platform, account) for account in accounts], COLUMNS, as_json=args.json)
+        return show(_rows(platform, platform.directory.residents(args.domain)), COLUMNS, as_json=args.json)
 
 
-def _row(platform: Platform, account: Account) -> dict[str, Any]:
-    route = platform.directory.route(account.id)
+def _rows(platform: Platform, logins: Sequence[Login]) -> list[dict[str, Any]]:
+    used = _quotas.used(platform, logins)
+    return [_row(login, used.get(login.account.id)) for login in logins]
+
+
+def _row(login: Login, used: int | None) -> dict[str, Any]:
+    """`used` in octets; None where they are not counted here."""
+    account, route = login.account, login.route
+    percent = used * 100 // account.quota if used is not None and account.quota else None
     return {
         "address": str(account.address),
         "id": account.id,
@@ -135,4 +157,6 @@ def _row(platform: Platform, account: Account) -> dict[str, Any]:
         "epoch": route.epoch,
         "quota": account.quota,
         "active": account.active,
+        "used": used,
+        "percent": percent,
     }

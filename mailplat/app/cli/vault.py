@@ -223,7 +223,13 @@ def _restore_one(
 ) -> dict[str, Any]:
     account, residence = target
     done = restore(
-        platform.store, source.shard, [source.account_id], wanted, residence, into=into, quota=account.quota
+        platform.store,
+        source.shard,
+        [source.account_id],
+        wanted,
+        residence,
+        into=into,
+        quota=account.allowance,
     )
     row = {
         "address": str(account.address),

@@ -7,7 +7,10 @@
 loaded only where there is something to do: it takes half of the time in which a command starts.
 """
 
+import contextlib
 import fcntl
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +20,13 @@ from mailplat.core.errors import Unavailable
 from mailplat.db.engine import Database
 
 History = Literal["platform", "shard"]
+
+# Alembic keeps what it works on in variables of its modules: two threads would write one database's tables into the
+# other's.
+_alembic = threading.Lock()
+
+# Longer than a new column takes in a large index.
+UPGRADE_PATIENCE_S = 60.0
 
 _VERSION = sa.table("alembic_version", sa.column("version_num"))
 
@@ -45,13 +55,25 @@ def upgrade(database: Database, history: History) -> None:
     from mailplat.db.schema import running
 
     path = database.path
-    if path is None:
-        running.upgrade(database, history)
-        return
-    with open(path.with_name(path.name + ".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if _lags(database, history):
+    with _alone(database):
+        if path is None:
             running.upgrade(database, history)
+            return
+        with open(path.with_name(path.name + ".lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if _lags(database, history):
+                running.upgrade(database, history)
+
+
+@contextlib.contextmanager
+def _alone(database: Database) -> Iterator[None]:
+    """Raises Unavailable where another upgrade of this process does not come to its end, on a disk that stalls."""
+    if not _alembic.acquire(timeout=UPGRADE_PATIENCE_S):
+        raise Unavailable(f"{database.path}: waits for the upgrade of another database; try again")
+    try:
+        yield
+    finally:
+        _alembic.release()
 
 
 def _lags(database: Database, history: History) -> bool:

@@ -11,6 +11,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
 from mailplat.core.errors import AlreadyExists, LimitReached, NotFound, OverQuota
+from mailplat.core.quota import NO_QUOTA, Quota
 from mailplat.core.route import Residence
 from mailplat.core.spool import Body
 from mailplat.store.backup.catalogue import Catalogue, SavedMailbox, SavedMessage
@@ -46,18 +47,24 @@ class RestoreReport:
 
 
 def restore_account(
-    store: Store, residence: Residence, catalogue: Catalogue, account_id: int, scope: Scope, *, quota: int = 0
+    store: Store,
+    residence: Residence,
+    catalogue: Catalogue,
+    account_id: int,
+    scope: Scope,
+    *,
+    quota: Quota = NO_QUOTA,
 ) -> RestoreReport:
-    """`account_id` as the point has it, `residence` where it lives now; `quota` in octets, 0 for none. In place
-    the whole account is compared, so that a message that was moved to another mailbox is not brought again; with
-    `scope.mailbox` that mailbox alone. Not for the event loop's thread. Raises NotFound, OverQuota (what came
-    before it stays), StaleEpoch, Unavailable."""
+    """`account_id` as the point has it, `residence` where it lives now. In place the whole account is compared, so
+    that a message that was moved to another mailbox is not brought again; with `scope.mailbox` that mailbox alone.
+    Not for the event loop's thread. Raises NotFound, OverQuota (what came before it stays), StaleEpoch,
+    Unavailable."""
     return _Restore(store, residence, catalogue, scope, quota).run(account_id)
 
 
 class _Restore:
     def __init__(
-        self, store: Store, residence: Residence, catalogue: Catalogue, scope: Scope, quota: int
+        self, store: Store, residence: Residence, catalogue: Catalogue, scope: Scope, quota: Quota
     ) -> None:
         self._store = store
         self._shard = store.shard(residence.shard)
@@ -123,7 +130,8 @@ class _Restore:
                 except OverQuota as error:
                     done = self._report.restored
                     raise OverQuota(
-                        f"{error}; {done} messages were restored; raise the quota, then call it again"
+                        f"{error}; {done} messages were restored; raise the quota, then call it again",
+                        pool=error.pool,
                     ) from error
             self._report.restored += len(batch)
             self._report.octets += sum(each.size for each in batch)

@@ -54,8 +54,35 @@ account = Table(
     Column(
         "closed", SmallInteger, nullable=False
     ),  # 1: moved away or removed; only a higher epoch opens it again
+    Column(
+        "pool", Text, nullable=False, server_default=""
+    ),  # the domain it is counted with; "": not known yet
+    Column("warned", Integer, nullable=False, server_default="0"),  # level of its quota reached last, percent
 )
 _partial("account_undescribed", account.c.account_id, "described = 0")
+_partial("account_poolless", account.c.account_id, "pool = '' AND closed = 0")
+
+pool = Table(  # totals of the accounts of a domain that live in this shard, see store/quota.py
+    "pool",
+    metadata,
+    Column("domain", Text, primary_key=True),  # A-labels
+    Column("octets", BigInteger, nullable=False),
+    Column("messages", BigInteger, nullable=False),
+    Column("warned", Integer, nullable=False),  # as account.warned, of the pool in all shards
+)
+
+quota_warning = Table(  # levels that were reached
+    "quota_warning",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),  # 0: a pool's
+    Column("pool", Text, nullable=False),  # "": an account's
+    Column("level", Integer, nullable=False),  # percent
+    Column("at", BigInteger, nullable=False),  # when; Unix seconds
+    Column("due", SmallInteger, nullable=False),  # 1: nobody was told yet; 0: kept for a day
+    PrimaryKeyConstraint("account_id", "pool", "level"),
+    sqlite_with_rowid=False,
+)
+_partial("quota_warning_due", quota_warning.c.at, "due = 1")
 
 subscription = Table(  # outlives the mailbox of that name (RFC 3501 6.3.6)
     "subscription",

@@ -11,10 +11,10 @@ from sqlalchemy.engine import Connection
 from mailplat.core import disk
 from mailplat.core.errors import LimitReached
 from mailplat.core.hint import MailboxChanged
-from mailplat.store.accounts import add_usage
 from mailplat.store.append import NewRow, insert_messages
 from mailplat.store.flagsets import SYSTEM_BITS, Numbering
 from mailplat.store.maildir import first_name, folder_of, new_unique, resize_name, saved_at
+from mailplat.store.quota import add_usage
 from mailplat.store.repair.foreign import finish, is_foreign, take
 from mailplat.store.repair.survey import File
 from mailplat.store.site import MailboxRow, Site

@@ -1,4 +1,4 @@
-"""Totals of mailboxes and accounts, counted anew from the rows of messages."""
+"""Totals of mailboxes, accounts and pools, counted anew from the rows of messages."""
 
 from sqlalchemy.engine import Connection
 
@@ -16,6 +16,10 @@ _BY_SET = (
 _BY_ACCOUNT = (
     "SELECT a.account_id, a.messages, a.octets, coalesce(sum(b.messages), 0), coalesce(sum(b.size), 0)"
     " FROM account a LEFT JOIN mailbox b ON b.account_id = a.account_id GROUP BY a.account_id"
+)
+_BY_POOL = (
+    "SELECT pool, sum(messages), sum(octets) FROM account WHERE pool <> '' GROUP BY pool"
+    " UNION ALL SELECT domain, 0, 0 FROM pool WHERE domain NOT IN (SELECT pool FROM account)"
 )
 
 
@@ -47,4 +51,25 @@ def recount(connection: Connection) -> list[tuple[str, str]]:
                     f"(messages, octets) were {[messages, octets]}, are {counted}",
                 )
             )
+    return wrong + _recount_pools(connection)
+
+
+def _recount_pools(connection: Connection) -> list[tuple[str, str]]:
+    """Behind the accounts."""
+    known = {
+        domain: [messages, octets]
+        for domain, messages, octets in connection.exec_driver_sql(
+            "SELECT domain, messages, octets FROM pool"
+        )
+    }
+    wrong: list[tuple[str, str]] = []
+    for domain, *counted in connection.exec_driver_sql(_BY_POOL).fetchall():
+        told = known.get(domain, [0, 0])
+        if told != counted:
+            connection.exec_driver_sql(
+                "INSERT INTO pool (domain, messages, octets, warned) VALUES (?, ?, ?, 0)"
+                " ON CONFLICT (domain) DO UPDATE SET messages = excluded.messages, octets = excluded.octets",
+                (domain, *counted),
+            )
+            wrong.append((f"pool {domain}", f"(messages, octets) were {told}, are {counted}"))
     return wrong

@@ -117,10 +117,11 @@ class _Rebuild:
             epoch = max(row[0] if row else 1, described.epoch if described else 1)
             uidvalidity = max(row[1] if row else 0, described.uidvalidity if described else 0)
             connection.exec_driver_sql(
-                "INSERT INTO account (account_id, epoch, uidvalidity, octets, messages, described, closed)"
-                " VALUES (?, ?, ?, 0, 0, 0, 0) ON CONFLICT (account_id) DO UPDATE SET"
-                " epoch = excluded.epoch, uidvalidity = excluded.uidvalidity, described = 0, closed = 0",
-                (account_id, epoch, uidvalidity),
+                "INSERT INTO account (account_id, epoch, uidvalidity, octets, messages, described, closed, pool)"
+                " VALUES (?, ?, ?, 0, 0, 0, 0, ?) ON CONFLICT (account_id) DO UPDATE SET"
+                " epoch = excluded.epoch, uidvalidity = excluded.uidvalidity, described = 0, closed = 0,"
+                " pool = coalesce(nullif(excluded.pool, ''), pool)",
+                (account_id, epoch, uidvalidity, described.pool if described else ""),
             )
             if described is not None:
                 connection.exec_driver_sql("DELETE FROM subscription WHERE account_id = ?", (account_id,))

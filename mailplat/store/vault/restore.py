@@ -11,6 +11,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
 from mailplat.core.errors import AlreadyExists, NotFound
+from mailplat.core.quota import NO_QUOTA, Quota
 from mailplat.core.route import Residence
 from mailplat.core.spool import Body
 from mailplat.store.door import Store
@@ -42,12 +43,12 @@ def restore(
     residence: Residence,
     *,
     into: str | None = None,
-    quota: int = 0,
+    quota: Quota = NO_QUOTA,
 ) -> Restored:
     """What shard `source` keeps of these accounts and `wanted` takes, into the account of `residence`, which may be
     another one: an account that was removed and added again. `into`: a mailbox for all; else each goes where it was:
     into the mailbox with its number, whatever the name by now, or into one of its old name, made where it is
-    absent. `quota` in octets, 0 for none. Not for the event loop's thread. Raises OverQuota (what came before it
+    absent. Not for the event loop's thread. Raises OverQuota (what came before it
     stays), StaleEpoch, Unavailable, DiskFull."""
     target = store.shard(residence.shard)
     target.grant(residence.account_id, residence.epoch)
@@ -90,7 +91,7 @@ def _bring(
     residence: Residence,
     mailbox: str,
     items: Sequence[Item],
-    quota: int,
+    quota: Quota,
     result: Restored,
 ) -> None:
     """One append, one commit; then the rows of the vault, in another one."""
@@ -127,7 +128,13 @@ def _message(item: Item, body: Body) -> NewMessage:
 
 
 def restore_one(
-    store: Store, source: str, item: Item, residence: Residence, *, into: str | None = None, quota: int = 0
+    store: Store,
+    source: str,
+    item: Item,
+    residence: Residence,
+    *,
+    into: str | None = None,
+    quota: Quota = NO_QUOTA,
 ) -> Restored:
     """As `restore`, one message that somebody has before their eyes. Raises NotFound when it has left the vault."""
     wanted = Filter(ids=frozenset({item.id}))

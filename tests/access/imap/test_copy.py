@@ -2,7 +2,10 @@
 
 import re
 
-from tests.access.imap.conftest import Rig, message
+import pytest
+
+from mailplat.directory import quotas
+from tests.access.imap.conftest import DOMAIN, Rig, message
 
 
 async def test_copy(rig: Rig) -> None:
@@ -72,4 +75,33 @@ async def test_quota(rig: Rig) -> None:
     rig.add("small", quota=1000)
     client = await rig.login("INBOX", name="small")
     await client.append(b"x" * 600)
+    assert (await client.command("COPY 1 INBOX")).tagged == b"NO [OVERQUOTA] Account is over its quota"
+
+
+async def test_quota_of_the_domain(rig: Rig) -> None:
+    """MOVE brings nothing and is never refused for it."""
+    rig.directory.set_domain(DOMAIN, quota=1000)
+    client = await rig.login("INBOX")
+    await client.ok("CREATE Box")
+    await client.append(b"x" * 600)
+    full = b"NO [OVERQUOTA] The accounts of this domain together are over their quota"
+    assert (await client.command("COPY 1 Box")).tagged == full
+    client.send(b"a APPEND INBOX {401+}\r\n%b\r\n" % (b"x" * 401))
+    assert await client.line() == b"a " + full
+    await client.ok("MOVE 1 Box")
+    assert (await client.ok("STATUS Box (MESSAGES)"))[0] == b"* STATUS Box (MESSAGES 1)"
+
+
+async def test_a_quota_that_changes_under_a_session(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an admin has set since the login counts, for COPY and APPEND."""
+    monkeypatch.setattr(quotas, "LEASE_S", 0.0)
+    account = rig.residence.account_id
+    client = await rig.login("INBOX")
+    await client.append(b"x" * 600)
+    rig.directory.set_account(account, quota=1000)
     assert (await client.command("COPY 1 INBOX")).tagged.startswith(b"NO [OVERQUOTA]")
+    client.send(b"a APPEND INBOX {401+}\r\n%b\r\n" % (b"x" * 401))
+    assert (await client.line()).startswith(b"a NO [OVERQUOTA]")
+    rig.directory.set_account(account, quota=0)
+    await client.append(b"x" * 401)
+    await client.ok("COPY 1 INBOX")

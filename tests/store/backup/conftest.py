@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mailplat.core.quota import Quota
 from mailplat.core.route import Residence
 from mailplat.store import Shard
 from mailplat.store.backup import Catalogue, Repository, Scope, back_up, restore_account, restore_shard
@@ -50,7 +51,9 @@ class Backup:
         repository = self.repository
         with Catalogue(repository, repository.point(point), [account]) as catalogue:
             store = (rig or self.rig).store
-            return restore_account(store, home, catalogue, account, Scope(beside, mailbox), quota=quota)
+            return restore_account(
+                store, home, catalogue, account, Scope(beside, mailbox), quota=Quota(quota)
+            )
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mailplat.core.errors import AlreadyExists, InvalidInput, NotFound, OverQuota
+from mailplat.core.quota import Quota
 from mailplat.core.route import Residence
 from mailplat.store import StoreLimits
 from mailplat.store.repair import rebuild, verify
@@ -224,7 +225,7 @@ class TestRestore:
         rig.fill(2)
         expunge(rig)
         with pytest.raises(OverQuota):
-            bring_back(rig, quota=10)
+            bring_back(rig, quota=Quota(10))
         assert len(vaulted(rig)) == 2
 
     def test_cut_short_between_append_and_row_doubles_nothing(self, rig: Rig) -> None:
@@ -520,9 +521,11 @@ def test_shard_of_the_first_revision_is_upgraded(tmp_path: Path) -> None:
     rig = Rig(tmp_path / "s1")
     rig.fill(3)
     with rig.shard.site.database.write() as connection:
-        connection.exec_driver_sql("DROP TABLE vault")
-        connection.exec_driver_sql("DROP TABLE vault_owner")
-        connection.exec_driver_sql("DROP TABLE shard")
+        connection.exec_driver_sql("DROP INDEX account_poolless")
+        for column_name in ("pool", "warned"):
+            connection.exec_driver_sql(f"ALTER TABLE account DROP COLUMN {column_name}")
+        for table in ("vault", "vault_owner", "shard", "pool", "quota_warning"):
+            connection.exec_driver_sql(f"DROP TABLE {table}")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
         (name,) = connection.exec_driver_sql("SELECT name FROM message WHERE uid = 1").one()
         connection.exec_driver_sql("DELETE FROM message WHERE uid = 1")

@@ -23,7 +23,7 @@ async def run(session: Session, request: Request) -> Tagged:
         view.mailbox_id,
         view.ranges(spans),
         target,
-        quota=session.account.quota,
+        quota=await session.quota(),
     )
     if not result.source_uids:
         return ok(done)

@@ -11,7 +11,7 @@ from mailplat.wire.imap.storing import parse_copy
 
 async def run(session: Session, request: Request) -> Tagged:
     numbers, target = parse_copy(request.arguments)
-    view, shard, quota = session.selected, session.shard, session.account.quota
+    view, shard = session.selected, session.shard
     spans = view.spans(numbers, by_uid=request.by_uid)
     if view.read_only:
         return READ_ONLY
@@ -21,7 +21,7 @@ async def run(session: Session, request: Request) -> Tagged:
             return EXPUNGED
 
     def move(residence: Residence, mailbox_id: int, uids: UidRanges) -> CopyResult:
-        return shard.move(residence, mailbox_id, uids, target, quota=quota)
+        return shard.move(residence, mailbox_id, uids, target)
 
     result = await session.write(request, move, view.ranges(spans))
     if result.source_uids:
