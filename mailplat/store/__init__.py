@@ -29,6 +29,8 @@ Invariants
     * The unique part of a file's name never changes: a reader that misses a file looks for that.
     * Every write checks the account's epoch inside its transaction. An account that left stays closed.
     * Totals (messages, unseen, octets) change in the transaction that changes the rows.
+    * One message for many accounts of a shard is one file with many links; so is what COPY makes. The usage of each
+      account counts it in full.
 
 What is true after a crash (kill -9, power cut) behind each step; tests/store/test_crash.py walks the table
     step                     on disk, and who cleans up
@@ -61,6 +63,7 @@ from mailplat.store.shard import Shard
 from mailplat.store.types import (
     Appended,
     Changes,
+    Copy,
     CopyResult,
     Mailbox,
     NewMessage,
@@ -72,6 +75,7 @@ from mailplat.store.types import (
 __all__ = [
     "Appended",
     "Changes",
+    "Copy",
     "CopyResult",
     "Mailbox",
     "NewMessage",

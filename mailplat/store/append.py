@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from mailplat.core import disk
-from mailplat.core.errors import AlreadyExists, LimitReached, NotFound
+from mailplat.core.errors import AlreadyExists, LimitReached, MailplatError, NotFound, OverQuota, StaleEpoch
 from mailplat.store.accounts import add_usage, check_quota
 from mailplat.store.flagsets import SEEN, Numbering
 from mailplat.store.index.tables import rendering_id
@@ -34,23 +34,37 @@ _INSERT_KEY = "INSERT INTO dedupe (mailbox_id, key, uid, modseq, at) VALUES (?, 
 # Keys that one SELECT asks for.
 _KEYS = 500
 
+# What one recipient of several is refused with: `_enter` raises it before it has written anything of that berth.
+REFUSALS = (NotFound, StaleEpoch, OverQuota, LimitReached)
+
 
 @dataclass(slots=True)
 class Arrival:
     """Messages on their way into mailboxes of one shard, all or none. For an append `berths` has one entry; a
-    delivery has one message and a berth for each recipient."""
+    delivery has one message and a berth for each recipient. With `each` a berth that is refused is left out: its
+    error stands among the results, and all others have the message."""
 
     site: Site
     berths: Sequence[Berth]
     staged: Sequence[Staged]
+    each: bool = False
     links: list[str] = field(default_factory=list)  # where files stand by now, in the order of `_targets`
+    gone: dict[int, NotFound] = field(
+        default_factory=dict
+    )  # by number of the berth: no folder to put it into
 
     def place(self) -> Collection[str]:
         """Hard links for all berths but the last, then the rename; where a first call failed half-way, the rest.
         Steps: append.link, append.rename."""
         for source, target, last in islice(self._targets(), len(self.links), None):
-            self._put(source, target, last=last)
-        return {os.path.dirname(path) for path in self.links}
+            try:
+                self._put(source, target, last=last)
+            except NotFound as error:
+                if not self.each:
+                    raise
+                self.gone[len(self.links)] = error
+            self.links.append(target)
+        return {os.path.dirname(path) for number, path in enumerate(self.links) if number not in self.gone}
 
     def _targets(self) -> Iterator[tuple[Path, str, bool]]:
         """(file in tmp/, where it goes, whether that is the last place for it)."""
@@ -69,12 +83,19 @@ class Arrival:
                     disk.step("append.link")
         except FileNotFoundError as error:
             raise NotFound(f"{os.path.dirname(target)}: the mailbox was deleted meanwhile") from error
-        self.links.append(target)
 
-    def apply(self, connection: Connection) -> list[Appended]:
-        results: list[Appended] = []
-        for berth in self.berths:
-            results += _enter(self.site, connection, berth, self.staged)
+    def apply(self, connection: Connection) -> list[Appended | MailplatError]:
+        results: list[Appended | MailplatError] = []
+        for number, berth in enumerate(self.berths):
+            if number in self.gone:
+                results.append(self.gone[number])
+                continue
+            try:
+                results += _enter(self.site, connection, berth, self.staged)
+            except REFUSALS as error:
+                if not self.each:
+                    raise
+                results.append(error)
         return results
 
     def abandon(self) -> None:
@@ -82,14 +103,20 @@ class Arrival:
         discard(self.links)
         discard(staged.path for staged in self.staged)
 
-    def drop_duplicates(self, results: Sequence[Appended]) -> None:
-        """After the commit: files of messages that were here already."""
-        if any(result.duplicate for result in results):
-            per_berth = len(self.staged)
-            for number, result in enumerate(results):
-                berth, staged = self.berths[number // per_berth], self.staged[number % per_berth]
-                if result.duplicate:
-                    discard([berth.folder / folder_of(staged.name) / staged.name])
+    def drop_unused(self, results: Sequence[Appended | MailplatError]) -> None:
+        """After the commit: files of messages that were here already, or that somebody cannot have."""
+        per_berth = len(self.staged)
+        for number, result in enumerate(results):
+            berth, staged = self.berths[number // per_berth], self.staged[number % per_berth]
+            if not is_fresh(result):
+                discard([berth.folder / folder_of(staged.name) / staged.name])
+        if self.gone:
+            discard(staged.path for staged in self.staged)
+
+
+def is_fresh(result: Appended | MailplatError) -> bool:
+    """Whether the file that was placed for this is the message's."""
+    return isinstance(result, Appended) and not result.duplicate
 
 
 def _enter(site: Site, connection: Connection, berth: Berth, staged: Sequence[Staged]) -> list[Appended]:
@@ -97,13 +124,13 @@ def _enter(site: Site, connection: Connection, berth: Berth, staged: Sequence[St
     row, octets = site.check_write(connection, berth.residence, berth.mailbox_id)
     if row.name != berth.name:
         raise NotFound(f"account {account_id} has no mailbox {berth.name!r} any more")
-    known = _known_keys(connection, row.id, staged)
+    known = _known_keys(connection, row.id, {_key(berth, each) for each in staged})
     numbering = Numbering(connection, site.library, row.id, site.limits)
     fresh: list[NewRow] = []
     results: list[Appended | None] = []
     keys: dict[str, int] = {}
     for each in staged:
-        key = each.message.dedupe
+        key = _key(berth, each)
         if key in known:
             results.append(Appended(row.uidvalidity, *known[key], duplicate=True))
             continue
@@ -233,10 +260,12 @@ def _check_free(connection: Connection, mailbox: MailboxRow, uids: list[int]) ->
             raise AlreadyExists(f"UID {uid} of mailbox {mailbox.name!r} is or was in use")
 
 
-def _known_keys(
-    connection: Connection, mailbox_id: int, staged: Sequence[Staged]
-) -> dict[str, tuple[int, int]]:
-    keys = list({each.message.dedupe for each in staged} - {""})
+def _key(berth: Berth, staged: Staged) -> str:
+    return berth.dedupe or staged.message.dedupe
+
+
+def _known_keys(connection: Connection, mailbox_id: int, wanted: set[str]) -> dict[str, tuple[int, int]]:
+    keys = list(wanted - {""})
     known: dict[str, tuple[int, int]] = {}
     for start in range(0, len(keys), _KEYS):
         some = keys[start : start + _KEYS]

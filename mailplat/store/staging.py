@@ -44,6 +44,7 @@ class Berth:
     folder: Path
     quota: int
     keywords: Mapping[str, int]  # numbers of keywords, folded: for names that are final at once
+    dedupe: str = ""  # instead of the message's
     remembered: bool = False  # not looked up: the transaction may find that it is another one's by now
 
 
