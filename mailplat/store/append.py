@@ -18,6 +18,7 @@ from mailplat.store.flagsets import SEEN, Numbering
 from mailplat.store.index.tables import rendering_id
 from mailplat.store.mailboxes import advance
 from mailplat.store.maildir import folder_of
+from mailplat.store.sharing import set_shared, settle_share, share
 from mailplat.store.site import MailboxRow, Site
 from mailplat.store.staging import Berth, Staged, discard
 from mailplat.store.types import MAX_UID, Appended
@@ -86,16 +87,19 @@ class Arrival:
 
     def apply(self, connection: Connection) -> list[Appended | MailplatError]:
         results: list[Appended | MailplatError] = []
+        shared = share(connection, [self.staged[0].size])[0] if len(self.berths) > 1 else None
         for number, berth in enumerate(self.berths):
             if number in self.gone:
                 results.append(self.gone[number])
                 continue
             try:
-                results += _enter(self.site, connection, berth, self.staged)
+                results += _enter(self.site, connection, berth, self.staged, shared)
             except REFUSALS as error:
                 if not self.each:
                     raise
                 results.append(error)
+        if shared is not None:
+            settle_share(connection, shared)
         return results
 
     def abandon(self) -> None:
@@ -119,7 +123,9 @@ def is_fresh(result: Appended | MailplatError) -> bool:
     return isinstance(result, Appended) and not result.duplicate
 
 
-def _enter(site: Site, connection: Connection, berth: Berth, staged: Sequence[Staged]) -> list[Appended]:
+def _enter(
+    site: Site, connection: Connection, berth: Berth, staged: Sequence[Staged], shared: int | None
+) -> list[Appended]:
     account_id = berth.residence.account_id
     row, octets = site.check_write(connection, berth.residence, berth.mailbox_id)
     if row.name != berth.name:
@@ -140,7 +146,7 @@ def _enter(site: Site, connection: Connection, berth: Berth, staged: Sequence[St
             keys[key] = len(results)
         results.append(None)
         mask = numbering.mask_of(each.message.flags) if each.message.flags else 0
-        fresh.append(_new_row(each, mask, numbering.number_of(mask)))
+        fresh.append(_new_row(each, mask, numbering.number_of(mask), shared))
     if not fresh:
         return [result for result in results if result is not None]
     added = sum(each.size for each in fresh)
@@ -171,9 +177,10 @@ class NewRow:
     name: str
     uidl: str | None
     columns: tuple[Any, ...] = ()  # of `rendering`, behind its id; a copy brings none, it takes another row's
+    shared: int | None = None
 
 
-def _new_row(staged: Staged, mask: int, flagset: int) -> NewRow:
+def _new_row(staged: Staged, mask: int, flagset: int, shared: int | None) -> NewRow:
     message = staged.message
     return NewRow(
         message.uid,
@@ -187,6 +194,7 @@ def _new_row(staged: Staged, mask: int, flagset: int) -> NewRow:
         staged.name,
         message.uidl or None,
         staged.rendering,
+        shared,
     )
 
 
@@ -243,6 +251,14 @@ def insert_messages(
     ]
     if renderings:
         connection.exec_driver_sql(INSERT_RENDERING, renderings)
+    set_shared(
+        connection,
+        [
+            (row.shared, mailbox.id, uid)
+            for (uid, _), row in zip(numbers, rows, strict=True)
+            if row.shared is not None
+        ],
+    )
     return numbers
 
 

@@ -10,6 +10,7 @@ from mailplat.core.route import Residence
 from mailplat.store import accounts, changes, copy, expunge, fetch, mailboxes, namer, renaming, search
 from mailplat.store import flags as storing
 from mailplat.store.changes import Snapshots
+from mailplat.store.figures import Figures, figures
 from mailplat.store.site import Publisher, Site
 from mailplat.store.sweeper import sweep_leaving
 from mailplat.store.types import (
@@ -77,6 +78,9 @@ class Shard:
 
     def usage(self, residence: Residence) -> tuple[int, int]:
         return accounts.usage(self.site, residence)
+
+    def figures(self) -> Figures:
+        return figures(self.site)
 
     # mailboxes
 

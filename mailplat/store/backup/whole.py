@@ -44,6 +44,7 @@ from mailplat.store.maildir import first_name, folder_of, full_name, parse_name
 from mailplat.store.names import INBOX
 from mailplat.store.repair import survey, verify
 from mailplat.store.repair.counting import recount
+from mailplat.store.repair.links import recount_links
 from mailplat.store.shard import Shard
 from mailplat.store.site import COLUMNS, RESTORING, MailboxRow, Publisher, Site
 from mailplat.store.types import Problem, StoreLimits
@@ -177,7 +178,7 @@ class _Restore:
             shard = Shard("restored", self._half, self._bus, self._clock, self._limits, upkeep=False)
             try:
                 self._fill(shard.site, flush)
-                report = verify(shard, sweep_hours=0)
+                report = verify(shard, sweep_hours=0, vault=self._old.parent)
                 self._report.problems += report.problems
                 self._report.accounts, self._report.messages = report.accounts, report.messages
             finally:
@@ -205,6 +206,7 @@ class _Restore:
         with site.database.write() as connection:
             recount(connection)
         recover(site, self._old.parent)  # the shard's own vault stays where it is
+        recount_links(site, self._old.parent)
 
     def _leave_out(self, site: Site, account_id: int) -> None:
         self._report.elsewhere += 1

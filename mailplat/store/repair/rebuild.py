@@ -36,6 +36,7 @@ from mailplat.store.names import INBOX, check_name
 from mailplat.store.repair import problems, survey
 from mailplat.store.repair.adoption import Adopted, plan, put_in_place
 from mailplat.store.repair.counting import recount
+from mailplat.store.repair.links import recount_links
 from mailplat.store.repair.survey import File
 from mailplat.store.shard import Shard
 from mailplat.store.site import COLUMNS, MailboxRow, Site
@@ -62,6 +63,7 @@ def rebuild(shard: Shard) -> Report:
     shard.sweep()
     report = _Rebuild(shard.site).run()
     recover(shard.site)
+    recount_links(shard.site)
     shard.forget()
     shard.settle_names()
     return report

@@ -16,6 +16,7 @@ from mailplat.store.mailboxes import advance
 from mailplat.store.repair import problems, survey
 from mailplat.store.repair.adoption import adopt
 from mailplat.store.repair.counting import recount
+from mailplat.store.repair.links import recount_links
 from mailplat.store.repair.survey import File
 from mailplat.store.shard import Shard
 from mailplat.store.site import COLUMNS, MailboxRow, Site
@@ -27,15 +28,18 @@ from mailplat.store.vault.entry import is_waiting
 _HOUR = 3600
 
 
-def verify(shard: Shard, *, sweep_hours: float | None = None) -> Report:
+def verify(shard: Shard, *, sweep_hours: float | None = None, vault: Path | None = None) -> Report:
     """Leftovers of crashes older than `sweep_hours` (limits.sweep_hours) are removed; 0 is for a shard that
-    nobody else uses. Totals are corrected. Raises Unavailable."""
+    nobody else uses. Totals are corrected. `vault`: the folder with vault/ where that is not the shard's own. Raises
+    Unavailable."""
     hours = shard.site.limits.sweep_hours if sweep_hours is None else sweep_hours
     shard.settle_names()
     shard.sweep()
     # the file system's clock, not ours: a file made this very instant must not look older than `now`
     newest = shard.site.clock.now() - hours * _HOUR if hours else float("inf")
-    return _Verification(shard.site, newest).run()
+    report = _Verification(shard.site, newest).run()
+    report.problems += recount_links(shard.site, vault)
+    return report
 
 
 class _Verification:

@@ -521,6 +521,11 @@ def test_shard_of_the_first_revision_is_upgraded(tmp_path: Path) -> None:
     rig = Rig(tmp_path / "s1")
     rig.fill(3)
     with rig.shard.site.database.write() as connection:
+        for name in ("message_shared_in", "message_shared_out", "message_shared_set"):
+            connection.exec_driver_sql(f"DROP TRIGGER {name}")
+        connection.exec_driver_sql("ALTER TABLE message DROP COLUMN shared")
+        connection.exec_driver_sql("DROP TABLE shared")
+        connection.exec_driver_sql("DROP TABLE figures")
         connection.exec_driver_sql("DROP TABLE vault")
         connection.exec_driver_sql("DROP TABLE vault_owner")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
