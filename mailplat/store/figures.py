@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass
 
 from mailplat.core import disk
+from mailplat.core.errors import Unavailable
 from mailplat.store.site import Site
 
 _ACCOUNTS = (
@@ -43,8 +44,11 @@ def figures(site: Site) -> Figures:
     for name in ("index.db", "index.db-wal"):
         with contextlib.suppress(FileNotFoundError), disk.failures(site.path):
             index += os.stat(site.path / name).st_size
-    with disk.failures(site.path):
-        status = os.statvfs(site.path)
+    try:
+        with disk.failures(site.path):
+            status = os.statvfs(site.path)
+    except FileNotFoundError as error:
+        raise Unavailable(f"{site.path}: the shard's folder is gone") from error
     return Figures(
         accounts=accounts[0],
         messages=accounts[1],
