@@ -14,6 +14,7 @@ from mailplat.store.site import COLUMNS, MailboxRow, Site
 from mailplat.store.sweeper import set_aside
 from mailplat.store.vault.entry import ACCOUNT, enter_mailbox, keeps
 from mailplat.store.vault.owner import is_held, note_removed
+from mailplat.store.vault.place import place_waiting
 
 
 def grant(site: Site, account_id: int, epoch: int) -> None:
@@ -25,6 +26,10 @@ def grant(site: Site, account_id: int, epoch: int) -> None:
         row = connection.exec_driver_sql(
             "SELECT epoch, closed FROM account WHERE account_id = ?", (account_id,)
         ).fetchone()
+    if row is not None and row[1]:
+        place_waiting(
+            site
+        )  # an earlier life's, which the transaction below would have to bring to the vault at once
     if row is None or row[0] != epoch or row[1]:
         site.write(lambda connection: _raise_epoch(site, connection, account_id, epoch), alone=True)
 

@@ -20,7 +20,7 @@ from mailplat.store.expunge import REMOVED, remove_messages
 from mailplat.store.fetch import select_messages
 from mailplat.store.flagsets import Numbering
 from mailplat.store.index.tables import rendering_id
-from mailplat.store.maildir import find_file, first_name, folder_of, new_unique
+from mailplat.store.maildir import find_file, first_name, folder_of, new_unique, parse_name
 from mailplat.store.names import canonical
 from mailplat.store.sharing import set_shared, share
 from mailplat.store.site import MailboxRow, Site, Work
@@ -108,7 +108,8 @@ def _link_all(
     alone: set[int] = set()
     try:
         for each in messages:
-            path = there / "new" / first_name(new_unique(), each[2], each[5])
+            coding = parse_name(each[3]).coding
+            path = there / "new" / first_name(new_unique(), each[2], each[5], coding=coding)
             linked = _link(site, here, each[3], path)
             if linked is None:
                 continue
@@ -130,7 +131,7 @@ def _link(site: Site, folder: Path, name: str, target: Path) -> bool | None:
         if not target.parent.is_dir():
             raise NotFound(f"{target.parent}: the mailbox was deleted meanwhile")
         found = find_file(folder, name.partition(",")[0])  # renamed between the row and us
-        if found is not None:
+        if found is not None and parse_name(found).coding == parse_name(name).coding:
             with contextlib.suppress(FileNotFoundError):
                 return _link_or_write(site, folder / folder_of(found) / found, target)
     return None

@@ -20,6 +20,7 @@ from mailplat.store.flagsets import SYSTEM_BITS, Numbering, split_flags
 from mailplat.store.maildir import first_name, full_name, mailbox_folder, new_unique
 from mailplat.store.mapped import MappedFile
 from mailplat.store.names import canonical
+from mailplat.store.opening import open_file
 from mailplat.store.site import Site
 from mailplat.store.types import MAX_MODSEQ, MAX_UID, NewMessage
 from mailplat.wire.mime import Rendering, render
@@ -180,8 +181,12 @@ def columns(rendering: Rendering) -> tuple[Any, ...]:
 
 
 def render_file(path: Path) -> Rendering:
-    """What is in a file, whatever its size, without reading it into our memory."""
-    with disk.failures(path), open(path, "rb") as file:
+    """What is in a file, whatever its size, without reading it into our memory. Raises FileNotFoundError,
+    Unavailable."""
+    fd = open_file(path)
+    if fd is None:
+        raise FileNotFoundError(path)
+    with os.fdopen(fd, "rb") as file, disk.failures(path):
         if os.fstat(file.fileno()).st_size <= _SMALL:
             return render(file.read())
         with MappedFile.of(file.fileno()) as octets:

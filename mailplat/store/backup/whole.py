@@ -298,7 +298,8 @@ def _name(message: SavedMessage, uidl: str | None, mask: int) -> str:
         )
     name = message.name
     if uidl != message.uidl:
-        name = first_name(parse_name(name).unique, message.size, message.zone, uidl or "")
+        said = parse_name(name)
+        name = first_name(said.unique, message.size, message.zone, uidl or "", said.coding)
     return full_name(name, message.uid, mask)
 
 

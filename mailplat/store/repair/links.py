@@ -15,6 +15,8 @@ from sqlalchemy.engine import Connection
 
 from mailplat.core import disk
 from mailplat.store.figures import figures
+from mailplat.store.maildir import parse_name
+from mailplat.store.opening import unreadable
 from mailplat.store.repair import problems
 from mailplat.store.sharing import set_shared, share
 from mailplat.store.site import COLUMNS, MailboxRow, Site
@@ -115,7 +117,11 @@ def _vault_rows(
             if _is_gone(site, root / path / name, number):
                 text = f"message {number} of the vault has no file; it cannot be restored"
                 found.append(Problem(problems.MISSING, str(path / name), text))
-        elif status.st_nlink > 1 or shared is not None:
+            continue
+        said = parse_name(name)
+        if not said.readable:
+            found.append(Problem(problems.UNREADABLE, str(path / name), unreadable(said.coding)))
+        if status.st_nlink > 1 or shared is not None:
             yield status.st_ino, 0, number, size, shared
 
 

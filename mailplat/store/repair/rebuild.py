@@ -11,13 +11,14 @@ is removed from disk but second files of one message, octet for octet the same, 
 
 import contextlib
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sqlalchemy.engine import Connection
 
 from mailplat.core import disk
-from mailplat.core.errors import InvalidInput, LimitReached
+from mailplat.core.errors import InvalidInput, LimitReached, Unavailable
 from mailplat.store.append import INSERT_MESSAGE, INSERT_RENDERING
 from mailplat.store.description import (
     MailboxDescription,
@@ -42,6 +43,7 @@ from mailplat.store.shard import Shard
 from mailplat.store.site import COLUMNS, MailboxRow, Site
 from mailplat.store.staging import columns, discard, render_file
 from mailplat.store.types import MAX_UID, Problem, Report
+from mailplat.store.vault.owner import ROOT
 from mailplat.store.vault.recovery import recover
 
 # Messages rendered and inserted at once: a few MB.
@@ -58,8 +60,15 @@ _INSERT = (
 
 
 def rebuild(shard: Shard) -> Report:
-    """Raises Unavailable while another process has the shard open, or when the disk refuses."""
+    """Raises Unavailable while another process has the shard open, when the disk refuses, and where there are files
+    that a later release has encoded: their rows could not be made again."""
     shard.site.claim()
+    unreadable = [path for path in _files(shard.site.path) if not parse_name(path.name).readable]
+    if unreadable:
+        raise Unavailable(
+            f"shard {shard.name}: {len(unreadable)} files were encoded by a later release, such as {unreadable[0]}; "
+            "install that release, then rebuild"
+        )
     shard.sweep()
     report = _Rebuild(shard.site).run()
     recover(shard.site)
@@ -67,6 +76,22 @@ def rebuild(shard: Shard) -> Report:
     shard.forget()
     shard.settle_names()
     return report
+
+
+def _files(root: Path) -> Iterator[Path]:
+    """Of live messages and of the vault."""
+    for _, account in survey.accounts(root):
+        for _, mailbox in survey.mailboxes(account):
+            for place in ("cur", "new"):
+                yield from _listed(mailbox / place)
+    for box in (root / ROOT).glob("*/*/m*"):
+        yield from _listed(box)
+
+
+def _listed(folder: Path) -> list[Path]:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        return [folder / name for name in os.listdir(folder)]
+    return []
 
 
 class _Rebuild:

@@ -13,6 +13,7 @@ from mailplat.store.description import MailboxDescription, read_account, read_ma
 from mailplat.store.fetch import locate
 from mailplat.store.index.tables import WITH_RENDERING
 from mailplat.store.mailboxes import advance
+from mailplat.store.opening import unreadable
 from mailplat.store.repair import problems, survey
 from mailplat.store.repair.adoption import adopt
 from mailplat.store.repair.counting import recount
@@ -147,6 +148,8 @@ class _Verification:
     ) -> None:
         if file is None:
             self._lost(row, folder, uid, name)
+        elif not file.said.readable:
+            self._unreadable(folder, file)
         elif file.size != size:
             self._problem(
                 problems.SIZE, folder / file.place / name, f"UID {uid}: {file.size} octets, not {size}"
@@ -177,7 +180,9 @@ class _Verification:
         if self._is_vaulted(row.id, file.said.unique):
             return  # expunged while we looked
         uid = file.said.uid
-        if file.said.unique in names:
+        if not file.said.readable:
+            self._unreadable(folder, file)
+        elif file.said.unique in names:
             self._second(row, path, file, names[file.said.unique])
         elif not file.said.ours:
             self._problem(
@@ -189,6 +194,10 @@ class _Verification:
             self._adopt(row, folder, file)
         else:
             self._sweep([path])
+
+    def _unreadable(self, folder: Path, file: File) -> None:
+        path = folder / file.place / file.name
+        self._problem(problems.UNREADABLE, path, unreadable(file.said.coding))
 
     def _second(self, row: MailboxRow, path: Path, file: File, uid: int) -> None:
         located, _ = locate(self._site, row, uid)

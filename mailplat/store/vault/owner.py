@@ -147,7 +147,7 @@ def read_owner(folder: Path, account_id: int) -> Owner | None:
         )
     except FileNotFoundError:
         return None
-    except (KeyError, TypeError, ValueError):
+    except (OSError, KeyError, TypeError, ValueError):
         return Owner(account_id, held_at=1, hold_reason=f"{OWNER_FILE} cannot be read", hold_by="mailplat")
 
 
