@@ -108,6 +108,15 @@ def remove_account(site: Site, residence: Residence, *, address: str = "", moved
     site.write(apply, MailboxChanged(account_id, 0))
 
 
+def is_removed(site: Site, residence: Residence) -> bool:
+    """Whether it was removed under this very epoch."""
+    with site.read() as connection:
+        row = connection.exec_driver_sql(
+            "SELECT epoch, closed FROM account WHERE account_id = ?", (residence.account_id,)
+        ).fetchone()
+    return row is not None and row[0] == residence.epoch and bool(row[1])
+
+
 def usage(site: Site, residence: Residence) -> tuple[int, int]:
     """(octets, messages); zeros for an account that was never granted here."""
     with site.read() as connection:

@@ -76,6 +76,9 @@ class Shard:
     def remove_account(self, residence: Residence, *, address: str = "", moved: bool = False) -> None:
         accounts.remove_account(self.site, residence, address=address, moved=moved)
 
+    def is_removed(self, residence: Residence) -> bool:
+        return accounts.is_removed(self.site, residence)
+
     def usage(self, residence: Residence) -> tuple[int, int]:
         return accounts.usage(self.site, residence)
 

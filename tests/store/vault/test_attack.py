@@ -68,6 +68,22 @@ class TestFoldersThatAreInUseAgain:
         rebuild(rig.shard)
         assert [item.uid for item in vaulted(rig)] == [2]
 
+    def test_cut_short_behind_the_removal(self, rig: Rig) -> None:
+        rig.fill(2)
+        rig.shard.remove_account(HOME, address="ann@example.test")
+        rig.shard.sweep()
+        age(rig, 15)
+        prune.prune(rig.shard.site)
+        with rig.shard.site.database.write() as connection:
+            asked = connection.exec_driver_sql("SELECT * FROM leaving WHERE mailbox_id = -3").fetchall()
+        assert len(asked) == 2
+        rig.shard.sweep()
+        with rig.shard.site.database.write() as connection:
+            for row in asked:
+                connection.exec_driver_sql("INSERT INTO leaving VALUES (?, ?, ?, ?, ?)", tuple(row))
+        assert rig.shard.sweep() == 2
+        assert verify(rig.shard).problems == []
+
     def test_empty_folders_go(self, rig: Rig) -> None:
         rig.fill(2)
         rig.shard.remove_account(HOME, address="ann@example.test")
