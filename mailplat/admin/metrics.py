@@ -6,7 +6,7 @@ imports this, and whichever worker is scraped then answers for all of them.
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
@@ -83,6 +83,34 @@ def watch(name: str, text: str, read: Callable[[], float]) -> Callable[[], None]
     """Show a figure of this process that something else keeps: hits of a cache, lost hints, open sessions. `read`
     must be quick and is called at each scrape. Returns what takes it out again."""
     reading = _Reading(name, text, read)
+    _readings.register(reading)
+    return lambda: _readings.unregister(reading)
+
+
+class _Readings(Collector):
+    """The same for several things of one kind, with their name as a label."""
+
+    def __init__(self, name: str, text: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
+        self._name = name
+        self._text = text
+        self._label = label
+        self._read = read
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        return [GaugeMetricFamily(self._name, self._text, labels=[self._label])]
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        family = GaugeMetricFamily(self._name, self._text, labels=[self._label])
+        for value, figure in self._read().items():
+            family.add_metric([value], figure)
+        return [family]
+
+
+def watch_each(
+    name: str, text: str, label: str, read: Callable[[], Mapping[str, float]]
+) -> Callable[[], None]:
+    """As `watch`, for each of several: `read` returns a figure by the value of `label`."""
+    reading = _Readings(name, text, label, read)
     _readings.register(reading)
     return lambda: _readings.unregister(reading)
 

@@ -36,11 +36,18 @@ def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: 
         print(json.dumps(found, indent=2, default=str))
     elif found:
         cells = [[name.upper().replace("_", " ") for name in columns]]
-        cells += [["" if row[name] is None else str(row[name]) for name in columns] for row in found]
+        cells += [
+            ["" if row[name] is None else _visible(str(row[name])) for name in columns] for row in found
+        ]
         widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
         for row in cells:
             print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     return 0 if found else 3
+
+
+def _visible(text: str) -> str:
+    """Senders choose subjects: what controls a terminal, or turns a line around, is not shown as it is."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def parse_size(text: str) -> int:

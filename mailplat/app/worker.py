@@ -19,6 +19,7 @@ from mailplat.access.pop3 import Pop3Limits, Pop3Server
 from mailplat.admin import AdminServer
 from mailplat.app import log, supervisor
 from mailplat.app.doors import StreamDoor, bind
+from mailplat.app.figures import watch_figures
 from mailplat.app.readiness import checks
 from mailplat.app.settings import Settings, load
 from mailplat.app.tls import Certificate
@@ -251,6 +252,7 @@ class Process:
         self._start("quota watch", quotas.run(self.stop))
 
     def _open_admin(self) -> None:
+        self._start("figures", watch_figures(self.platform))
         server = AdminServer(checks(self.platform, self.watch), self.settings.platform.hostname)
         for endpoint in self.settings.listen.http:
             sock = bind(endpoint, shared=False)

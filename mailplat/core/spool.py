@@ -69,10 +69,16 @@ class Body:
     def of_file(cls, path: Path) -> "Body":
         """The octets of a file that exists and no longer changes; close() leaves it where it is. Raises
         FileNotFoundError, Unavailable."""
-        body = cls(None, 0)
         with disk.failures(path):
-            body._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            body._raw_size = os.fstat(body._fd).st_size
+            return cls.of_descriptor(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+
+    @classmethod
+    def of_descriptor(cls, fd: int) -> "Body":
+        """As `of_file`, of a file that somebody has opened; from now on it is the body's to close."""
+        body = cls(None, 0)
+        body._fd = fd
+        with disk.failures("message file"):
+            body._raw_size = os.fstat(fd).st_size
         body._memory = b""
         return body
 

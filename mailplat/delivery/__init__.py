@@ -13,7 +13,10 @@ account, now or through the queue.
 
 One commit decides. When every recipient lives in one shard, the store's transaction is the acceptance. In every
 other case (a backend, a fence, two shards, a mixture, one of several over quota) the queue's is, for all
-recipients; the worker then goes by the route of each at that instant, with a dedupe key for shards.
+recipients; the worker then goes by the route of each at that instant, with a dedupe key for shards. It delivers once
+into each shard, for all recipients that live there: they share one file. Who is refused there (over quota, fenced,
+gone) is left out of that transaction and has an outcome of its own; a second attempt after a crash is a no-op for
+everybody whose key is known.
 
 Invariants. 250 is said after a durable commit and never before. A cancelled caller never tears a commit. A
 relay counts as on its way from before its route was read until its outcome is known; a fence is acknowledged

@@ -100,15 +100,35 @@ class Delivery:
         return [replies[target.account_id] for target in targets]
 
     async def _group(self, mail: _Mail, group: Sequence[Target]) -> dict[int, Reply]:
-        """Replies by account. One commit if it can be, else one for each."""
+        """Replies by account: all of one shard in one commit and one file, all others in one of the queue."""
+        homes = [(home, target.quota, "") for target in group if (home := residence_of(target.route))]
+        if len(homes) < len(group):
+            return await self._alone(mail, group)
+        try:
+            answers: Sequence[object] = await self._local.deliver_each(
+                homes, mail.envelope.reverse_path, mail.body, mail.prefix
+            )
+        except MailplatError as error:
+            answers = [error] * len(group)
+        replies = {
+            target.account_id: self._answer(answer) for target, answer in zip(group, answers, strict=True)
+        }
+        for target, answer in zip(group, answers, strict=True):
+            if isinstance(answer, StaleEpoch):  # the home changed since RCPT
+                replies |= await self._alone(mail, [target])
+        return replies
+
+    async def _alone(self, mail: _Mail, group: Sequence[Target]) -> dict[int, Reply]:
         try:
             reply = await self._commit(mail, group)
         except OverQuota as error:
-            if len(group) == 1:
-                return {group[0].account_id: over_quota(error)}
-            each = await asyncio.gather(*(self._group(mail, [target]) for target in group))
-            return {account: reply for one in each for account, reply in one.items()}
+            reply = over_quota(error)
         return dict.fromkeys((target.account_id for target in group), reply)
+
+    def _answer(self, answer: object) -> Reply:
+        if not isinstance(answer, MailplatError):
+            return STORED
+        return over_quota(answer) if isinstance(answer, OverQuota) else _refusal(answer)
 
     async def _commit(self, mail: _Mail, targets: Sequence[Target]) -> Reply:
         """Into one shard or the queue. Raises OverQuota, any other refusal is the reply."""

@@ -1,8 +1,8 @@
 """One attempt to deliver what was leased: by the route of each recipient at this instant."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -34,6 +34,9 @@ NO_BACKEND = Reply(
 )
 NO_FILE = Reply(451, "4.3.0", "The message cannot be read")
 STORED = Outcome(Result.DELIVERED, Reply(250, "2.0.0", "Stored"))
+
+# Recipients of one flight: a fence waits for all of them, a crash may double all of them.
+_FLIGHT = 100
 
 # A settlement that the database refuses is tried again: forgetting it would send the message twice.
 SETTLE_PAUSE_S = 1.0
@@ -134,7 +137,8 @@ class Attempt:
                     rest[recipient.id] = plan
             relays = [
                 _Relay(hop, some, flights.start(one.account_id for one in some))
-                for hop, some in by_hop.items()
+                for hop, all_there in by_hop.items()
+                for some in _slices(all_there, _FLIGHT)
             ]
             self._flights = [relay.flight for relay in relays]
             return relays, rest
@@ -186,41 +190,38 @@ class Attempt:
         some = [recipient for recipient in self.leased.recipients if recipient.id in plans]
         if not some:
             return
-        outcomes = await asyncio.gather(
-            *(self._serve(recipient, plans[recipient.id], body) for recipient in some)
-        )
-        known = {
-            recipient.id: outcome
-            for recipient, outcome in zip(some, outcomes, strict=True)
-            if outcome is not None
-        }
+        known = {id_: plan for id_, plan in plans.items() if isinstance(plan, Outcome)}
+        groups = _by_shard([(one, plan) for one in some if isinstance(plan := plans[one.id], Serve)])
+        for served in await asyncio.gather(*(self._serve(group, body) for group in groups)):
+            known |= served
         await self._settle(some, known, await self._header(body, known))
 
-    async def _serve(self, recipient: LeasedRecipient, plan: Plan, body: Body) -> Outcome | None:
-        """None where it stays held."""
-        if isinstance(plan, Outcome):
-            return plan
-        if not isinstance(plan, Serve):
-            return None
+    async def _serve(self, group: Sequence[tuple[LeasedRecipient, Serve]], body: Body) -> dict[int, Outcome]:
+        """All of one shard: one transaction, one file. An outcome for each but those that stay held."""
         message = self.leased.message
+        homes = [(plan.residence, plan.quota, f"{message.id}:{one.id}") for one, plan in group]
+        answers: Sequence[object]
         try:
-            await self._tools.local.deliver(
-                [(plan.residence, plan.quota)],
-                message.envelope.reverse_path,
-                body,
-                arrived=message.arrived,
-                dedupe=f"{message.id}:{recipient.id}",
+            answers = await self._tools.local.deliver_each(
+                homes, message.envelope.reverse_path, body, arrived=message.arrived
             )
-        except StaleEpoch:
-            return None
-        except OverQuota as error:
-            return _deferred(over_quota(error))
-        except DiskFull:
-            return _deferred(DISK_FULL)
         except MailplatError as error:
-            log.warning("not stored", id=message.id, reason=f"{type(error).__name__}: {error}")
-            return _deferred(UNAVAILABLE)
-        return STORED
+            answers = [error] * len(group)
+        return {
+            one.id: self._stored(answer)
+            for (one, _), answer in zip(group, answers, strict=True)
+            if not isinstance(answer, StaleEpoch)
+        }
+
+    def _stored(self, answer: object) -> Outcome:
+        if not isinstance(answer, MailplatError):
+            return STORED
+        if isinstance(answer, OverQuota):
+            return _deferred(over_quota(answer))
+        if isinstance(answer, DiskFull):
+            return _deferred(DISK_FULL)
+        log.warning("not stored", id=self.leased.message.id, reason=f"{type(answer).__name__}: {answer}")
+        return _deferred(UNAVAILABLE)
 
     async def _relay(self, relay: _Relay, body: Body) -> None:
         hop, some, message_id = relay.hop, relay.recipients, self.leased.message.id
@@ -361,6 +362,23 @@ class Attempt:
         days = schedule.give_up / 86_400
         text = f"Not delivered within {days:g} days; the last answer was {outcome.reply}"
         return Outcome(Result.FAILED, Reply(554, "5.4.7", text[:480]), outcome.remote)
+
+
+def _by_shard(
+    served: Sequence[tuple[LeasedRecipient, Serve]],
+) -> list[list[tuple[LeasedRecipient, Serve]]]:
+    """One group for each shard; an account that is there a second time is in a group of its own."""
+    groups: dict[tuple[str, int], list[tuple[LeasedRecipient, Serve]]] = defaultdict(list)
+    met: Counter[int] = Counter()
+    for one, plan in served:
+        groups[plan.residence.shard, met[one.account_id]].append((one, plan))
+        met[one.account_id] += 1
+    return list(groups.values())
+
+
+def _slices(some: Sequence[LeasedRecipient], size: int) -> Iterator[Sequence[LeasedRecipient]]:
+    for start in range(0, len(some), size):
+        yield some[start : start + size]
 
 
 def _deferred(reply: Reply) -> Outcome:

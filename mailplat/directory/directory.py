@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from mailplat.core.address import Address
 from mailplat.core.clock import Clock, SystemClock
-from mailplat.core.errors import AlreadyExists, InvalidInput, NotFound
+from mailplat.core.errors import AlreadyExists, InvalidInput, NotFound, StaleEpoch
 from mailplat.core.route import BackendHome, Home, Route, RouteState
 from mailplat.db.engine import Database
 from mailplat.directory import quotas, resolution, routes, tables
@@ -190,8 +190,14 @@ class Directory:
             done = connection.execute(tables.account.update().where(same).values(password_hash=password_hash))
             return done.rowcount == 1
 
-    def remove_account(self, address: Address) -> None:
+    def remove_account(self, address: Address, *, route: Route | None = None) -> None:
+        """`route`: only while this still is its route; raises StaleEpoch when a move has begun since."""
         with self.database.write() as connection:
+            if route is not None:
+                row = tables.route.c.account_id == route.account_id
+                connection.execute(sa.select(tables.route.c.epoch).where(row).with_for_update())
+                if routes.read(connection, route.account_id) != route:
+                    raise StaleEpoch(f"the route of {address} changed; read it again")
             done = connection.execute(tables.account.delete().where(tables.account.c.key == address.key))
             if done.rowcount != 1:
                 raise NotFound(f"there is no account {address}")

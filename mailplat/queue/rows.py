@@ -1,8 +1,8 @@
 """The two tables of the queue and every statement on them. Each function runs inside its caller's transaction."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
@@ -20,6 +20,8 @@ from mailplat.queue.records import (
     QueueRecipient,
     StaleLease,
 )
+
+T = TypeVar("T")
 
 _metadata = sa.MetaData()
 
@@ -53,6 +55,10 @@ WAITING, HELD, LEASED = "waiting", "held", "leased"
 
 # Values in one IN list; SQLite before 3.32 stops at 999 parameters.
 _CHUNK = 500
+
+# Recipients of one message in one lease, at most; as many as one SMTP transaction brings unless set higher. What is
+# beyond has a lease of its own.
+_TOGETHER = 1000
 
 
 def insert(
@@ -102,19 +108,44 @@ def insert(
 def lease(
     connection: Connection, spool: str, worker: str, limit: int, now: float, deadline: float
 ) -> list[Leased]:
-    """Up to `limit` recipients that are due, the longest waiting first, by message."""
-    due = (
+    """The messages of up to `limit` recipients that are due, the longest waiting first, each with all its recipients
+    that are due: who gets one message in one shard shares one file."""
+    first = (
         sa.select(recipient.c.id)
         .where(recipient.c.spool == spool, recipient.c.due <= now)
         .order_by(recipient.c.due, recipient.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)  # PostgreSQL; SQLite has one writer anyway
     )
-    ids = list(connection.execute(due).scalars())
+    columns = recipient.c
+    ids = dict.fromkeys(connection.execute(first).scalars())
     if not ids:
         return []
+    messages = sa.select(columns.message_id).where(columns.id.in_(ids))
+    mates = (
+        sa.select(columns.id)
+        .where(columns.message_id.in_(messages), columns.spool == spool, columns.due <= now)
+        .order_by(columns.due, columns.id)
+        .limit(_TOGETHER)
+        .with_for_update(skip_locked=True)
+    )
+    ids |= dict.fromkeys(connection.execute(mates).scalars())
+    taken = [row for some in _chunks(list(ids)) for row in _take(connection, some, worker, deadline)]
+    by_message: dict[str, list[LeasedRecipient]] = defaultdict(list)
+    for message_id, id_, local, domain, account_id, attempts, number in sorted(taken, key=lambda row: row.id):
+        by_message[message_id].append(
+            LeasedRecipient(id_, Address(local, domain), account_id, attempts, number)
+        )
+    found = connection.execute(message.select().where(message.c.id.in_(by_message))).all()
+    return [
+        Leased(_queued(row), tuple(by_message[row.id]), deadline)
+        for row in sorted(found, key=lambda row: row.arrived)
+    ]
+
+
+def _take(connection: Connection, ids: Sequence[int], worker: str, deadline: float) -> Sequence[Any]:
     columns = recipient.c
-    taken = connection.execute(
+    return connection.execute(
         recipient.update()
         .where(columns.id.in_(ids))
         .values(state=LEASED, due=deadline, lease=columns.lease + 1, worker=worker)
@@ -128,24 +159,17 @@ def lease(
             columns.lease,
         )
     ).all()
-    by_message: dict[str, list[LeasedRecipient]] = defaultdict(list)
-    for message_id, id_, local, domain, account_id, attempts, number in sorted(taken, key=lambda row: row.id):
-        by_message[message_id].append(
-            LeasedRecipient(id_, Address(local, domain), account_id, attempts, number)
-        )
-    found = connection.execute(message.select().where(message.c.id.in_(by_message))).all()
-    return [
-        Leased(_queued(row), tuple(by_message[row.id]), deadline)
-        for row in sorted(found, key=lambda row: row.arrived)
-    ]
 
 
 def extend(connection: Connection, leased: Leased, deadline: float) -> bool:
     """A new deadline for what is still ours; False where nothing is."""
-    kept = connection.execute(
-        recipient.update().where(_ours(leased)).values(due=deadline).returning(recipient.c.id)
-    ).all()
-    return bool(kept)
+    kept = [
+        connection.execute(
+            recipient.update().where(_ours(some)).values(due=deadline).returning(recipient.c.id)
+        ).all()
+        for some in _chunks(leased.recipients)
+    ]
+    return any(kept)
 
 
 def settle(
@@ -165,18 +189,19 @@ def settle(
     connection.execute(
         sa.select(message.c.id).where(message.c.id == leased.message.id).with_for_update()
     ).all()
-    rows = connection.execute(
-        sa.select(recipient.c.id, recipient.c.lease, recipient.c.state).where(
-            recipient.c.id.in_(leased.recipient_ids)
-        )
-    ).all()
+    columns = (recipient.c.id, recipient.c.lease, recipient.c.state)
+    rows = [
+        row
+        for some in _chunks(leased.recipient_ids)
+        for row in connection.execute(sa.select(*columns).where(recipient.c.id.in_(some))).all()
+    ]
     leases = {one.id: one.lease for one in leased.recipients}
     if any(leases[row.id] != row.lease for row in rows):
         raise StaleLease(f"{leased.message.id}: the lease ran out and another worker has it")
     ours = {row.id for row in rows if row.state == LEASED}
     deleted = ours.intersection(gone)
-    if deleted:
-        connection.execute(recipient.delete().where(recipient.c.id.in_(deleted)))
+    for some in _chunks(list(deleted)):
+        connection.execute(recipient.delete().where(recipient.c.id.in_(some)))
     update = recipient.update().where(recipient.c.id == sa.bindparam("_id"))
     for id_ in ours - deleted:
         if id_ in deferred:
@@ -290,9 +315,14 @@ def _deferral(outcome: Outcome, due: float) -> dict[str, Any]:
     }
 
 
-def _ours(leased: Leased) -> sa.ColumnElement[bool]:
+def _chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(values), _CHUNK):
+        yield values[start : start + _CHUNK]
+
+
+def _ours(recipients: Sequence[LeasedRecipient]) -> sa.ColumnElement[bool]:
     """Still leased under our number; what we settled already is not."""
-    numbers = (sa.and_(recipient.c.id == one.id, recipient.c.lease == one.lease) for one in leased.recipients)
+    numbers = (sa.and_(recipient.c.id == one.id, recipient.c.lease == one.lease) for one in recipients)
     return sa.and_(recipient.c.state == LEASED, sa.or_(*numbers))
 
 

@@ -18,6 +18,7 @@ Files of this room
     deliveries.py   what was delivered, remembered when the index is made anew
     quota.py, pools.py   what accounts and domains may keep, counted with each change; a domain's octets elsewhere
     namer.py, sweeper.py, upkeep.py   names and files follow the index       repair/   verify, rebuild
+    sharing.py, figures.py   which messages share a file, what that saves
     backup/      points in time      export/   the way out, for another server
     vault/       what was expunged: search, restore, legal hold, prune
     site.py      what every verb needs: folder, index, writer      types.py    values at the door
@@ -32,6 +33,9 @@ Invariants
     * The unique part of a file's name never changes: a reader that misses a file looks for that.
     * Every write checks the account's epoch inside its transaction. An account that left stays closed.
     * Totals of mailboxes, accounts and pools (domains) change in the transaction that changes the rows.
+    * One message for many accounts of a shard is one file with many links; so is what COPY makes. The usage of each
+      account counts it in full. Their rows have one number in `shared` (sharing.py), so that the shard's figures
+      (figures.py) need no walk of its files; verify counts anew by inode. A figure that drifted harms no mail.
 
 What is true after a crash (kill -9, power cut) behind each step; tests/store/test_crash.py walks the table
     step                     on disk, and who cleans up
@@ -42,7 +46,7 @@ What is true after a crash (kill -9, power cut) behind each step; tests/store/te
     mailbox.rename, .dirsync ceilings above what the index knows: UIDs are skipped, none is given twice
     index.apply              nothing: the transaction is rolled back. What was placed for it is a file without a row
     append.commit, copy.commit, index.commit   all of it, though nobody was told; a retry with a dedupe key is a no-op
-    copy.link                links without a row, as append.link
+    copy.link, .rename       links without a row, as append.link; copy.write, .fsync as append.write
     create.mkdir, .dirsync   an empty folder without a row; harmless, its number may be used by the next creation
     account.*                the account's folder without a row; grant takes it over
     names.rename             the row says the old name: readers look for the unique part, the namer comes again
@@ -64,6 +68,7 @@ from mailplat.store.shard import Shard
 from mailplat.store.types import (
     Appended,
     Changes,
+    Copy,
     CopyResult,
     Mailbox,
     NewMessage,
@@ -75,6 +80,7 @@ from mailplat.store.types import (
 __all__ = [
     "Appended",
     "Changes",
+    "Copy",
     "CopyResult",
     "Mailbox",
     "NewMessage",

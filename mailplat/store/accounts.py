@@ -15,6 +15,7 @@ from mailplat.store.site import COLUMNS, MailboxRow, Site
 from mailplat.store.sweeper import set_aside
 from mailplat.store.vault.entry import ACCOUNT, enter_mailbox, keeps
 from mailplat.store.vault.owner import is_held, note_removed
+from mailplat.store.vault.place import place_waiting
 
 
 def grant(site: Site, account_id: int, epoch: int, pool: str = "") -> None:
@@ -27,6 +28,10 @@ def grant(site: Site, account_id: int, epoch: int, pool: str = "") -> None:
         row = connection.exec_driver_sql(
             "SELECT epoch, closed, pool FROM account WHERE account_id = ?", (account_id,)
         ).fetchone()
+    if (
+        row is not None and row[1]
+    ):  # an earlier life's files, which the transaction would have to bring to the vault
+        place_waiting(site)
     if row is None or row[0] != epoch or row[1] or (pool and row[2] != pool):
         site.write(lambda connection: _raise_epoch(site, connection, account_id, epoch, pool), alone=True)
 
@@ -107,6 +112,15 @@ def remove_account(site: Site, residence: Residence, *, address: str = "", moved
         leave(site, connection, account_id, 0, [str(account_path(account_id))])
 
     site.write(apply, MailboxChanged(account_id, 0))
+
+
+def is_removed(site: Site, residence: Residence) -> bool:
+    """Whether it was removed under this very epoch."""
+    with site.read() as connection:
+        row = connection.exec_driver_sql(
+            "SELECT epoch, closed FROM account WHERE account_id = ?", (residence.account_id,)
+        ).fetchone()
+    return row is not None and row[0] == residence.epoch and bool(row[1])
 
 
 def usage(site: Site, residence: Residence) -> tuple[int, int]:

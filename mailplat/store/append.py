@@ -12,12 +12,13 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from mailplat.core import disk
-from mailplat.core.errors import AlreadyExists, LimitReached, NotFound
+from mailplat.core.errors import AlreadyExists, LimitReached, MailplatError, NotFound, OverQuota, StaleEpoch
 from mailplat.store.flagsets import SEEN, Numbering
 from mailplat.store.index.tables import rendering_id
 from mailplat.store.mailboxes import advance
-from mailplat.store.maildir import dedupe_key, folder_of
+from mailplat.store.maildir import dedupe_key, folder_of, keyed_name
 from mailplat.store.quota import admit
+from mailplat.store.sharing import set_shared, settle_share, share
 from mailplat.store.site import MailboxRow, Site
 from mailplat.store.staging import Berth, Staged, discard
 from mailplat.store.types import MAX_UID, Appended
@@ -34,30 +35,43 @@ INSERT_KEY = "INSERT INTO dedupe (mailbox_id, key, uid, modseq, at) VALUES (?, ?
 # Keys that one SELECT asks for.
 _KEYS = 500
 
+# What one recipient of several is refused with: `_enter` raises it before it has written anything of that berth.
+REFUSALS = (NotFound, StaleEpoch, OverQuota, LimitReached)
+
 
 @dataclass(slots=True)
 class Arrival:
     """Messages on their way into mailboxes of one shard, all or none. For an append `berths` has one entry; a
-    delivery has one message and a berth for each recipient."""
+    delivery has one message and a berth for each recipient. With `each` a berth that is refused is left out: its
+    error stands among the results, and all others have the message."""
 
     site: Site
     berths: Sequence[Berth]
     staged: Sequence[Staged]
+    each: bool = False
     links: list[str] = field(default_factory=list)  # where files stand by now, in the order of `_targets`
+    gone: dict[int, NotFound] = field(
+        default_factory=dict
+    )  # by number of the berth: no folder to put it into
 
     def place(self) -> Collection[str]:
         """Hard links for all berths but the last, then the rename; where a first call failed half-way, the rest.
         Steps: append.link, append.rename."""
         for source, target, last in islice(self._targets(), len(self.links), None):
-            self._put(source, target, last=last)
-        return {os.path.dirname(path) for path in self.links}
+            try:
+                self._put(source, target, last=last)
+            except NotFound as error:
+                if not self.each:
+                    raise
+                self.gone[len(self.links)] = error
+            self.links.append(target)
+        return {os.path.dirname(path) for number, path in enumerate(self.links) if number not in self.gone}
 
     def _targets(self) -> Iterator[tuple[Path, str, bool]]:
         """(file in tmp/, where it goes, whether that is the last place for it)."""
-        folders = [os.fspath(berth.folder) for berth in self.berths]
         for staged in self.staged:
-            for number, folder in enumerate(folders, 1):
-                yield staged.path, f"{folder}/{folder_of(staged.name)}/{staged.name}", number == len(folders)
+            for number, berth in enumerate(self.berths, 1):
+                yield staged.path, f"{berth.folder}/{_file(berth, staged)}", number == len(self.berths)
 
     def _put(self, source: Path, target: str, *, last: bool) -> None:
         try:
@@ -69,12 +83,22 @@ class Arrival:
                     disk.step("append.link")
         except FileNotFoundError as error:
             raise NotFound(f"{os.path.dirname(target)}: the mailbox was deleted meanwhile") from error
-        self.links.append(target)
 
-    def apply(self, connection: Connection) -> list[Appended]:
-        results: list[Appended] = []
-        for berth in self.berths:
-            results += _enter(self.site, connection, berth, self.staged)
+    def apply(self, connection: Connection) -> list[Appended | MailplatError]:
+        results: list[Appended | MailplatError] = []
+        shared = share(connection, [self.staged[0].size])[0] if len(self.berths) > 1 else None
+        for number, berth in enumerate(self.berths):
+            if number in self.gone:
+                results.append(self.gone[number])
+                continue
+            try:
+                results += _enter(self.site, connection, berth, self.staged, shared)
+            except REFUSALS as error:
+                if not self.each:
+                    raise
+                results.append(error)
+        if shared is not None:
+            settle_share(connection, shared)
         return results
 
     def abandon(self) -> None:
@@ -82,28 +106,36 @@ class Arrival:
         discard(self.links)
         discard(staged.path for staged in self.staged)
 
-    def drop_duplicates(self, results: Sequence[Appended]) -> None:
-        """After the commit: files of messages that were here already."""
-        if any(result.duplicate for result in results):
-            per_berth = len(self.staged)
-            for number, result in enumerate(results):
-                berth, staged = self.berths[number // per_berth], self.staged[number % per_berth]
-                if result.duplicate:
-                    discard([berth.folder / folder_of(staged.name) / staged.name])
+    def drop_unused(self, results: Sequence[Appended | MailplatError]) -> None:
+        """After the commit: files of messages that were here already, or that somebody cannot have."""
+        per_berth = len(self.staged)
+        for number, result in enumerate(results):
+            berth, staged = self.berths[number // per_berth], self.staged[number % per_berth]
+            if not is_fresh(result):
+                discard([berth.folder / _file(berth, staged)])
+        if self.gone:
+            discard(staged.path for staged in self.staged)
 
 
-def _enter(site: Site, connection: Connection, berth: Berth, staged: Sequence[Staged]) -> list[Appended]:
+def is_fresh(result: Appended | MailplatError) -> bool:
+    """Whether the file that was placed for this is the message's."""
+    return isinstance(result, Appended) and not result.duplicate
+
+
+def _enter(
+    site: Site, connection: Connection, berth: Berth, staged: Sequence[Staged], shared: int | None
+) -> list[Appended]:
     account_id = berth.residence.account_id
     row, standing = site.check_write(connection, berth.residence, berth.mailbox_id)
     if row.name != berth.name:
         raise NotFound(f"account {account_id} has no mailbox {berth.name!r} any more")
-    known = _known_keys(connection, row.id, staged)
+    known = _known_keys(connection, row.id, {_key(berth, each) for each in staged})
     numbering = Numbering(connection, site.library, row.id, site.limits)
     fresh: list[NewRow] = []
     results: list[Appended | None] = []
     keys: dict[str, int] = {}
     for each in staged:
-        key = dedupe_key(each.message.dedupe)
+        key = _key(berth, each)
         if key in known:
             results.append(Appended(row.uidvalidity, *known[key], duplicate=True))
             continue
@@ -113,7 +145,8 @@ def _enter(site: Site, connection: Connection, berth: Berth, staged: Sequence[St
             keys[key] = len(results)
         results.append(None)
         mask = numbering.mask_of(each.message.flags) if each.message.flags else 0
-        fresh.append(_new_row(each, mask, numbering.number_of(mask)))
+        name = keyed_name(each.name, dedupe_key(berth.dedupe))
+        fresh.append(_new_row(each, name, mask, numbering.number_of(mask), shared))
     if not fresh:
         return [result for result in results if result is not None]
     added = sum(each.size for each in fresh)
@@ -143,9 +176,10 @@ class NewRow:
     name: str
     uidl: str | None
     columns: tuple[Any, ...] = ()  # of `rendering`, behind its id; a copy brings none, it takes another row's
+    shared: int | None = None
 
 
-def _new_row(staged: Staged, mask: int, flagset: int) -> NewRow:
+def _new_row(staged: Staged, name: str, mask: int, flagset: int, shared: int | None) -> NewRow:
     message = staged.message
     return NewRow(
         message.uid,
@@ -156,9 +190,10 @@ def _new_row(staged: Staged, mask: int, flagset: int) -> NewRow:
         staged.internaldate,
         staged.zone,
         staged.saved_at,
-        staged.name,
+        name,
         message.uidl or None,
         staged.rendering,
+        shared,
     )
 
 
@@ -215,6 +250,14 @@ def insert_messages(
     ]
     if renderings:
         connection.exec_driver_sql(INSERT_RENDERING, renderings)
+    set_shared(
+        connection,
+        [
+            (row.shared, mailbox.id, uid)
+            for (uid, _), row in zip(numbers, rows, strict=True)
+            if row.shared is not None
+        ],
+    )
     return numbers
 
 
@@ -232,10 +275,18 @@ def _check_free(connection: Connection, mailbox: MailboxRow, uids: list[int]) ->
             raise AlreadyExists(f"UID {uid} of mailbox {mailbox.name!r} is or was in use")
 
 
-def _known_keys(
-    connection: Connection, mailbox_id: int, staged: Sequence[Staged]
-) -> dict[str, tuple[int, int]]:
-    keys = list({dedupe_key(each.message.dedupe) for each in staged} - {""})
+def _key(berth: Berth, staged: Staged) -> str:
+    return dedupe_key(berth.dedupe or staged.message.dedupe)
+
+
+def _file(berth: Berth, staged: Staged) -> str:
+    """Where the file stands in the end, and its name: links of one file say the delivery to their own mailbox."""
+    name = keyed_name(staged.name, dedupe_key(berth.dedupe))
+    return f"{folder_of(name)}/{name}"
+
+
+def _known_keys(connection: Connection, mailbox_id: int, wanted: set[str]) -> dict[str, tuple[int, int]]:
+    keys = list(wanted - {""})
     known: dict[str, tuple[int, int]] = {}
     for start in range(0, len(keys), _KEYS):
         some = keys[start : start + _KEYS]

@@ -1,6 +1,7 @@
 """COPY and MOVE: a hard link under a new name, a row with the same rendering (RFC 3501 6.4.7, RFC 6851)."""
 
 import contextlib
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from mailplat.core.errors import InDoubt, NotFound, Unavailable
 from mailplat.core.hint import MailboxChanged
 from mailplat.core.quota import NO_QUOTA, Quota
 from mailplat.core.route import Residence
+from mailplat.core.spool import Body
 from mailplat.store.append import NewRow, insert_messages
 from mailplat.store.expunge import REMOVED, remove_messages
 from mailplat.store.fetch import select_messages
@@ -21,11 +23,12 @@ from mailplat.store.index.tables import rendering_id
 from mailplat.store.maildir import find_file, first_name, folder_of, new_unique, parse_name, saved_at
 from mailplat.store.names import canonical
 from mailplat.store.quota import add_usage, admit
+from mailplat.store.sharing import set_shared, share
 from mailplat.store.site import MailboxRow, Site, Work
 from mailplat.store.staging import discard
 from mailplat.store.types import CopyResult, UidRanges
 
-_COLUMNS = REMOVED + ", m.internaldate, m.zone"
+_COLUMNS = REMOVED + ", m.internaldate, m.zone, m.shared"
 _COPY_RENDERING = (
     "INSERT INTO rendering (id, header_size, sent, sent_day, subject, sender, recipient, cc, bcc, message_id,"
     " envelope, body, bodystructure) SELECT ?, header_size, sent, sent_day, subject, sender, recipient, cc, bcc,"
@@ -54,7 +57,7 @@ def copy(
         source = site.mailbox_by_id(connection, account_id, mailbox_id)
         target = site.mailbox_by_name(connection, account_id, canonical(target_name))
         found = _select(connection, mailbox_id, uids)
-    links = _link_all(site, source, target, found, move=move)
+    links, alone = _link_all(site, source, target, found, move=move)
 
     def place() -> set[str]:
         return {str(path.parent) for path in links.values()}
@@ -75,7 +78,8 @@ def copy(
             add_usage(connection, account_id, octets, len(present))  # what goes is taken off below
         else:
             admit(site, connection, account_id, standing, octets, len(present), quota, elsewhere)
-        numbers = _insert_copies(site, connection, here, there, present, links)
+        shared = _share(connection, here, [each for each in present if each[0] not in alone], move=move)
+        numbers = _insert_copies(site, connection, here, there, present, links, shared)
         if move:
             here = site.mailbox_by_id(connection, account_id, mailbox_id)
             numbering = Numbering(connection, site.library, mailbox_id, site.limits)
@@ -101,37 +105,77 @@ def _select(connection: Connection, mailbox_id: int, uids: UidRanges) -> list[Se
 
 def _link_all(
     site: Site, source: MailboxRow, target: MailboxRow, messages: Sequence[Sequence[Any]], *, move: bool
-) -> dict[int, Path]:
-    """UID -> the new file. One that is gone is left out. Step: copy.link."""
+) -> tuple[dict[int, Path], set[int]]:
+    """UID -> the new file, and the UIDs of those that are files of their own. One that is gone is left out. Step:
+    copy.link."""
     here, there = site.mailbox_folder(source), site.mailbox_folder(target)
     links: dict[int, Path] = {}
+    alone: set[int] = set()
     try:
         for each in messages:
-            key = parse_name(each[3]).key if move else ""  # a copy was not delivered
-            path = there / "new" / first_name(new_unique(), each[2], each[5], key=key)
-            if _link(here, each[3], path):
-                links[each[0]] = path
-                disk.step("copy.link")
+            said = parse_name(each[3])
+            key = said.key if move else ""  # a copy was not delivered
+            name = first_name(new_unique(), each[2], each[5], key=key, coding=said.coding)
+            path = there / "new" / name
+            linked = _link(site, here, each[3], path)
+            if linked is None:
+                continue
+            links[each[0]] = path
+            if not linked:
+                alone.add(each[0])
+            disk.step("copy.link")
     except BaseException:
         discard(links.values())
         raise
-    return links
+    return links, alone
 
 
-def _link(folder: Path, name: str, target: Path) -> bool:
-    """False when the message has no file any more: it was expunged."""
+def _link(site: Site, folder: Path, name: str, target: Path) -> bool | None:
+    """None when the message has no file any more: it was expunged."""
     with disk.failures(target):
         with contextlib.suppress(FileNotFoundError):
-            os.link(folder / folder_of(name) / name, target, follow_symlinks=False)
-            return True
+            return _link_or_write(site, folder / folder_of(name) / name, target)
         if not target.parent.is_dir():
             raise NotFound(f"{target.parent}: the mailbox was deleted meanwhile")
         found = find_file(folder, name.partition(",")[0])  # renamed between the row and us
-        if found is not None:
+        if found is not None and parse_name(found).coding == parse_name(name).coding:
             with contextlib.suppress(FileNotFoundError):
-                os.link(folder / folder_of(found) / found, target, follow_symlinks=False)
-                return True
+                return _link_or_write(site, folder / folder_of(found) / found, target)
+    return None
+
+
+def _link_or_write(site: Site, source: Path, target: Path) -> bool:
+    """False where the file has as many names as its filesystem allows (ext4: 65,000), so that a second file had to be
+    written: the copies of one user must not take from others, who share the file, the way to move it."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+        return True
+    except OSError as error:
+        if error.errno != errno.EMLINK:
+            raise
+    staged = site.tmp / target.name.partition(",")[0]
+    body = Body.of_file(source)
+    try:
+        body.save(staged, b"", "copy", mtime=source.stat().st_mtime)
+    finally:
+        body.close()
+    disk.rename(staged, target, "copy.rename")
     return False
+
+
+def _share(
+    connection: Connection, here: MailboxRow, messages: Sequence[Sequence[Any]], *, move: bool
+) -> dict[int, int]:
+    """UID -> the number of the file that a message and its copy share. What is moved keeps the file for itself."""
+    numbers = {each[0]: each[6] for each in messages if each[6] is not None}
+    if not move:
+        fresh = [each for each in messages if each[6] is None]
+        given = share(connection, [each[2] for each in fresh])
+        set_shared(
+            connection, [(number, here.id, each[0]) for number, each in zip(given, fresh, strict=True)]
+        )
+        numbers |= {each[0]: number for number, each in zip(given, fresh, strict=True)}
+    return numbers
 
 
 def _insert_copies(
@@ -141,6 +185,7 @@ def _insert_copies(
     there: MailboxRow,
     messages: Sequence[Sequence[Any]],
     links: dict[int, Path],
+    shared: dict[int, int],
 ) -> list[tuple[int, int]]:
     reading = Numbering(connection, site.library, here.id, site.limits)
     writing = reading if here.id == there.id else Numbering(connection, site.library, there.id, site.limits)
@@ -160,6 +205,7 @@ def _insert_copies(
             saved_at=saved_at(links[each[0]].name),
             name=links[each[0]].name,
             uidl=None,
+            shared=shared.get(each[0]),
         )
         for each in messages
     ]

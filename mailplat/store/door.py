@@ -3,26 +3,27 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from mailplat.bus import Bus
 from mailplat.core import disk
 from mailplat.core.clock import Clock, SystemClock
-from mailplat.core.errors import InDoubt, InvalidInput, NotFound, StaleEpoch
+from mailplat.core.errors import InDoubt, InvalidInput, MailplatError, NotFound, StaleEpoch
 from mailplat.core.executors import Executors
 from mailplat.core.hint import MailboxChanged
 from mailplat.core.quota import NO_QUOTA, Quota
 from mailplat.core.route import Residence
-from mailplat.store.append import Arrival
+from mailplat.store.append import REFUSALS, Arrival, is_fresh
 from mailplat.store.identity import Expected, Registry
 from mailplat.store.pools import Elsewhere
 from mailplat.store.quota import pool_octets
 from mailplat.store.shard import Shard
 from mailplat.store.site import Site, Work
 from mailplat.store.staging import Berth, Staged, discard, find_berth, stage_all
-from mailplat.store.types import Appended, NewMessage, StoreLimits
+from mailplat.store.types import Appended, Copy, NewMessage, StoreLimits
 
 R = TypeVar("R")
 B = TypeVar("B")
@@ -131,6 +132,15 @@ class Store:
         shards."""
         return await _to_the_end(_again(lambda: self._deliver(copies, message)))
 
+    async def deliver_each(
+        self, copies: Sequence[Copy], message: NewMessage
+    ) -> list[Appended | MailplatError]:
+        """As `deliver`, but each copy stands for itself: one that is refused (NotFound, StaleEpoch, OverQuota,
+        LimitReached) has that error for an answer, all others are in the one commit and share the file. A copy
+        whose key is known is there already. Raises InvalidInput for several shards or an account twice, and what
+        concerns all: DiskFull, Unavailable."""
+        return await _to_the_end(_again(lambda: self._deliver_each(copies, message)))
+
     async def _append(
         self, residence: Residence, mailbox: str, messages: Sequence[NewMessage], quota: Quota
     ) -> list[Appended]:
@@ -148,20 +158,44 @@ class Store:
             )
             stage_many = self._stage_batch if disk.Batch.supported else self._stage_slices
             staged = await stage_many(site, messages, berth)
-        return await self._commit(site, [berth], staged)
+        return _all_stored(await self._commit(site, [berth], staged))
 
     async def _deliver(
         self, copies: Sequence[tuple[Residence, str, Quota]], message: NewMessage
     ) -> list[Appended]:
         if not copies:
             return []
-        names = {residence.shard for residence, _, _ in copies}
-        if len(names) != 1:
-            raise InvalidInput(f"one delivery into several shards: {', '.join(sorted(names))}")
-        lane = names.pop()
+        lane = _one_shard(residence for residence, _, _ in copies)
         shard = await self.opened(lane)
         berths, staged = await self._stage(lane, "spool", _berths_and_stage, shard.site, copies, message)
-        return await self._commit(shard.site, berths, staged)
+        return _all_stored(await self._commit(shard.site, berths, staged))
+
+    async def _deliver_each(
+        self, copies: Sequence[Copy], message: NewMessage
+    ) -> list[Appended | MailplatError]:
+        if not copies:
+            return []
+        lane = _one_shard(copy.residence for copy in copies)
+        if len({copy.residence.account_id for copy in copies}) != len(copies):
+            raise InvalidInput("one delivery into several mailboxes of an account")
+        site = (await self.opened(lane)).site
+        found, staged = await self._stage(lane, "spool", _free_berths_and_stage, site, copies, message)
+        berths = [berth for berth in found if isinstance(berth, Berth)]
+        stored = iter(await self._commit(site, berths, staged, each=True) if berths else ())
+        answers = [next(stored) if isinstance(berth, Berth) else berth for berth in found]
+        # What was remembered of a mailbox may be outdated: these are looked up, once, and delivered alone.
+        late = [
+            (number, berth.name)
+            for number, (berth, answer) in enumerate(zip(found, answers, strict=True))
+            if isinstance(berth, Berth) and berth.remembered and isinstance(answer, (NotFound, StaleEpoch))
+        ]
+        if late:
+            for number, name in late:
+                site.forget_mailbox(copies[number].residence, name)
+            second = await self._deliver_each([copies[number] for number, _ in late], message)
+            for (number, _), answer in zip(late, second, strict=True):
+                answers[number] = answer
+        return answers
 
     async def _stage(
         self, lane: str, pool: str, function: Callable[..., tuple[B, list[Staged]]], *args: Any
@@ -203,9 +237,11 @@ class Store:
             raise errors[0]
         return staged
 
-    async def _commit(self, site: Site, berths: Sequence[Berth], staged: Sequence[Staged]) -> list[Appended]:
+    async def _commit(
+        self, site: Site, berths: Sequence[Berth], staged: Sequence[Staged], *, each: bool = False
+    ) -> list[Appended | MailplatError]:
         """Raises _Outdated where a mailbox that was remembered is another one now, or gone."""
-        arrival = Arrival(site, berths, staged)
+        arrival = Arrival(site, berths, staged, each)
         try:
             results = await asyncio.wrap_future(site.submit(Work(arrival.apply, arrival.place)))
         except InDoubt:
@@ -215,11 +251,11 @@ class Store:
             if isinstance(error, (NotFound, StaleEpoch)) and any(berth.remembered for berth in berths):
                 for berth in berths:
                     site.forget_mailbox(berth.residence, berth.name)
-                raise _Outdated from error
+                raise _Outdated(error) from error
             raise
         disk.step("append.commit")
-        if any(result.duplicate for result in results):
-            await self._executors.run(f"spool/{site.name}", arrival.drop_duplicates, results)
+        if not all(map(is_fresh, results)):
+            await self._executors.run(f"spool/{site.name}", arrival.drop_unused, results)
         site.publish(*(MailboxChanged(berth.residence.account_id, berth.mailbox_id) for berth in berths))
         return results
 
@@ -244,6 +280,32 @@ def _berths_and_stage(
     return berths, stage_all(site, [message], berths[0].keywords)
 
 
+def _free_berths_and_stage(
+    site: Site, copies: Sequence[Copy], message: NewMessage
+) -> tuple[list[Berth | MailplatError], list[Staged]]:
+    found: list[Berth | MailplatError] = []
+    for copy in copies:
+        try:
+            berth = find_berth(site, copy.residence, copy.mailbox, copy.quota, [message])
+            found.append(replace(berth, dedupe=copy.dedupe))
+        except REFUSALS as error:
+            found.append(error)
+    keywords = next((berth.keywords for berth in found if isinstance(berth, Berth)), None)
+    return found, stage_all(site, [message], keywords) if keywords is not None else []
+
+
+def _one_shard(residences: Iterable[Residence]) -> str:
+    names = {residence.shard for residence in residences}
+    if len(names) != 1:
+        raise InvalidInput(f"one delivery into several shards: {', '.join(sorted(names))}")
+    return names.pop()
+
+
+def _all_stored(results: Sequence[Appended | MailplatError]) -> list[Appended]:
+    """Of an arrival that is all or none."""
+    return cast(list[Appended], results)
+
+
 def _stage_unsynced(
     site: Site, messages: Sequence[NewMessage], keywords: Mapping[str, int]
 ) -> tuple[None, list[Staged]]:
@@ -253,13 +315,20 @@ def _stage_unsynced(
 class _Outdated(Exception):
     """What was remembered of a mailbox is not true any more."""
 
+    def __init__(self, reason: MailplatError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
 
 async def _again(attempt: Callable[[], Awaitable[R]]) -> R:
     """Once more with everything looked up, where what was remembered was outdated."""
     try:
         return await attempt()
     except _Outdated:
-        return await attempt()
+        try:
+            return await attempt()
+        except _Outdated as error:  # changed once more meanwhile
+            raise error.reason from None
 
 
 async def _to_the_end(work: Coroutine[Any, Any, R]) -> R:

@@ -1,6 +1,5 @@
 """Reading messages: rows of the index, octets of the files."""
 
-import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from mailplat.core.errors import InvalidInput, Unavailable
 from mailplat.core.route import Residence
 from mailplat.store.index.tables import WITH_RENDERING
 from mailplat.store.maildir import find_file, folder_of, full_name
+from mailplat.store.opening import open_file
 from mailplat.store.site import MailboxRow, Site
 from mailplat.store.types import UidRanges
 
@@ -153,7 +153,7 @@ def octets_many(
         ]
     folder = site.mailbox_folder(mailbox)
     for uid, name in listed:
-        fd = _open_file(folder / folder_of(name) / name)
+        fd = open_file(folder / folder_of(name) / name)
         if fd is None:
             fd = _open(site, mailbox, uid)
         if fd is not None:
@@ -186,19 +186,12 @@ def _open(site: Site, mailbox: MailboxRow, uid: int) -> int | None:
         path, present = locate(site, mailbox, uid)
         if not present:
             return None
-        fd = None if path is None else _open_file(path)
+        fd = None if path is None else open_file(path)
         if fd is not None:
             return fd
     raise Unavailable(
         f"{site.mailbox_folder(mailbox)}: the file of UID {uid} is missing; run `mailplat shard verify`"
     )
-
-
-def _open_file(path: Path) -> int | None:
-    with contextlib.suppress(FileNotFoundError), disk.failures(path):
-        # a link put there by hand must not lead out of the account
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    return None
 
 
 def _read_all(fd: int) -> bytes:

@@ -90,8 +90,11 @@ def _settle_mailbox(
     touched: set[Path] = set()
     changed: list[tuple[str, int, int]] = []
     for uid, _, flagset, name in messages:
-        wanted = full_name(name, uid, book.mask(flagset))
-        if wanted != name and _rename(folder, name, wanted):
+        mask = book.mask(flagset)
+        if full_name(name, uid, mask) == name:
+            continue
+        wanted = _rename(folder, name, uid, mask)
+        if wanted:
             changed.append((wanted, row.id, uid))
             touched |= {folder / "cur", folder / folder_of(name)}
     if changed:
@@ -104,23 +107,24 @@ def _settle_mailbox(
     return max(len(messages), 1), len(changed), touched
 
 
-def _rename(folder: Path, name: str, wanted: str) -> bool:
-    """Also where a transaction that was undone, or a power cut, left the file under a third name."""
-    target = folder / "cur" / wanted
-    with disk.failures(target):
-        for candidate in (name, wanted, None):
+def _rename(folder: Path, name: str, uid: int, mask: int) -> str:
+    """The new name, "" where there is no file. Also where a transaction that was undone, or a power cut, left the
+    file under a third name, whose C= then counts."""
+    with disk.failures(folder):
+        for candidate in (name, full_name(name, uid, mask), None):
             found = candidate or find_file(folder, name.partition(",")[0])
             if found is None:
                 continue
-            source = folder / folder_of(found) / found
+            wanted = full_name(found, uid, mask)
+            source, target = folder / folder_of(found) / found, folder / "cur" / wanted
             if source == target:
                 if target.exists():
-                    return True
+                    return wanted
                 continue
             try:
                 disk.rename(source, target, "names.rename")
             except FileNotFoundError:
                 continue
-            return True
+            return wanted
     log.error("message file is missing; run shard verify", file=os.fspath(folder / folder_of(name) / name))
-    return False
+    return ""

@@ -11,6 +11,7 @@ from mailplat.core.route import Residence
 from mailplat.store import accounts, changes, copy, expunge, fetch, mailboxes, namer, quota, renaming, search
 from mailplat.store import flags as storing
 from mailplat.store.changes import Snapshots
+from mailplat.store.figures import Figures, figures
 from mailplat.store.identity import Expected
 from mailplat.store.quota import Crossing
 from mailplat.store.site import Publisher, Site
@@ -93,6 +94,9 @@ class Shard:
     def remove_account(self, residence: Residence, *, address: str = "", moved: bool = False) -> None:
         accounts.remove_account(self.site, residence, address=address, moved=moved)
 
+    def is_removed(self, residence: Residence) -> bool:
+        return accounts.is_removed(self.site, residence)
+
     def usage(self, residence: Residence) -> tuple[int, int]:
         return accounts.usage(self.site, residence)
 
@@ -123,6 +127,9 @@ class Shard:
 
     def first_crossing(self, crossing: Crossing) -> int:
         return quota.first_crossing(self.site, crossing)
+
+    def figures(self) -> Figures:
+        return figures(self.site)
 
     # mailboxes
 

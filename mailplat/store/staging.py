@@ -28,6 +28,7 @@ from mailplat.store.maildir import (
 )
 from mailplat.store.mapped import MappedFile
 from mailplat.store.names import canonical
+from mailplat.store.opening import open_file
 from mailplat.store.quota import check_account
 from mailplat.store.site import Site
 from mailplat.store.types import MAX_MODSEQ, MAX_UID, NewMessage
@@ -54,6 +55,7 @@ class Berth:
     quota: Quota
     elsewhere: int  # octets of the pool in other shards
     keywords: Mapping[str, int]  # numbers of keywords, folded: for names that are final at once
+    dedupe: str = ""  # instead of the message's
     remembered: bool = False  # not looked up: the transaction may find that it is another one's by now
 
 
@@ -165,7 +167,7 @@ def stage(site: Site, message: NewMessage, keywords: Mapping[str, int], *, sync:
     except BaseException:
         discard([path])
         raise
-    name = first_name(unique, size, message.internaldate_zone, message.uidl, dedupe_key(message.dedupe))
+    name = first_name(unique, size, message.internaldate_zone, message.uidl, key=dedupe_key(message.dedupe))
     if message.uid is not None:
         name = full_name(name, message.uid, _mask(message, keywords, site.limits.keyword))
     zone = message.internaldate_zone
@@ -191,8 +193,12 @@ def columns(rendering: Rendering) -> tuple[Any, ...]:
 
 
 def render_file(path: Path) -> Rendering:
-    """What is in a file, whatever its size, without reading it into our memory."""
-    with disk.failures(path), open_plain(path) as file:
+    """What is in a file, whatever its size, without reading it into our memory. Raises FileNotFoundError,
+    Unavailable."""
+    fd = open_file(path)
+    if fd is None:
+        raise FileNotFoundError(path)
+    with os.fdopen(fd, "rb") as file, disk.failures(path):
         if os.fstat(file.fileno()).st_size <= _SMALL:
             return render(file.read())
         with MappedFile.of(file.fileno()) as octets:

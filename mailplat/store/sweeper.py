@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 from mailplat.core import disk
 from mailplat.store.maildir import new_unique, parse_name
 from mailplat.store.site import Site
+from mailplat.store.vault.folders import FOLDER, remove_folders
 from mailplat.store.vault.place import place_account, place_waiting
 
 # Paths in one round: what a transaction notes as done.
@@ -37,8 +38,8 @@ def sweep_leaving(site: Site) -> int:
                 " (SELECT 1 FROM vault v WHERE v.placed = 0 AND v.account_id = l.account_id)"
             ).fetchall()
             leaving = connection.exec_driver_sql(
-                "SELECT id, path FROM leaving l WHERE mailbox_id <> 0 AND NOT EXISTS (SELECT 1 FROM vault v WHERE"
-                f" v.placed = 0 AND v.mailbox_id = l.mailbox_id) ORDER BY id LIMIT {_ROUND}"
+                f"SELECT id, path FROM leaving l WHERE mailbox_id NOT IN (0, {FOLDER}) AND NOT EXISTS (SELECT 1"
+                f" FROM vault v WHERE v.placed = 0 AND v.mailbox_id = l.mailbox_id) ORDER BY id LIMIT {_ROUND}"
             ).fetchall()
         for (account_id,) in accounts:
             site.write(partial(_set_aside, site, account_id), alone=True)
@@ -48,7 +49,7 @@ def sweep_leaving(site: Site) -> int:
             site.write(partial(_forget, [(number,) for number, _ in leaving]))
             removed += len(leaving)
         if not leaving and not accounts:
-            return removed
+            return removed + remove_folders(site)
 
 
 def set_aside(site: Site, connection: Connection, account_id: int) -> None:
@@ -115,8 +116,9 @@ def _remove_folder(folder: Path) -> None:
 
 def remove_strays(site: Site, paths: Iterable[str]) -> int:
     """Message files that were not where `leaving` says: a process that died between a rename and its commit (namer)
-    left them under a name that no row ever said. Left there, a rebuild would bring an expunged message back. Returns
-    how many were found."""
+    left them under a name that no row ever said. Left there, a rebuild would bring an expunged message back. What
+    this release cannot read stays: it may be the live form of a message whose plain one was removed. Returns how
+    many were found."""
     wanted: dict[Path, set[str]] = {}
     for path in map(Path, paths):
         if path.parent.name in ("cur", "new"):
@@ -126,7 +128,8 @@ def remove_strays(site: Site, paths: Iterable[str]) -> int:
         for place in ("cur", "new"):
             with disk.failures(folder), contextlib.suppress(FileNotFoundError):
                 for name in os.listdir(folder / place):
-                    if parse_name(name).unique in uniques:
+                    said = parse_name(name)
+                    if said.unique in uniques and said.readable:
                         (folder / place / name).unlink(missing_ok=True)
                         found += 1
     return found

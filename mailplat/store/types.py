@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mailplat.core.quota import NO_QUOTA, Quota
+from mailplat.core.route import Residence
 from mailplat.core.spool import Body
 
 # Ranges of UIDs, both ends included, in any order; None stands for every message.
@@ -46,6 +48,16 @@ class NewMessage:
     modseq: int | None = None  # keep this MODSEQ; only with `uid`
     uidl: str = ""  # keep this POP3 UIDL: 1 to 70 octets of 0x21 to 0x7E (RFC 1939 7)
     dedupe: str = ""  # a second append to the mailbox with the same key stores nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Where one message is to go, one of several."""
+
+    residence: Residence
+    mailbox: str
+    quota: Quota = NO_QUOTA
+    dedupe: str = ""  # of this copy; "": the message's
 
 
 @dataclass(frozen=True, slots=True)

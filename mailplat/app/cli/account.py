@@ -1,20 +1,24 @@
 """`mailplat account`: mailboxes' owners, their passwords, quotas and homes."""
 
 import argparse
+import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 from mailplat.app.cli import _quotas
 from mailplat.app.console import Subparsers, add_config, add_json, parse_size, read_password, show
 from mailplat.app.wiring import Platform, open_platform
-from mailplat.core.errors import InvalidInput, StaleEpoch
-from mailplat.core.route import BackendHome, Home, Residence, ShardHome, parse_home
+from mailplat.core.errors import InvalidInput, StaleEpoch, Unavailable
+from mailplat.core.route import BackendHome, Home, Residence, RouteState, ShardHome, parse_home
 from mailplat.directory.credentials import check_hash, hash_password
-from mailplat.directory.types import Login
+from mailplat.directory.types import Account, Login
+from mailplat.store.vault import owner
 from mailplat.wire.smtp.address import parse_address
 
 COLUMNS = ["address", "home", "state", "quota", "active", "used", "percent"]
+
+# No move is under way: nobody copies the account, or holds its mail.
+_SETTLED = (RouteState.LEGACY, RouteState.NEW, RouteState.FINAL)
 
 
 def register(verbs: Subparsers) -> None:
@@ -115,17 +119,47 @@ def change_password(args: argparse.Namespace) -> int:
 
 
 def remove(args: argparse.Namespace) -> int:
+    """Its mail first, into the vault, under the epoch of its route: from then on no worker writes it. Then its vaults
+    in other shards are told the address, at last the directory forgets it. One that was cut short is called again."""
     with open_platform(args.config) as platform:
         account = platform.directory.account(parse_address(args.address))
         route = platform.directory.route(account.id)
-        if isinstance(route.home, ShardHome):
-            shard = platform.store.shard(route.home.shard)
-            residence = Residence(account.id, route.home.shard, route.epoch)
-            with suppress(StaleEpoch):  # closed already: an earlier call was cut short behind this
-                shard.grant(account.id, route.epoch)
-                shard.remove_account(residence, address=str(account.address))
-        platform.directory.remove_account(account.address)
+        if route.state not in _SETTLED:
+            raise InvalidInput(
+                f"{account.address} is being moved ({route.state.value}); end the move or take it back first, see "
+                "mailplat migrate status"
+            )
+        try:
+            if isinstance(route.home, ShardHome):
+                _remove_mail(platform, account, Residence(account.id, route.home.shard, route.epoch))
+            _note_gone(platform, account)
+            platform.directory.remove_account(account.address, route=route)
+        except StaleEpoch as error:
+            raise Unavailable(
+                f"{account.address}: a move began meanwhile; remove it again when that is over. What was removed "
+                f"until then is in the vault ({error})"
+            ) from error
     return 0
+
+
+def _remove_mail(platform: Platform, account: Account, residence: Residence) -> None:
+    """Raises StaleEpoch when the shard has granted another epoch than the route's."""
+    shard = platform.store.shard(residence.shard)
+    if not shard.is_removed(residence):  # else an earlier call was cut short behind this
+        shard.grant(account.id, residence.epoch)
+        shard.remove_account(residence, address=str(account.address))
+
+
+def _note_gone(platform: Platform, account: Account) -> None:
+    """A shard that cannot be asked keeps nobody from removing an account."""
+    for name, section in platform.shards.items():
+        if not (section.path / "index.db").exists():
+            continue
+        try:
+            owner.note_gone(platform.store.shard(name).site, account.id, str(account.address))
+        except Unavailable as error:
+            text = f"what its vault may have of {account.address} is listed there as account {account.id}"
+            print(f"shard {name} cannot be asked ({error}); {text}", file=sys.stderr)
 
 
 def display(args: argparse.Namespace) -> int:

@@ -21,7 +21,10 @@ from mailplat.store.backup.numbers import default_uidl
 from mailplat.store.backup.verify import DAMAGED, MISSING
 from mailplat.store.door import Store
 from mailplat.store.flagsets import Book
+from mailplat.store.maildir import parse_name
 from mailplat.store.names import INBOX, canonical
+from mailplat.store.opening import unreadable
+from mailplat.store.repair.problems import UNREADABLE
 from mailplat.store.types import NewMessage, Problem
 
 # One append: so many messages are open files at a time, and no more octets than are written in a second or two.
@@ -160,6 +163,10 @@ class _Restore:
         for message in messages:
             path = self._catalogue.object(message)
             relative = str(path.relative_to(self._catalogue.repository.path))
+            said = parse_name(message.name)
+            if not said.readable:
+                self._report.problems.append(Problem(UNREADABLE, relative, unreadable(said.coding)))
+                continue
             try:
                 sound = digest_file(path) == message.digest
             except FileNotFoundError:

@@ -45,6 +45,7 @@ from mailplat.store.maildir import first_name, folder_of, full_name, parse_name
 from mailplat.store.names import INBOX
 from mailplat.store.repair import survey, verify
 from mailplat.store.repair.counting import recount
+from mailplat.store.repair.links import recount_links
 from mailplat.store.shard import Shard
 from mailplat.store.site import COLUMNS, OPENING, RESTORING, MailboxRow, Publisher, Site
 from mailplat.store.types import Problem, StoreLimits
@@ -181,7 +182,7 @@ class _Restore:
             shard = Shard(name, self._half, self._bus, self._clock, self._limits, upkeep=False)
             try:
                 self._fill(shard.site, flush)
-                report = verify(shard, sweep_hours=0)
+                report = verify(shard, sweep_hours=0, vault=self._old.parent)
                 self._report.problems += report.problems
                 self._report.accounts, self._report.messages = report.accounts, report.messages
             finally:
@@ -210,6 +211,7 @@ class _Restore:
         with site.database.write() as connection:
             recount(connection)
         recover(site, self._old.parent)  # the shard's own vault stays where it is
+        recount_links(site, self._old.parent)
 
     def _leave_out(self, site: Site, account_id: int) -> None:
         self._report.elsewhere += 1
@@ -301,7 +303,10 @@ def _name(message: SavedMessage, uidl: str | None, mask: int) -> str:
         )
     name = message.name
     if uidl != message.uidl:
-        name = first_name(parse_name(name).unique, message.size, message.zone, uidl or "")
+        said = parse_name(name)
+        name = first_name(
+            said.unique, message.size, message.zone, uidl or "", key=said.key, coding=said.coding
+        )
     return full_name(name, message.uid, mask)
 
 

@@ -150,6 +150,7 @@ message = Table(
     Column("saved_at", BigInteger, nullable=False),  # SAVEDATE (RFC 8514)
     Column("name", Text, nullable=False),  # of the file; in cur/ when it has ":2,", else in new/
     Column("uidl", Text, nullable=True),  # NULL: UIDVALIDITY and UID
+    Column("shared", BigInteger, nullable=True),  # of table `shared`; NULL: the file is this message's alone
     PrimaryKeyConstraint("mailbox_id", "uid"),
     sqlite_with_rowid=False,
 )
@@ -230,6 +231,7 @@ vault = Table(  # mail that was expunged and can be brought back, see store/vaul
     Column("recipient", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("message_id", Text, nullable=False),
+    Column("shared", BigInteger, nullable=True),  # as in `message`
     sqlite_autoincrement=True,
 )
 Index("vault_account", vault.c.account_id, vault.c.at)
@@ -259,4 +261,23 @@ shard = Table(  # one row: which shard this is the index of, see store/identity.
     Column("identity", Text, primary_key=True),
     Column("platform", Text, nullable=False),
     Column("serial", BigInteger, nullable=False),
+)
+
+shared = (
+    Table(  # files with more than one name; a trigger counts the rows of `message` and `vault` that say so
+        "shared",
+        metadata,
+        Column("id", _Number, primary_key=True, autoincrement=False),
+        Column("size", BigInteger, nullable=False),  # octets of the file
+        Column("links", BigInteger, nullable=False),  # rows; with the last of them this one goes
+    )
+)
+
+figures = Table(  # one row, number 1; triggers keep it
+    "figures",
+    metadata,
+    Column("id", _Number, primary_key=True, autoincrement=False),
+    Column("vault_messages", BigInteger, nullable=False),
+    Column("vault_octets", BigInteger, nullable=False),
+    Column("counted", SmallInteger, nullable=False),  # 0: from before `shared`, until `verify` has counted
 )

@@ -5,6 +5,7 @@
     verify.py    `verify`: also while the shard is in use; sweeps leftovers of crashes, recounts
     rebuild.py   `rebuild`: while nobody else has the shard open
     adoption.py  files of one mailbox to rows
+    counting.py  totals     links.py  which messages share a file
 
 What a file without a row is: one of ours (by its name) without a UID, or with one below UIDNEXT, that is older than
 limits.sweep_hours was never acknowledged, or was expunged, and is swept. Any other may be a message that somebody

@@ -16,6 +16,7 @@ COUNT = "count"  # totals that were not those of the rows (corrected)
 RENDERING = "rendering"  # a row without its rendering
 FOLDER = "folder"  # a mailbox without its folder
 STRANGE = "strange"  # what no mailbox, account or message is: a link, a device, a folder of another name
+UNREADABLE = "unreadable"  # a file that a later release has encoded; it is kept
 UNKNOWN = "unknown"  # a folder with mail that the index does not know
 DESCRIPTION = "description"  # a mailbox or account whose small file is missing or cannot be read
 LINES = "lines"  # a file that was put here with bare LF: what IMAP and POP3 show has CRLF

@@ -11,12 +11,14 @@ is removed from disk but second files of one message, octet for octet the same, 
 
 import contextlib
 import math
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sqlalchemy.engine import Connection
 
 from mailplat.core import disk
+from mailplat.core.errors import Unavailable
 from mailplat.store.append import INSERT_MESSAGE, INSERT_RENDERING
 from mailplat.store.deliveries import remember
 from mailplat.store.description import (
@@ -36,6 +38,7 @@ from mailplat.store.repair.adoption import Adopted, plan, put_in_place
 from mailplat.store.repair.beginning import prepare_index
 from mailplat.store.repair.counting import recount
 from mailplat.store.repair.foreign import ORIGINALS, Taken, finish, is_foreign, take
+from mailplat.store.repair.links import recount_links
 from mailplat.store.repair.renderers import Renderers
 from mailplat.store.repair.succession import Succession
 from mailplat.store.repair.survey import File
@@ -43,6 +46,7 @@ from mailplat.store.shard import Shard
 from mailplat.store.site import COLUMNS, MailboxRow, Site
 from mailplat.store.staging import discard
 from mailplat.store.types import MAX_UID, Problem, Report
+from mailplat.store.vault.owner import ROOT
 from mailplat.store.vault.recovery import recover
 
 # Messages rendered and inserted at once: a few MB.
@@ -56,9 +60,16 @@ _INSERT = (
 
 
 def rebuild(shard: Shard) -> Report:
-    """Raises Unavailable while another process has the shard open, or when the disk refuses."""
+    """Raises Unavailable while another process has the shard open, when the disk refuses, and where there are files
+    that a later release has encoded: their rows could not be made again."""
     site = shard.site
     site.claim()
+    unreadable = [path for path in _files(site.path) if not parse_name(path.name).readable]
+    if unreadable:
+        raise Unavailable(
+            f"shard {shard.name}: {len(unreadable)} files were encoded by a later release, such as {unreadable[0]}; "
+            "install that release, then rebuild"
+        )
     trouble = site.trouble
     report = Report()
     if trouble is None:
@@ -71,11 +82,28 @@ def rebuild(shard: Shard) -> Report:
     with Renderers() as renderers:
         _Rebuild(site, report, renderers, current=trouble is None).run()
     recover(site)
+    recount_links(site)
     site.seal.start_anew()
     site.trouble = None
     shard.forget()
     shard.settle_names()
     return report
+
+
+def _files(root: Path) -> Iterator[Path]:
+    """Of live messages and of the vault."""
+    for _, account in survey.accounts(root):
+        for _, mailbox in survey.mailboxes(account):
+            for place in ("cur", "new"):
+                yield from _listed(mailbox / place)
+    for box in (root / ROOT).glob("*/*/m*"):
+        yield from _listed(box)
+
+
+def _listed(folder: Path) -> list[Path]:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        return [folder / name for name in os.listdir(folder)]
+    return []
 
 
 class _Rebuild:

@@ -14,10 +14,12 @@ from mailplat.store.fetch import locate
 from mailplat.store.index.tables import WITH_RENDERING
 from mailplat.store.mailboxes import advance
 from mailplat.store.maildir import parse_name, saved_at
+from mailplat.store.opening import unreadable
 from mailplat.store.repair import problems, survey
 from mailplat.store.repair.adoption import adopt
 from mailplat.store.repair.counting import recount
 from mailplat.store.repair.foreign import is_foreign
+from mailplat.store.repair.links import recount_links
 from mailplat.store.repair.survey import File
 from mailplat.store.shard import Shard
 from mailplat.store.site import COLUMNS, MailboxRow, Site
@@ -32,16 +34,24 @@ _HOUR = 3600
 _AT_ONCE_S = 3600.0
 
 
-def verify(shard: Shard, *, sweep_hours: float | None = None, adopting: bool = False) -> Report:
+def verify(
+    shard: Shard,
+    *,
+    sweep_hours: float | None = None,
+    adopting: bool = False,
+    vault: Path | None = None,
+) -> Report:
     """Leftovers of crashes older than `sweep_hours` (limits.sweep_hours) are removed; 0 is for a shard that
     nobody else uses. `adopting`: files that were put here by hand become messages at once. Totals are corrected.
-    Raises Unavailable."""
+    `vault`: the folder with vault/ where that is not the shard's own. Raises Unavailable."""
     hours = shard.site.limits.sweep_hours if sweep_hours is None else sweep_hours
     shard.settle_names()
     shard.sweep()
     # the file system's clock, not ours: a file made this very instant must not look older than `now`
     newest = shard.site.clock.now() - hours * _HOUR if hours else float("inf")
-    return _Verification(shard.site, newest, adopting=adopting).run()
+    report = _Verification(shard.site, newest, adopting=adopting).run()
+    report.problems += recount_links(shard.site, vault)
+    return report
 
 
 class _Verification:
@@ -159,6 +169,8 @@ class _Verification:
     ) -> None:
         if file is None:
             self._lost(row, folder, uid, name)
+        elif not file.said.readable:
+            self._unreadable(folder, file)
         elif file.size != size:
             self._problem(
                 problems.SIZE, folder / file.place / name, f"UID {uid}: {file.size} octets, not {size}"
@@ -193,7 +205,9 @@ class _Verification:
             return
         if self._is_row(row.id, file.name) or self._is_waiting(row, unique) or not os.path.lexists(path):
             return
-        if unique in names:
+        if not file.said.readable:
+            self._unreadable(folder, file)
+        elif unique in names:
             self._second(row, path, file, names[unique])
         elif by_hand and file.inode in inodes:  # adopted, and cut short before it was removed
             self._sweep([path])
@@ -223,6 +237,10 @@ class _Verification:
                 self._uniques = row.account_id, {(number, parse_name(name).unique) for number, name in found}
         others = (number for number, unique in self._uniques[1] if unique == file.said.unique)
         return any(number != row.id for number in others)
+
+    def _unreadable(self, folder: Path, file: File) -> None:
+        path = folder / file.place / file.name
+        self._problem(problems.UNREADABLE, path, unreadable(file.said.coding))
 
     def _second(self, row: MailboxRow, path: Path, file: File, uid: int) -> None:
         located, _ = locate(self._site, row, uid)

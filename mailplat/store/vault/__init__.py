@@ -11,7 +11,7 @@ Files of this room
     entry.py    rows, in the commit that takes the message's row away     place.py    files follow, behind the commit
     owner.py    addresses, legal holds                                    finding.py  search and totals
     restore.py  back into a mailbox                                       prune.py    the end of the days, purge
-    recovery.py rows from files alone
+    recovery.py rows from files alone                                     folders.py  the end of empty folders
 
 An expunge writes a row of `vault`; from and subject come out of `rendering`, so that no file is read. The upkeep
 renames the files, each batch in one write transaction with an fsync of the folders before its commit. What a MOVE
@@ -24,7 +24,9 @@ Invariants
       in the vault.
     * A mailbox's or an account's folder is removed only when no row with placed = 0 speaks of it.
     * Only files below vault/ are pruned, by rows that go in a transaction which has looked for a hold; the index and
-      mailplat-vault.json can both say that there is one.
+      mailplat-vault.json can both say that there is one, and the index learns it from the file.
+    * A folder is removed empty, under the write lock, and never with a file that no row speaks of.
+    * The number of a mailbox that has something here is never given to another one, also after a rebuild.
     * What comes back is a new message by `Store.append`: a new UID, the old date, flags and keywords but \\Deleted.
     * Nothing in vault/ is ever a live message: neither verify nor rebuild look for messages here.
 
@@ -35,7 +37,9 @@ What is true after a crash behind each step; tests/store/test_crash.py walks the
     index.commit (place)     nothing is open
     owner.write .. .dirsync  a hold that only the file knows: nothing is pruned, and rebuild reads it
     append.commit (restore)  the message is back and in the vault too; the next restore finds its dedupe key
-    index.commit (prune)     `leaving` lists the file: the sweeper removes it
+    index.commit (prune)     `leaving` lists the file or the folder: the sweeper removes it. A folder only if it is
+                             still out of use: mail, or a hold, may have come there since
+    vault.rmdir              folder gone, `leaving` still lists it: once more, to no effect
 A lost index forgets what was expunged in the two seconds before: as ever, such messages come back as live ones.
 
 What must never happen: a file removed before its days are over, or under a hold; an old UID given to what comes

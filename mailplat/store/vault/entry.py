@@ -14,9 +14,10 @@ REASONS = (EXPUNGED, MAILBOX, ACCOUNT)
 
 _INSERT = (
     "INSERT INTO vault (account_id, mailbox_id, mailbox, uid, reason, at, size, internaldate, zone, flags, file,"
-    " name, placed, restored, sender, recipient, subject, message_id)"
-    " SELECT ?, m.mailbox_id, ?, m.uid, ?, ?, m.size, m.internaldate, m.zone, ?, m.name, '', 0, 0,"
-    " coalesce(r.sender, ''), coalesce(r.recipient, ''), coalesce(r.subject, ''), coalesce(r.message_id, '')"
+    " name, placed, restored, sender, recipient, subject, message_id,"
+    " shared) SELECT ?, m.mailbox_id, ?, m.uid, ?, ?, m.size, m.internaldate, m.zone, ?, m.name, '', 0, 0,"
+    " coalesce(r.sender, ''), coalesce(r.recipient, ''), coalesce(r.subject, ''), coalesce(r.message_id, ''),"
+    " m.shared"
     " FROM message m LEFT JOIN rendering r ON r.id = ? WHERE m.mailbox_id = ? AND m.uid = ?"
 )
 

@@ -82,6 +82,21 @@ def release(site: Site, account_id: int) -> Owner:
     return site.write(apply, alone=True)
 
 
+def note_gone(site: Site, account_id: int, address: str) -> None:
+    """As `note_removed`, where there is anything of the account and it is not noted yet: an account may have lived
+    here before it moved, and what it has left here must still be found by its address."""
+
+    def apply(connection: Connection) -> None:
+        owner = find_owner(connection, account_id)
+        kept = connection.exec_driver_sql(
+            "SELECT 1 FROM vault WHERE account_id = ? LIMIT 1", (account_id,)
+        ).fetchone()
+        if owner.removed_at is None and (kept is not None or owner.held_at is not None):
+            note_removed(site, connection, account_id, address)
+
+    site.write(apply, alone=True)
+
+
 def note_removed(site: Site, connection: Connection, account_id: int, address: str) -> None:
     """The directory will not know the address any more."""
     owner = find_owner(connection, account_id)
@@ -147,7 +162,7 @@ def read_owner(folder: Path, account_id: int) -> Owner | None:
         )
     except FileNotFoundError:
         return None
-    except (KeyError, TypeError, ValueError):
+    except (OSError, KeyError, TypeError, ValueError):
         return Owner(account_id, held_at=1, hold_reason=f"{OWNER_FILE} cannot be read", hold_by="mailplat")
 
 

@@ -6,8 +6,9 @@ fsynced before the commit, since afterwards nobody looks for the file in its old
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -95,8 +96,8 @@ def _place_rows(site: Site, connection: Connection, rows: Sequence[Sequence[obje
         source = site.path / account_path(account_id) / mailbox_folder(mailbox_id, mailbox)
         for number, _, _, _, uid, reason, at, flags, file in some:
             mask = mask_of(str(flags), described.keywords)
-            name = vault_name(str(file), int(str(uid)), mask, int(str(at)), str(reason))
-            _move(source, str(file), folder / name)
+            named = partial(vault_name, int(str(uid)), mask, int(str(at)), str(reason))
+            name = _move(source, str(file), folder, named)
             placed.append((name, int(str(number))))
         with disk.failures(folder):
             disk.fsync_directory(folder, "vault.dirsync")
@@ -105,20 +106,23 @@ def _place_rows(site: Site, connection: Connection, rows: Sequence[Sequence[obje
     return len(placed)
 
 
-def _move(folder: Path, file: str, target: Path) -> None:
-    """Also where an earlier call, or one of the namer, was undone half-way."""
-    with disk.failures(target):
+def _move(folder: Path, file: str, box: Path, name_of: Callable[[str], str]) -> str:
+    """The name in `box`, made of the one that the file has. Also where an earlier call, or one of the namer, was
+    undone half-way."""
+    with disk.failures(box):
         for candidate in (file, None):
-            if target.exists():
-                return
             found = candidate or find_file(folder, parse_name(file).unique)
+            name = name_of(found or file)
+            if (box / name).exists():
+                return name
             if found is not None:
                 try:
-                    disk.rename(folder / folder_of(found) / found, target, "vault.rename")
-                    return
+                    disk.rename(folder / folder_of(found) / found, box / name, "vault.rename")
+                    return name
                 except FileNotFoundError:
                     continue
     log.error("file of an expunged message is missing; it cannot be restored", file=str(folder / file))
+    return name_of(file)
 
 
 def _describe(folder: Path, mailbox_id: int, name: str, words: Collection[str]) -> Description:
@@ -148,7 +152,7 @@ def mask_of(flags: str, keywords: Sequence[str]) -> int:
     return sum(1 << bits[flag] for flag in set(flags.split()) if flag in bits)
 
 
-def vault_name(file: str, uid: int, mask: int, at: int, reason: str) -> str:
+def vault_name(uid: int, mask: int, at: int, reason: str, file: str) -> str:
     """From any name that the file had. The UIDL (P=) is left out: what comes back is a new message."""
     base = ",".join(part for part in file.partition(":")[0].split(",") if not part.startswith(("P=", "X=")))
     return full_name(f"{base},X={at:x}{_LETTERS[reason]}", uid, mask)

@@ -1,13 +1,15 @@
 """Out of the vault: rows whose days are over, and what an admin purges. Files go behind the commit (sweeper.py)."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from sqlalchemy.engine import Connection
 
 from mailplat.core.errors import InvalidInput
 from mailplat.store.accounts import leave
 from mailplat.store.site import Site
-from mailplat.store.vault.owner import find_owner, is_held, read_owner, vault_path
+from mailplat.store.vault.folders import FILE, FOLDER
+from mailplat.store.vault.owner import find_owner, insert_owner, is_held, read_owner, vault_path
 from mailplat.store.vault.place import box_path, place_waiting
 
 # Rows in one transaction, and transactions in one round: a day's worth goes within some rounds, and other writers
@@ -16,9 +18,6 @@ _BATCH = 500
 _BATCHES = 10
 
 _DAY = 86_400
-
-# In `leaving`, instead of a mailbox: a file of the vault.
-_VAULT = -2
 
 # Files that have not moved yet will, within seconds: the next round has them.
 _OLD = (
@@ -44,10 +43,7 @@ def prune(site: Site) -> int:
         with site.read() as connection:
             if connection.exec_driver_sql(_OLD, (before, 1)).fetchone() is None:
                 break
-        count = site.write(lambda connection: _prune_some(site, connection, before), alone=True)
-        removed += count
-        if count == 0:
-            break
+        removed += site.write(lambda connection: _prune_some(site, connection, before), alone=True)
     with site.read() as connection:
         gone = connection.exec_driver_sql(_GONE).fetchone()
     if gone is not None:
@@ -60,23 +56,31 @@ def purge(site: Site, account_id: int, numbers: Sequence[int] | None = None) -> 
     InvalidInput under a legal hold."""
 
     place_waiting(site)
+    with site.read() as connection:
+        found = connection.exec_driver_sql(
+            "SELECT id FROM vault WHERE account_id = ? AND placed = 1", (account_id,)
+        ).fetchall()
+    wanted = None if numbers is None else set(numbers)
+    doomed = [number for (number,) in found if wanted is None or number in wanted]
 
-    def apply(connection: Connection) -> int:
+    def apply(connection: Connection, some: Sequence[int]) -> int:
         if _held(site, connection, account_id):
             raise InvalidInput(
                 f"shard {site.name}: account {account_id} is under a legal hold; nothing is purged"
             )
-        found = connection.exec_driver_sql(
-            "SELECT id, account_id, mailbox_id, name FROM vault WHERE account_id = ? AND placed = 1",
-            (account_id,),
+        marks = ", ".join("?" * len(some))
+        rows = connection.exec_driver_sql(
+            f"SELECT id, account_id, mailbox_id, name FROM vault WHERE id IN ({marks})", tuple(some)
         ).fetchall()
-        wanted = None if numbers is None else set(numbers)
-        rows = [row for row in found if wanted is None or row[0] in wanted]
         _remove(site, connection, rows)
         _forget_owners(site, connection)
         return len(rows)
 
-    return site.write(apply, alone=True)
+    removed = 0
+    for start in range(0, max(len(doomed), 1), _BATCH):  # once where there is nothing: a hold is still said
+        some = doomed[start : start + _BATCH]
+        removed += site.write(partial(apply, some=some), alone=True)
+    return removed
 
 
 def take_out(site: Site, connection: Connection, numbers: Sequence[int]) -> None:
@@ -102,11 +106,14 @@ def _prune_some(site: Site, connection: Connection, before: int) -> int:
 
 
 def _held(site: Site, connection: Connection, account_id: int) -> bool:
-    """By the index, or by the file: an index that was rolled back may not know."""
+    """By the index, or by the file: an index that was rolled back may not know, and is told."""
     if is_held(connection, account_id):
         return True
     owner = read_owner(site.path / vault_path(account_id), account_id)
-    return owner is not None and owner.held_at is not None
+    if owner is None or owner.held_at is None:
+        return False
+    insert_owner(connection, owner)
+    return True
 
 
 def _remove(site: Site, connection: Connection, rows: Sequence[Row]) -> None:
@@ -115,7 +122,7 @@ def _remove(site: Site, connection: Connection, rows: Sequence[Row]) -> None:
         return
     for account_id in {int(row[1]) for row in rows}:
         paths = [str(box_path(account_id, int(row[2])) / str(row[3])) for row in rows if row[1] == account_id]
-        leave(site, connection, account_id, _VAULT, paths)
+        leave(site, connection, account_id, FILE, paths)
     connection.exec_driver_sql("DELETE FROM vault WHERE id = ?", [(row[0],) for row in rows])
     for account_id, mailbox_id in {(int(row[1]), int(row[2])) for row in rows}:
         left = connection.exec_driver_sql(
@@ -124,7 +131,7 @@ def _remove(site: Site, connection: Connection, rows: Sequence[Row]) -> None:
             (mailbox_id, account_id, mailbox_id),
         ).fetchone()
         if left is None:
-            leave(site, connection, account_id, _VAULT, [str(box_path(account_id, mailbox_id))])
+            leave(site, connection, account_id, FOLDER, [str(box_path(account_id, mailbox_id))])
 
 
 def _forget_owners(site: Site, connection: Connection) -> None:
@@ -132,4 +139,4 @@ def _forget_owners(site: Site, connection: Connection) -> None:
     for (account_id,) in connection.exec_driver_sql(_GONE).fetchall():
         if find_owner(connection, account_id).held_at is None and not _held(site, connection, account_id):
             connection.exec_driver_sql("DELETE FROM vault_owner WHERE account_id = ?", (account_id,))
-            leave(site, connection, account_id, _VAULT, [str(vault_path(account_id))])
+            leave(site, connection, account_id, FOLDER, [str(vault_path(account_id))])

@@ -40,7 +40,18 @@ def recover(site: Site, root: Path | None = None) -> int:
                 found += _box(connection, site, account_id, mailbox_id, box)
     with site.database.write() as connection:
         _drop_vanished(connection, (root or site.path))
+        _reserve_numbers(connection)
     return found
+
+
+def _reserve_numbers(connection: Connection) -> None:
+    """A mailbox that is gone keeps its number: what comes back must not go into another one that has got it."""
+    (last,) = connection.exec_driver_sql("SELECT coalesce(max(mailbox_id), 0) FROM vault").one()
+    done = connection.exec_driver_sql(
+        "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'mailbox'", (last,)
+    )
+    if not done.rowcount:
+        connection.exec_driver_sql("INSERT INTO sqlite_sequence (name, seq) VALUES ('mailbox', ?)", (last,))
 
 
 def _accounts(root: Path) -> Iterator[tuple[int, Path]]:

@@ -8,15 +8,17 @@ without doubling anything: the dedupe key is the file's name and how often it wa
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from mailplat.core.errors import AlreadyExists, NotFound
+from mailplat.core.errors import AlreadyExists, NotFound, OverQuota
 from mailplat.core.quota import NO_QUOTA, Quota
 from mailplat.core.route import Residence
 from mailplat.core.spool import Body
 from mailplat.store.door import Store
 from mailplat.store.maildir import parse_name
 from mailplat.store.names import check_name
+from mailplat.store.opening import open_file
+from mailplat.store.site import Site
 from mailplat.store.types import NewMessage
 from mailplat.store.vault.finding import Filter, Item, find
 from mailplat.store.vault.place import place_waiting
@@ -32,7 +34,7 @@ class Restored:
     messages: int = 0
     octets: int = 0
     mailboxes: list[str] = field(default_factory=list)
-    missing: list[Item] = field(default_factory=list)  # their files are gone
+    missing: list[Item] = field(default_factory=list)  # their files are gone, or a later release's
 
 
 def restore(
@@ -53,11 +55,10 @@ def restore(
     target = store.shard(residence.shard)
     target.grant(residence.account_id, residence.epoch)
     site = store.shard(source).site
-    place_waiting(site)
     result = Restored()
     boxes: dict[str, list[Item]] = {}
     own = {mailbox.id: mailbox.name for mailbox in target.mailboxes(residence)}
-    for item in list(find(site, account_ids, wanted)):
+    for item in _found(site, account_ids, wanted):
         here = item.account_id == residence.account_id and source == residence.shard
         name = into or (own.get(item.mailbox_id, item.mailbox) if here else item.mailbox)
         boxes.setdefault(check_name(name, target.site.limits), []).append(item)
@@ -67,8 +68,23 @@ def restore(
                 target.create(residence, name)
             result.mailboxes.append(name)
             for some in _batches(items):
-                _bring(store, runner, source, residence, name, some, quota, result)
+                try:
+                    _bring(store, runner, source, residence, name, some, quota, result)
+                except OverQuota as error:
+                    done = result.messages
+                    raise OverQuota(
+                        f"{error}; {done} messages were restored; raise the quota, then call it again"
+                    ) from error
     return result
+
+
+def _found(site: Site, account_ids: Sequence[int], wanted: Filter) -> list[Item]:
+    """With their files in the vault: those of what is expunged just now may have to be brought there first."""
+    items = list(find(site, account_ids, wanted))
+    if not all(item.name for item in items):
+        place_waiting(site)
+        items = list(find(site, account_ids, Filter(ids=frozenset(item.id for item in items))))
+    return items
 
 
 def _batches(items: Sequence[Item]) -> Iterator[list[Item]]:
@@ -100,21 +116,52 @@ def _bring(
         present: list[Item] = []
         messages: list[NewMessage] = []
         for item in items:
-            try:
-                body = Body.of_file(site.path / item.path)
-            except FileNotFoundError:
-                result.missing.append(item)
+            path = site.path / item.path
+            fd = open_file(path) if parse_name(path.name).readable else None
+            if fd is None:
+                if _is_there(site, item):  # not restored or pruned meanwhile
+                    result.missing.append(item)
                 continue
+            body = Body.of_descriptor(fd)
             stack.callback(body.close)
             present.append(item)
             messages.append(_message(item, body))
         if not messages:
             return
-        runner.run(store.append(residence, mailbox, messages, quota=quota))
+        _append(store, runner, residence, mailbox, messages, quota)
     site.write(lambda connection: take_out(site, connection, [item.id for item in present]), alone=True)
     site.changed.set()
     result.messages += len(present)
     result.octets += sum(item.size for item in present)
+
+
+def _is_there(site: Site, item: Item) -> bool:
+    with site.read() as connection:
+        found = connection.exec_driver_sql("SELECT 1 FROM vault WHERE id = ?", (item.id,)).fetchone()
+    return found is not None
+
+
+def _append(
+    store: Store,
+    runner: asyncio.Runner,
+    residence: Residence,
+    mailbox: str,
+    messages: Sequence[NewMessage],
+    quota: Quota,
+) -> None:
+    """Until each is in the mailbox. A key that is known from a restore that was cut short speaks of a message that
+    may have been expunged since; it then comes once more, under a key of that one's UID."""
+    shard = store.shard(residence.shard)
+    while messages:
+        done = runner.run(store.append(residence, mailbox, messages, quota=quota))
+        twice = [(each.uid, each.uid) for each in done if each.duplicate]
+        number = shard.mailbox(residence, mailbox).id
+        here = {uid for (uid,) in shard.rows(residence, number, twice, ["uid"])} if twice else set()
+        messages = [
+            replace(message, dedupe=f"{message.dedupe}/{each.uid}")
+            for message, each in zip(messages, done, strict=True)
+            if each.duplicate and each.uid not in here
+        ]
 
 
 def _message(item: Item, body: Body) -> NewMessage:

@@ -521,10 +521,13 @@ def test_shard_of_the_first_revision_is_upgraded(tmp_path: Path) -> None:
     rig = Rig(tmp_path / "s1")
     rig.fill(3)
     with rig.shard.site.database.write() as connection:
+        for name in ("message_shared_in", "message_shared_out", "message_shared_set"):
+            connection.exec_driver_sql(f"DROP TRIGGER {name}")
+        connection.exec_driver_sql("ALTER TABLE message DROP COLUMN shared")
         connection.exec_driver_sql("DROP INDEX account_poolless")
         for column_name in ("pool", "warned"):
             connection.exec_driver_sql(f"ALTER TABLE account DROP COLUMN {column_name}")
-        for table in ("vault", "vault_owner", "shard", "pool", "quota_warning"):
+        for table in ("shared", "figures", "vault", "vault_owner", "shard", "pool", "quota_warning"):
             connection.exec_driver_sql(f"DROP TABLE {table}")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
         (name,) = connection.exec_driver_sql("SELECT name FROM message WHERE uid = 1").one()
