@@ -1,8 +1,8 @@
 """Where a new account goes. The choice is stored with the account (its route); later changes here move nobody.
 
 A shard takes its share by weight and free space: the one that has most of free octets * weight for each account
-that it would then have. Left out are those with `placement = false`, and those whose disk, looked at just before,
-is full, read-only, or does not answer.
+that it would then have. Left out are those with `placement = false` or being drained, and those whose disk, looked
+at just before, is full, read-only, or does not answer.
 """
 
 import os
@@ -10,7 +10,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,10 +39,13 @@ class Condition:
 
 
 class Placement:
-    """`shards` as configured."""
+    """`shards` as configured; `drained` names those that are being emptied, asked each time."""
 
-    def __init__(self, shards: Mapping[str, ShardSection]) -> None:
+    def __init__(
+        self, shards: Mapping[str, ShardSection], drained: Callable[[], Collection[str]] = frozenset
+    ) -> None:
         self._shards = shards
+        self._drained = drained
         self._found: dict[str, tuple[float, Condition]] = {}
 
     def condition(self, name: str) -> Condition:
@@ -58,9 +61,12 @@ class Placement:
         """Names of the shards that take new accounts. Raises Unavailable where there is none."""
         refused: list[str] = []
         taken: list[str] = []
+        drained = self._drained()
         for name in sorted(self._shards):
             if not self._shards[name].placement:
                 refused.append(f"{name}: placement is off")
+            elif name in drained:
+                refused.append(f"{name}: is being drained")
             elif trouble := self.condition(name).trouble:
                 log.warning("shard is left out of placement", shard=name, reason=trouble)
                 refused.append(f"{name}: {trouble}")
@@ -70,14 +76,17 @@ class Placement:
             raise Unavailable(f"no shard takes new accounts; {'; '.join(refused)}")
         return taken
 
-    def choose(self, accounts: Mapping[str, int]) -> str:
-        """The shard for one more account. `accounts`: how many each has. Raises Unavailable."""
+    def choose(self, accounts: Mapping[str, int], among: Collection[str] | None = None) -> str:
+        """The shard for one more account. `accounts`: how many each has; `among`: only these. Raises Unavailable."""
 
         def share(name: str) -> float:
             room = self.condition(name).free * self._shards[name].weight
             return room / (accounts.get(name, 0) + 1)
 
-        return max(self.candidates(), key=share)
+        found = [name for name in self.candidates() if among is None or name in among]
+        if not found:
+            raise Unavailable(f"none of the shards {', '.join(sorted(among or ()))} takes accounts now")
+        return max(found, key=share)
 
 
 def _look(path: Path) -> Condition:

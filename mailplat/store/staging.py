@@ -158,7 +158,8 @@ def stage(site: Site, message: NewMessage, keywords: Mapping[str, int], *, sync:
     if message.uid is not None:
         name = full_name(name, message.uid, _mask(message, keywords, site.limits.keyword))
     zone = message.internaldate_zone
-    return Staged(path, name, size, date, zone, math.floor(now), message, columns(rendering))
+    saved_at = math.floor(now if message.saved_at is None else message.saved_at)
+    return Staged(path, name, size, date, zone, saved_at, message, columns(rendering))
 
 
 def columns(rendering: Rendering) -> tuple[Any, ...]:
