@@ -9,7 +9,7 @@ from typing import Any
 from mailplat.app.settings import load
 from mailplat.app.wiring import Platform
 from mailplat.core.address import Address
-from mailplat.core.route import Residence, Route, ShardHome
+from mailplat.core.route import Door, Residence, Route, ShardHome
 from mailplat.core.spool import Body
 from mailplat.directory import Account
 from mailplat.directory.watch import RouteWatch
@@ -61,9 +61,10 @@ class Shards:
         self.accounts: dict[str, Account] = {
             each.address.local: each for each in directory.accounts(DOMAIN)
         }
-        for name in self.accounts:
-            home = self.residence(name)
-            self.shard(home.shard).grant(home.account_id, home.epoch)
+        for name in self.accounts:  # as a login does
+            if self.route(name).door is Door.SERVE:
+                home = self.residence(name)
+                self.shard(home.shard).grant(home.account_id, home.epoch)
 
     def close(self) -> None:
         self.platform.close()

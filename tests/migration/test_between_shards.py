@@ -8,7 +8,6 @@ import pytest
 
 from mailplat.core.errors import StaleEpoch
 from mailplat.core.route import RouteState, ShardHome
-from mailplat.store import Shard
 from tests.migration.shards import Shards
 from tests.until import until
 

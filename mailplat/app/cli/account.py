@@ -1,15 +1,15 @@
 """`mailplat account`: mailboxes' owners, their passwords, quotas and homes."""
 
 import argparse
-from contextlib import suppress
 from typing import Any
 
 from mailplat.app.console import Subparsers, add_config, add_json, parse_size, read_password, show
 from mailplat.app.wiring import Platform, open_platform
-from mailplat.core.errors import InvalidInput, StaleEpoch
-from mailplat.core.route import BackendHome, Home, Residence, ShardHome, parse_home
+from mailplat.core.errors import InvalidInput, StaleEpoch, Unavailable
+from mailplat.core.route import BackendHome, Door, Home, Residence, ShardHome, parse_home
 from mailplat.directory.credentials import check_hash, hash_password
 from mailplat.directory.types import Account
+from mailplat.store.transfer import is_closed
 from mailplat.wire.smtp.address import parse_address
 
 COLUMNS = ["address", "home", "state", "quota", "active"]
@@ -103,12 +103,17 @@ def remove(args: argparse.Namespace) -> int:
     with open_platform(args.config) as platform:
         account = platform.directory.account(parse_address(args.address))
         route = platform.directory.route(account.id)
+        if route.door is Door.HOLD:
+            raise Unavailable(f"{account.address} is being moved; try again when that is over")
         if isinstance(route.home, ShardHome):
             shard = platform.store.shard(route.home.shard)
             residence = Residence(account.id, route.home.shard, route.epoch)
-            with suppress(StaleEpoch):  # closed already: an earlier call was cut short behind this
+            try:
                 shard.grant(account.id, route.epoch)
                 shard.remove_account(residence, address=str(account.address))
+            except StaleEpoch:  # an earlier call was cut short behind this, or a move has begun its fence
+                if not is_closed(shard.site, account.id):
+                    raise
         platform.directory.remove_account(account.address)
     return 0
 

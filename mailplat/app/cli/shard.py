@@ -1,10 +1,11 @@
 """`mailplat shard`: the directories that mail is kept in, their health and their repair."""
 
 import argparse
+from collections.abc import Collection
 
-from mailplat.app.cli import _addition, _backup
+from mailplat.app.cli import _addition, _backup, _drain
 from mailplat.app.console import Subparsers, add_config, add_json, show
-from mailplat.app.wiring import open_platform
+from mailplat.app.wiring import Platform, open_platform
 from mailplat.core.errors import NotFound
 from mailplat.store.repair import rebuild, verify
 
@@ -26,12 +27,14 @@ def register(verbs: Subparsers) -> None:
     checking.add_argument("name", metavar="SHARD", nargs="?", help="default: all")
     mending.add_argument("name", metavar="SHARD")
     _addition.register(actions)
+    _drain.register(actions)
     _backup.register(actions)
 
 
 def list_all(args: argparse.Namespace) -> int:
     with open_platform(args.config) as platform:
         counts = platform.directory.accounts_by_home()
+        drained = platform.drains.all()
         rows = []
         for name, shard in platform.shards.items():
             condition = platform.placement.condition(name)
@@ -42,11 +45,17 @@ def list_all(args: argparse.Namespace) -> int:
                     "accounts": counts.get(f"shard:{name}", 0),
                     "free_gb": condition.free >> 30,
                     "weight": shard.weight,
-                    "placement": "off" if not shard.placement else condition.trouble or "on",
+                    "placement": _placement(platform, name, drained, condition.trouble),
                 }
             )
         columns = ["shard", "path", "accounts", "free_gb", "weight", "placement"]
         return show(rows, columns, as_json=args.json)
+
+
+def _placement(platform: Platform, name: str, drained: Collection[str], trouble: str) -> str:
+    if name in drained:
+        return _drain.state_of(platform, name)
+    return "off" if not platform.shards[name].placement else trouble or "on"
 
 
 def check(args: argparse.Namespace) -> int:
