@@ -129,8 +129,6 @@ class Attendance(Generic[M]):
 
     async def note(self, move: M, **values: object) -> None:
         try:
-            await self.platform.executors.run(
-                "migration", self.tools.ledger.set, move.account_id, **values
-            )
+            await self.platform.executors.run("migration", self.tools.ledger.set, move.account_id, **values)
         except Unavailable as error:
             log.warning("the ledger cannot be written", account=move.address, reason=str(error))

@@ -66,12 +66,15 @@ class BetweenShards(Attendance[ShardMove]):
             await self._discard(move)
             await self.tools.book(self._ledger.forget, move.account_id)
             return False
-        if move.route.home != ShardHome(move.source) or move.route.state not in LIVING:
-            raise Halt(
-                f"the account is {move.route.state.value} on {move.route.home}, the move is from shard:{move.source}"
-            )
         async with self._pacer.slot():
-            await transfer(self._crossing(move))
+            now = await self.tools.book(self._ledger.find_move, move.account_id)
+            if (now.shard, now.stage, now.route) != (move.shard, move.stage, move.route) or now.cancelled:
+                return True  # it waited for long
+            if now.route.home != ShardHome(now.source) or now.route.state not in LIVING:
+                raise Halt(
+                    f"the account is {now.route.state.value} on {now.route.home}, the move is from shard:{now.source}"
+                )
+            await transfer(self._crossing(now))
         return True
 
     async def failed(self, move: ShardMove, error: Exception) -> None:
@@ -102,9 +105,7 @@ class BetweenShards(Attendance[ShardMove]):
         if route.home == ShardHome(move.shard):
             raise Halt(f"shard {move.shard} is the account's home; nothing is removed there")
         shard = await self.platform.store.opened(move.shard)
-        await self.platform.executors.run(
-            f"store/{move.shard}", shard.discard, move.account_id, route.epoch
-        )
+        await self.platform.executors.run(f"store/{move.shard}", shard.discard, move.account_id, route.epoch)
         disk.step("shardmove.discarded")
 
     async def _bury(self, orphan: Orphan) -> None:

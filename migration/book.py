@@ -102,7 +102,9 @@ class Book:
     def set(self, account_id: int, **values: Any) -> None:
         with self.database.write() as connection:
             connection.execute(
-                self._tables.move.update().where(self._tables.move.c.account_id == account_id).values(**values)
+                self._tables.move.update()
+                .where(self._tables.move.c.account_id == account_id)
+                .values(**values)
             )
 
     def route(self, account_id: int) -> Route:
@@ -193,7 +195,8 @@ class Book:
         query = sa.select(*columns).where(self._tables.round.c.account_id == account_id)
         with self.database.read() as connection:
             return [
-                Round(*row) for row in connection.execute(query.order_by(self._tables.round.c.number)).fetchall()
+                Round(*row)
+                for row in connection.execute(query.order_by(self._tables.round.c.number)).fetchall()
             ]
 
     def _of(self, account_id: int, name: str) -> sa.Delete:

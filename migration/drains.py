@@ -18,7 +18,7 @@ from mailplat.directory import tables as directory
 from mailplat.directory.drains import Drain
 from mailplat.store import Shard
 from mailplat.store.vault import finding, owner
-from mailplat.store.vault.carry import carry
+from mailplat.store.vault.carry import Carried, carry
 from migration import tables
 from migration.shardmoves import DRAIN, ShardMoves, Stage
 
@@ -26,6 +26,9 @@ log = structlog.get_logger("migration")
 
 # How often marks are looked at.
 EVERY_S = 1.0
+
+# Looks from one at the vault to the next, while accounts live there: it reads all of the vault's index.
+VAULT_EVERY = 10
 
 # Moves of one drain that are written down ahead: the rest may still be cancelled, and finds its shard when its turn
 # comes, by the space that is left then.
@@ -37,6 +40,7 @@ class Drains:
         self._platform = platform
         self._ledger = ShardMoves(platform.database, platform.clock)
         self._marks = platform.drains
+        self._looks = 0
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -50,6 +54,7 @@ class Drains:
             await asyncio.sleep(EVERY_S)
 
     async def _look(self) -> None:
+        self._looks += 1
         marks = await self._platform.executors.run("directory", self._marks.all)
         await self._platform.executors.run("migration", self._cancel_others, set(marks))
         for mark in marks.values():
@@ -71,9 +76,13 @@ class Drains:
     async def _drain(self, mark: Drain) -> str:
         """What keeps it from going on; "" where nothing does."""
         if mark.shard not in self._platform.shards:
-            return "not in the configuration any more"
+            log.info("drain ends: the shard has left the configuration", shard=mark.shard)
+            await self._platform.executors.run("directory", self._marks.cancel, mark.shard)
+            return mark.note
         living, note = await self._platform.executors.run("migration", self._ask, mark)
         shard = await self._platform.store.opened(mark.shard)
+        if living and self._looks % VAULT_EVERY:
+            return note
         missing = 0
         for account_id in await self._platform.executors.run(f"store/{mark.shard}", _vaults, shard):
             if account_id not in living:
@@ -106,7 +115,8 @@ class Drains:
 
     def _place(self, mark: Drain, full: frozenset[str] = frozenset()) -> str:
         """Another than a `full` one, if there is one."""
-        among = set(mark.targets or self._platform.shards) - {mark.shard}
+        shards = self._platform.shards
+        among = set(mark.targets or (name for name in shards if shards[name].placement)) - {mark.shard}
         if among - full:
             try:
                 return self._platform.place_account(among - full)
@@ -144,9 +154,11 @@ class Drains:
         """To where the account lives, else to any. Returns how many messages stay."""
         there = await self._platform.executors.run("migration", self._heir, mark, account_id)
         target = await self._platform.store.opened(there)
-        done = await self._platform.executors.run(
-            f"store/{mark.shard}", carry, shard.site, target.site, account_id
-        )
+        done = Carried(more=True)
+        while done.more:
+            await self._platform.executors.run(
+                f"store/{mark.shard}", carry, shard.site, target.site, account_id, done
+            )
         if done.messages:
             log.info("vault carried", account=account_id, shard=there, messages=done.messages)
         return done.missing
@@ -166,4 +178,3 @@ def _vaults(shard: Shard) -> list[int]:
     """Accounts that have something in its vault."""
     known = {each.account_id for each in finding.totals(shard.site)}
     return sorted(known | {each.account_id for each in owner.owners(shard.site)})
-

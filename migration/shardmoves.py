@@ -19,7 +19,7 @@ from mailplat.directory import tables as directory
 from migration import tables
 from migration.book import Book, Fences, Passage
 
-# Whoever asks for the move of one that has not begun or was tidied up may say another target.
+# Who asked.
 MOVE, DRAIN = "move", "drain"
 
 # States of a route in which an account can leave its shard.
@@ -125,7 +125,9 @@ class ShardMoves(Book):
     def due(self, part: tuple[int, int] = (0, 1)) -> list[ShardMove]:
         """Moves that the worker with this part (index, number of workers) has to work on."""
         index, workers = part
-        fenced = directory.route.c.state == RouteState.SHARD_FENCED.value  # a fence ends, whatever the row says
+        fenced = (
+            directory.route.c.state == RouteState.SHARD_FENCED.value
+        )  # a fence ends, whatever the row says
         waiting = sa.and_(_table.c.stage != Stage.DONE.value, _table.c.halted == "")
         asked = sa.or_(waiting, _table.c.cancelled & (_table.c.stage != Stage.DONE.value), fenced)
         query = _SELECT.where(_table.c.account_id % workers == index, asked)
@@ -177,6 +179,17 @@ class ShardMoves(Book):
             )
         )
         return True
+
+    def begin(self, move: ShardMove) -> bool:
+        """From now on there may be something of it at its target. False where it was given another meanwhile."""
+        mine = sa.and_(
+            _table.c.account_id == move.account_id,
+            _table.c.stage == Stage.PLANNED.value,
+            _table.c.shard == move.shard,
+        )
+        values = {"stage": Stage.SEEDING.value, "began": self.clock.now(), "note": ""}
+        with self.database.write() as connection:
+            return bool(connection.execute(_table.update().where(mine).values(**values)).rowcount)
 
     def retarget(self, account_id: int, shard: str) -> None:
         """Only while nothing of the account is at its target."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mailplat.core import disk
 from mailplat.core.errors import Unavailable
 from mailplat.core.route import Route
-from migration.crossing import Crossing
+from migration.crossing import Crossing, Paused
 from migration.errors import Halt
 from migration.fence import cut_over
 from migration.journey import BUDGET_S, COMPARISONS, make_round, note_copied
@@ -46,12 +46,13 @@ async def transfer(crossing: Transfer) -> Route:
     """To the commit. Raises what the rounds and the fence raise; Unavailable where the account changes faster than
     it can be copied."""
     route, stage = crossing.move.route, Stage(crossing.move.stage)
-    await crossing.target.grant(route.epoch)
-    disk.step("shardmove.granted")
     if stage is Stage.PLANNED:
-        await crossing.enter(Stage.SEEDING, began=crossing.clock.now(), note="")
+        if not await crossing.book(crossing.ledger.begin, crossing.move):
+            raise Paused(f"{crossing.move.address}: another target was chosen")
         disk.step("shardmove.seeding")
         stage = Stage.SEEDING
+    await crossing.target.grant(route.epoch)
+    disk.step("shardmove.granted")
     if stage is Stage.SEEDING:
         await make_round(crossing, "copy")
         await note_copied(crossing)

@@ -57,13 +57,14 @@ class Placement:
         self._found[name] = time.monotonic(), condition
         return condition
 
-    def candidates(self) -> list[str]:
-        """Names of the shards that take new accounts. Raises Unavailable where there is none."""
+    def candidates(self, among: Collection[str] | None = None) -> list[str]:
+        """Names of the shards that take new accounts; of those `among` which somebody chooses, also one with
+        `placement = false`. Raises Unavailable where there is none."""
         refused: list[str] = []
         taken: list[str] = []
         drained = self._drained()
-        for name in sorted(self._shards):
-            if not self._shards[name].placement:
+        for name in sorted(self._shards) if among is None else sorted(among):
+            if among is None and not self._shards[name].placement:
                 refused.append(f"{name}: placement is off")
             elif name in drained:
                 refused.append(f"{name}: is being drained")
@@ -77,16 +78,13 @@ class Placement:
         return taken
 
     def choose(self, accounts: Mapping[str, int], among: Collection[str] | None = None) -> str:
-        """The shard for one more account. `accounts`: how many each has; `among`: only these. Raises Unavailable."""
+        """The shard for one more account. `accounts`: how many each has; `among`: see candidates. Raises Unavailable."""
 
         def share(name: str) -> float:
             room = self.condition(name).free * self._shards[name].weight
             return room / (accounts.get(name, 0) + 1)
 
-        found = [name for name in self.candidates() if among is None or name in among]
-        if not found:
-            raise Unavailable(f"none of the shards {', '.join(sorted(among or ()))} takes accounts now")
-        return max(found, key=share)
+        return max(self.candidates(among), key=share)
 
 
 def _look(path: Path) -> Condition:

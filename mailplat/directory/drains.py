@@ -31,7 +31,9 @@ class Drains:
         query = sa.select(table.c.shard, table.c.targets, table.c.since, table.c.note).order_by(table.c.shard)
         with self._database.read() as connection:
             rows = connection.execute(query).fetchall()
-        return {shard: Drain(shard, tuple(targets.split()), since, note) for shard, targets, since, note in rows}
+        return {
+            shard: Drain(shard, tuple(targets.split()), since, note) for shard, targets, since, note in rows
+        }
 
     def begin(self, shard: str, targets: Sequence[str]) -> None:
         """One that is under way gets other targets."""

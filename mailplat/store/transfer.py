@@ -126,9 +126,7 @@ def _change(
     return len(updates)
 
 
-def _expunge(
-    site: Site, connection: Connection, row: MailboxRow, expunged: Sequence[tuple[int, int]]
-) -> int:
+def _expunge(site: Site, connection: Connection, row: MailboxRow, expunged: Sequence[tuple[int, int]]) -> int:
     if not expunged:
         return 0
     found = [
@@ -213,5 +211,7 @@ def is_closed(site: Site, account_id: int) -> bool:
 def residents(site: Site) -> list[int]:
     """Accounts that the shard has open: those that live here, and copies on their way here."""
     with site.read() as connection:
-        rows = connection.exec_driver_sql("SELECT account_id FROM account WHERE closed = 0 ORDER BY account_id")
+        rows = connection.exec_driver_sql(
+            "SELECT account_id FROM account WHERE closed = 0 ORDER BY account_id"
+        )
         return [account_id for (account_id,) in rows.fetchall()]

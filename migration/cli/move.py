@@ -75,7 +75,9 @@ def _movable(platform: Platform, accounts: list[Account], args: argparse.Namespa
     if args.to not in platform.shards:
         raise InvalidInput(f"no shard is called {args.to}; known: {', '.join(platform.shards)}")
     if args.to in platform.drains.all():
-        raise InvalidInput(f"shard {args.to} is being drained; first: mailplat shard drain {args.to} --cancel")
+        raise InvalidInput(
+            f"shard {args.to} is being drained; first: mailplat shard drain {args.to} --cancel"
+        )
     if trouble := platform.placement.condition(args.to).trouble:
         raise InvalidInput(f"shard {args.to} takes no accounts: {trouble}")
     if len(accounts) == 1 and "@" in args.subject:

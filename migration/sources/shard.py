@@ -68,9 +68,7 @@ class ShardAccount:
         """Small ones into memory, a batch of them is bounded; of a large one the open file. Rows and octets cannot
         disagree: a message's octets never change, and of flags that change meanwhile the later round has the rest."""
         columns = ("uid", "flags", "internaldate", "internaldate_zone", "modseq", "saved_at", "size")
-        rows = {
-            row[0]: row[1:] for row in shard.rows(self._residence, mailbox_id, _ranges(uids), columns)
-        }
+        rows = {row[0]: row[1:] for row in shard.rows(self._residence, mailbox_id, _ranges(uids), columns)}
         small = [(uid, uid) for uid, row in rows.items() if row[5] <= MEMORY_LIMIT]
         bodies: dict[int, Body] = {}
         try:

@@ -58,9 +58,7 @@ class Shards:
             directory.add_domain(DOMAIN)
             for name in names:
                 directory.add_account(Address(name, DOMAIN), home=ShardHome("s1"), password_hash="{PLAIN}x")
-        self.accounts: dict[str, Account] = {
-            each.address.local: each for each in directory.accounts(DOMAIN)
-        }
+        self.accounts: dict[str, Account] = {each.address.local: each for each in directory.accounts(DOMAIN)}
         for name in self.accounts:  # as a login does
             if self.route(name).door is Door.SERVE:
                 home = self.residence(name)
@@ -89,9 +87,7 @@ class Shards:
     async def append(self, name: str, mailbox: str = "INBOX", count: int = 1, **more: Any) -> list[Appended]:
         home = self.residence(name)
         bodies = [Body.of(letter(number)) for number in range(count)]
-        return await self.platform.store.append(
-            home, mailbox, [NewMessage(body, **more) for body in bodies]
-        )
+        return await self.platform.store.append(home, mailbox, [NewMessage(body, **more) for body in bodies])
 
     def mailbox(self, name: str, mailbox: str = "INBOX") -> Mailbox:
         home = self.residence(name)
@@ -104,7 +100,15 @@ class Shards:
         columns = ("uid", "modseq", "flags", "internaldate", "internaldate_zone", "size", "saved_at", "uidl")
         found: Content = {"subscriptions": shard.subscriptions(home), "usage": shard.usage(home)}
         for box in shard.mailboxes(home):
-            numbers = (box.uidvalidity, box.uidnext, box.modseq, box.messages, box.unseen, box.size, box.special_use)
+            numbers = (
+                box.uidvalidity,
+                box.uidnext,
+                box.modseq,
+                box.messages,
+                box.unseen,
+                box.size,
+                box.special_use,
+            )
             rows = [
                 (*row[:2], frozenset(row[2]), *row[3:]) for row in shard.rows(home, box.id, None, columns)
             ]

@@ -35,7 +35,9 @@ async def furnish(here: Shards, name: str) -> None:
     shard.create(home, "Sent", special_use="\\Sent")
     shard.create(home, "Gone")
     shard.create(home, "Empty")
-    await here.append(name, count=12, internaldate=1_500_000_000, internaldate_zone=330, flags=("\\Seen", "$Work"))
+    await here.append(
+        name, count=12, internaldate=1_500_000_000, internaldate_zone=330, flags=("\\Seen", "$Work")
+    )
     await here.append(name, uidl="OLD-1", dedupe="queue/1")
     await here.append(name, "Archive/2019", 5, internaldate=1_000_000_000)
     await here.append(name, "Sent", 3)
@@ -89,7 +91,9 @@ async def test_numbers_go_on_where_they_were(house: Callable[..., Shards]) -> No
     assert again.duplicate, "a delivery that was cut short before its settlement is not made twice"
 
 
-async def test_everything_changes_meanwhile(house: Callable[..., Shards], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_everything_changes_meanwhile(
+    house: Callable[..., Shards], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Between the first copy and the fence: new mail, flags, expunges, a mailbox renamed, deleted, deleted and made
     again, one made; subscriptions."""
     here = house("ann")
@@ -241,5 +245,3 @@ async def test_a_hold_goes_with_its_account(house: Callable[..., Shards]) -> Non
     held = owner.owner_of(here.shard("s2").site, number)
     assert (held.hold_reason, held.hold_by) == ("case 7", "root")
     assert held.held_at is not None
-
-

@@ -44,8 +44,8 @@ for line in sys.stdin:
 
 # step -> (shard that the route calls home, stage that a killed engine leaves)
 STEPS = {
-    "shardmove.granted": ("s1", "planned"),
     "shardmove.seeding": ("s1", "seeding"),
+    "shardmove.granted": ("s1", "seeding"),
     "append.rename:20": ("s1", "seeding"),
     "move.batch:1": ("s1", "seeding"),
     "shardmove.tracking": ("s1", "tracking"),

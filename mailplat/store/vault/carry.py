@@ -8,7 +8,7 @@ Its mailbox's number means another mailbox there, so each mailbox gets a fresh n
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -48,32 +48,40 @@ _NUMBER = (
 
 @dataclass(slots=True)
 class Carried:
+    """How far it is."""
+
     messages: int = 0
     octets: int = 0
     missing: int = 0  # rows without a file: they stay where they are
+    more: bool = True
+    last: int = 0  # the row that was looked at last
+    boxes: dict[int, int] = field(default_factory=dict)  # numbers of mailboxes there, by those here
 
 
-def carry(source: Site, target: Site, account_id: int) -> Carried:
-    """All of it, and then the account's owner row: nothing of the account is left in the vault of `source` unless
-    files are missing. Not for the event loop's thread. Raises DiskFull, Unavailable."""
-    place_waiting(source)
-    _carry_owner(source, target, account_id)
-    done, boxes, last = Carried(), dict[int, int](), 0
-    while items := _next(source, account_id, last):
-        last = items[-1].id
+def carry(source: Site, target: Site, account_id: int, done: Carried) -> None:
+    """Some of it; again with the same `done` while there is `more`. At the end the account's owner row goes too:
+    nothing of the account is left in the vault of `source` unless files are missing. Not for the event loop's
+    thread. Raises DiskFull, Unavailable."""
+    if not done.last:
+        place_waiting(source)
+        _carry_owner(source, target, account_id)
+    items = _next(source, account_id, done.last)
+    if items:
+        done.last = items[-1].id
         known = _known(target, account_id)
         present = [item for item in items if (source.path / item.path).exists()]
         fresh = [item for item in present if parse_name(item.file).unique not in known]
-        _copy(source, target, fresh, boxes)
+        _copy(source, target, fresh, done.boxes)
         source.write(partial(_drop, source, [item.id for item in present]), alone=True)
         source.changed.set()
         done.messages += len(fresh)
         done.octets += sum(item.size for item in fresh)
         done.missing += len(items) - len(present)
+        return
+    done.more = False
     if not done.missing:
         source.write(lambda connection: _forget_owner(source, connection, account_id), alone=True)
         source.changed.set()
-    return done
 
 
 def _next(site: Site, account_id: int, last: int) -> list[Item]:

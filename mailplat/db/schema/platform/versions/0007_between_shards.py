@@ -17,7 +17,9 @@ def upgrade() -> None:
     )
     op.create_table(
         "migration_shard_move",
-        sa.Column("account_id", sa.Integer, primary_key=True),  # it may be removed while its copy is still there
+        sa.Column(
+            "account_id", sa.Integer, primary_key=True
+        ),  # it may be removed while its copy is still there
         sa.Column("address", sa.String(320), nullable=False),
         sa.Column("domain", sa.String(255), nullable=False),
         sa.Column("source", sa.String(64), nullable=False),
