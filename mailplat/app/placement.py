@@ -78,7 +78,7 @@ class Placement:
         return taken
 
     def choose(self, accounts: Mapping[str, int], among: Collection[str] | None = None) -> str:
-        """The shard for one more account. `accounts`: how many each has; `among`: see candidates. Raises Unavailable."""
+        """The shard for one more account. `accounts`: how many each has. Raises Unavailable."""
 
         def share(name: str) -> float:
             room = self.condition(name).free * self._shards[name].weight

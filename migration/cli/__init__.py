@@ -10,7 +10,9 @@ from migration.cli import backend, move, plan, progress, report
 
 def register(verbs: Subparsers) -> None:
     """The entry point of group mailplat.commands."""
-    parser = verbs.add_parser("migrate", help="move domains here from another platform, and accounts between shards")
+    parser = verbs.add_parser(
+        "migrate", help="move domains here from another platform, and accounts between shards"
+    )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for module in (backend, plan, progress, report, move):
         module.register(actions)

@@ -137,9 +137,7 @@ def check_engine(platform: Platform, noted: str) -> None:
     alive = sa.select(sa.literal(1)).where(route_watcher.c.at > platform.clock.now() - DEAD_AFTER_S)
     with platform.database.read() as connection:
         if connection.execute(alive.limit(1)).first() is None:
-            raise Unavailable(
-                f"no `mailplat serve` is running; {noted} and begins with the role migration"
-            )
+            raise Unavailable(f"no `mailplat serve` is running; {noted} and begins with the role migration")
 
 
 def _settled(move: Move) -> bool:
