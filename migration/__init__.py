@@ -70,10 +70,10 @@ door writes under a route that it has read, and under none while that is fenced.
     move.aborted          s1, e+2               <= e+2    <= e+2    s1, grants e+2     runs deltas, fences again
     shardmove.discarded   s1, e                 e         closed    s1                 removes the copy again
 
-Only the engine ever holds an epoch together with s2 before the commit; after it nobody is given one with s1. "Who came
-late" is a door that has read the row before the fence and was not waited for: what s1 takes of it is in the last
-delta, which begins behind move.closed. A cancelled move, and one whose target is full, leave by `discard`: the epoch of
-the copy may be granted once more. The account of s1 is removed by the epoch of the fence, never before the commit.
+Only the engine ever holds an epoch together with s2 before the commit; after it nobody is given one with s1. "Who
+came late" is a door that has read the row before the fence and was not waited for: what s1 takes of it is in the last
+delta, which begins behind move.closed. A cancelled move, and one whose target is full, leave by `discard`: the epoch
+of the copy may be granted once more. s1's account is removed by the epoch of the fence, never before the commit.
 
 What must never happen: a message lost, doubled, renumbered or changed; two homes that write; a fence that stays; a
 flag set or a message removed at the source.
