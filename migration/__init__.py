@@ -1,9 +1,11 @@
-"""Moving mailboxes: from a legacy platform to a shard, while everybody keeps using their mail.
+"""Moving mailboxes: from a legacy platform to a shard, and from shard to shard, while everybody uses their mail.
 
 Plugs its commands and its role into mailplat through entry points; nothing in `mailplat/` imports it.
 
-    role         the engine: picks up what the ledger says is due
-    journey      one account's way through the states of its route
+    role         the engine: picks up what the ledgers say is due; attendance: one kind of moves, one worker
+    from_backends, between_shards   the two kinds;  drains: a shard is emptied
+    journey      one account's way from a backend through the states of its route
+    transfer     one account's way between two shards
     delta        one round: new, changed, gone; renames, copy are parts of it
     copy         messages over, newest first, in batches ahead of the store
     renames      mailboxes renamed at the source
@@ -13,13 +15,18 @@ Plugs its commands and its role into mailplat through entry points; nothing in `
     fence        the seconds in which nobody writes; commit or abort
     sweep        what reached the legacy platform after the commit
     pacing       connections and back-off for each legacy platform
-    ledger       plans, moves, watermarks, rounds: tables `migration_*`
+    book         what is written down of any move: watermarks, rounds;  tables: `migration_*`
+    ledger, shardmoves   plans and moves of each kind
     crossing     what one account's move works with;  target: its shard;  sources/: where mail comes from
     cli/         `mailplat migrate`
 
 States are those of the route (core/route.py): LEGACY -> SEEDING (first copy) -> TRACKING (deltas) -> READY (converged
 and compared) -> FENCED (at most 30 s) -> NEW. Doors and engine read the same row; every step of it is a
 compare-and-set, in one transaction with the ledger's row.
+
+Between shards the stages before the fence are the ledger's alone (shardmoves.Stage), since each step of a route ends
+the sessions of its account: FINAL or NEW -> SHARD_FENCED -> the same state with another home. UIDs, MODSEQs and all
+other numbers are the source's own; the store's door for that is store/transfer.py.
 
 Invariants
     * Before the commit the legacy platform owns the account, after it the shard: nobody ever writes both.
@@ -44,6 +51,29 @@ Crash table: what is true when the engine dies right after a step, and what its 
     move.committed     NEW         the shard owns the account; doors serve it  releases what was held
     move.aborted       TRACKING    legacy owns it; doors read the row and go   runs deltas
     move.released      NEW         nothing waits                               looks for strays
+
+Between shards: home s1 under epoch e, copy in s2. A shard takes writes under the epoch that was granted there last; a
+door writes under a route that it has read, and under none while that is fenced. So who can write is
+
+    step                  the row               s1 takes  s2 takes  a door may write   the next start
+    shardmove.seeding     s1, e                 e         nothing   s1                 grants, copies
+    shardmove.granted     s1, e                 e         e         s1                 copies what s2 lacks
+    move.batch, shardmove.tracking, .ready      as before it                           goes on, compares anew
+    move.fenced           SHARD_FENCED s1, e+1  e         e         s1, who came late  takes the fence back
+    move.acknowledged     the same              e         e         s1, who came late  the same
+    move.closed           the same              e+1       e+1       nowhere            the same
+    move.delta            the same              e+1       e+1       nowhere            the same
+    move.granted          the same              e+1       e+2       nowhere            the same
+    move.committed        s2, e+2               e+1       e+2       s2                 releases, removes in s1
+    move.released         s2, e+2               e+1       e+2       s2                 removes in s1
+    shardmove.removed     s2, e+2               closed    e+2       s2                 notes that it is done
+    move.aborted          s1, e+2               <= e+2    <= e+2    s1, grants e+2     runs deltas, fences again
+    shardmove.discarded   s1, e                 e         closed    s1                 removes the copy again
+
+Only the engine ever holds an epoch together with s2 before the commit; after it nobody is given one with s1. "Who
+came late" is a door that has read the row before the fence and was not waited for: what s1 takes of it is in the last
+delta, which begins behind move.closed. A cancelled move, and one whose target is full, leave by `discard`: the epoch
+of the copy may be granted once more. s1's account is removed by the epoch of the fence, never before the commit.
 
 What must never happen: a message lost, doubled, renumbered or changed; two homes that write; a fence that stays; a
 flag set or a message removed at the source.

@@ -98,6 +98,8 @@ async def store(target: Target, mailbox: str, fetched: Sequence[Fetched], uidls:
             internaldate=each.internaldate,
             internaldate_zone=each.zone,
             uid=each.uid,
+            modseq=each.modseq,
+            saved_at=each.saved_at,
             uidl=uidls.get(each.uid, ""),
         )
         for each in sorted(fetched, key=lambda one: one.uid)

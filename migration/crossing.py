@@ -1,6 +1,6 @@
 """One account's move at work: its row in the ledger, the source there, the shard here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
@@ -11,9 +11,12 @@ from mailplat.core.executors import Executors
 from mailplat.core.route import Home, Route, RouteState
 from mailplat.directory import Backend
 from mailplat.queue import Queue
+from migration import uidl
+from migration.book import Book, Passage, Watermark
 from migration.compared import Compared
-from migration.ledger import Ledger, Move, Watermark
-from migration.sources.contract import Source
+from migration.ledger import Ledger, Move
+from migration.sources.contract import Listed, Source, Status
+from migration.sources.shard import ShardAccount
 from migration.target import Target
 
 P = ParamSpec("P")
@@ -33,7 +36,7 @@ class Paused(MailplatError):
 class Tools:
     """What ending a fence takes; no source and no shard."""
 
-    ledger: Ledger
+    ledger: Book
     executors: Executors
     clock: Clock
     bus: Bus
@@ -46,8 +49,7 @@ class Tools:
 
 @dataclass(slots=True, kw_only=True)
 class Crossing(Tools):
-    backend: Backend
-    move: Move
+    move: Passage
     source: Source
     target: Target
     running: Callable[[], bool]
@@ -56,6 +58,19 @@ class Crossing(Tools):
     compared: Compared = field(default_factory=Compared)
     told_at: float = 0.0
     kept_at: float = 0.0
+
+    @property
+    def twin(self) -> ShardAccount | None:
+        """The source, where it is one of our shards: the target then gets its very numbers."""
+        return self.source if isinstance(self.source, ShardAccount) else None
+
+    async def uidls(self, name: str, status: Status, new: Sequence[Listed]) -> Mapping[int, str]:
+        """POP3 UIDLs of new messages of the examined mailbox, where they are not our own."""
+        raise NotImplementedError
+
+    async def close_writes(self, epoch: int) -> None:
+        """Inside the fence, when all doors have acknowledged it."""
+        await self.target.grant(epoch)
 
     @property
     def account_id(self) -> int:
@@ -77,6 +92,26 @@ class Crossing(Tools):
         if now - self.kept_at >= KEEP_COMPARED_S:
             self.kept_at = now
             await self.book(self.ledger.set, self.account_id, verified=self.compared.to_json())
+
+
+@dataclass(slots=True, kw_only=True)
+class LegacyCrossing(Crossing):
+    """From a backend."""
+
+    ledger: Ledger
+    move: Move
+    backend: Backend
+
+    async def uidls(self, name: str, status: Status, new: Sequence[Listed]) -> Mapping[int, str]:
+        if name != "INBOX":
+            return {}
+        text = self.move.uidl_format or await self.book(self.ledger.uidl_format, self.backend.name)
+        uidls, text = await uidl.take_over(
+            self.source, self.backend, self.move.address, text, status.uidvalidity, new
+        )
+        if text:
+            await self.book(self.ledger.set, self.account_id, uidl_format=text)
+        return uidls
 
     async def advance(
         self,

@@ -7,15 +7,15 @@ more often an unmounted disk than a tidy user).
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mailplat.store import Mailbox
-from migration import flags, renames, uidl
+from migration import flags, renames
+from migration.book import Round, Watermark
 from migration.copy import copy
 from migration.crossing import Crossing
 from migration.errors import Halt
-from migration.ledger import Round, Watermark
 from migration.sources.contract import Listed, SourceMailbox, Status, Survey
 
 # The brake on deletions in one round of one account: more than this share, or more than this number. A few are
@@ -75,15 +75,20 @@ async def _sync(
     crossing: Crossing, mailbox: SourceMailbox, mark: Watermark | None, ours: Mailbox | None, done: Round
 ) -> Pending:
     status = await crossing.source.examine(mailbox)
-    _check_uidvalidity(mailbox.name, status, mark, ours)
+    twin = crossing.twin
+    if twin is None or mailbox.name == "INBOX":
+        _check_uidvalidity(mailbox.name, status, mark, ours)
     if ours is None or ours.uidvalidity != status.uidvalidity:
         if ours is not None and mailbox.name != "INBOX":
-            await crossing.target.delete(mailbox.name)  # made for its children's sake; nothing was ever in it
+            # Made for its children's sake, nothing was ever in it; in a shard the old one may be deleted by now.
+            await crossing.target.delete(mailbox.name, moved=twin is not None)
+            mark = None
         ours = await crossing.target.create(
             mailbox.name,
             special_use=mailbox.special_use,
             uidvalidity=status.uidvalidity,
-            modseq=(status.modseq or 0) + 1,  # a client's cache must never hold a higher one than ours
+            # A client's cache must never hold a higher one than ours; a shard's numbers we take as they are.
+            modseq=(status.modseq or 0) + (twin is None),
         )
         done.mailboxes += 1
     snapshot = await crossing.target.snapshot(ours.id)
@@ -93,8 +98,13 @@ async def _sync(
     for each in listed:
         crossing.dropped.update(flags.keep(each.flags)[1])
     done.added += await _copy_new(crossing, mailbox.name, status, new, done)
-    done.changed += await _change_flags(crossing, ours.id, listed, have)
-    await _raise_numbers(crossing, ours.id, status)
+    if twin is not None:
+        since = mark.status.modseq or 0 if mark else 0
+        changed, went = await crossing.target.take_over(ours.id, await twin.traces(since))
+        done.changed, done.gone, gone = done.changed + changed, done.gone + went, []
+    else:
+        done.changed += await _change_flags(crossing, ours.id, listed, have)
+        await _raise_numbers(crossing, ours.id, status)
     done.gone += len(gone)
     await crossing.show_progress()
     return Pending(ours, Watermark(mailbox.name, mailbox.wire, status), gone)
@@ -145,16 +155,7 @@ async def _with_sizes(
 async def _copy_new(crossing: Crossing, name: str, status: Status, new: Sequence[Listed], done: Round) -> int:
     if not new:
         return 0
-    uidls: Mapping[int, str] = {}
-    if name == "INBOX":
-        text = crossing.move.uidl_format or await crossing.book(
-            crossing.ledger.uidl_format, crossing.backend.name
-        )
-        uidls, text = await uidl.take_over(
-            crossing.source, crossing.backend, crossing.move.address, text, status.uidvalidity, new
-        )
-        if text:
-            await crossing.book(crossing.ledger.set, crossing.account_id, uidl_format=text)
+    uidls = await crossing.uidls(name, status, new)
 
     def told(messages: int, octets: int) -> None:
         crossing.copied += messages
@@ -194,10 +195,12 @@ async def _raise_numbers(crossing: Crossing, mailbox_id: int, status: Status) ->
 async def _leaving(crossing: Crossing, survey: Survey, ours: dict[str, Mailbox]) -> list[Pending]:
     """Mailboxes here that the source does not have (any more). One above others that it has stays, empty."""
     there = {each.name for each in survey.mailboxes}
+    if crossing.twin is not None:  # creating made parents that the source does not have
+        ours = await crossing.target.mailboxes()
     left: list[Pending] = []
     for name, mailbox in ours.items():
         above = any(other.startswith(f"{name}/") for other in there)
-        if name in there or name == "INBOX" or (above and not mailbox.messages):
+        if name in there or name == "INBOX" or (above and not mailbox.messages and crossing.twin is None):
             continue
         uids = list((await crossing.target.snapshot(mailbox.id)).uids)
         left.append(Pending(mailbox, Watermark(name, b"", Status(mailbox.uidvalidity, None, 0, None)), uids))
@@ -205,6 +208,8 @@ async def _leaving(crossing: Crossing, survey: Survey, ours: dict[str, Mailbox])
 
 
 def _check_brake(crossing: Crossing, pending: Sequence[Pending], ours: dict[str, Mailbox]) -> None:
+    if crossing.twin is not None:
+        return  # our own index says what was expunged and deleted; nothing is concluded from what it does not show
     gone = sum(len(each.gone) for each in pending)
     total = sum(each.messages for each in ours.values())
     too_many = gone > BRAKE_NUMBER or gone > BRAKE_SHARE * total
@@ -224,7 +229,7 @@ async def _remove(
         await crossing.target.expunge(each.mailbox.id, each.gone)
         await crossing.book(ledger.put_watermarks, account_id, [each.mark])
     for each in sorted(leaving, key=lambda one: one.mailbox.name, reverse=True):  # children before parents
-        await crossing.target.delete(each.mailbox.name)
+        await crossing.target.delete(each.mailbox.name, moved=crossing.twin is not None)
         await crossing.book(ledger.drop_watermark, account_id, each.mailbox.name)
         done.gone += len(each.gone)
         done.mailboxes += 1

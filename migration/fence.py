@@ -7,18 +7,19 @@ and that of the abort are the same number: of two that try, one finds the row ch
 
 import asyncio
 import json
+from typing import Any
 
 import structlog
 
 from mailplat.core import disk
 from mailplat.core.errors import MailplatError, StaleEpoch
 from mailplat.core.hint import RouteChanged
-from mailplat.core.route import Route, RouteState, ShardHome
+from mailplat.core.route import Route, ShardHome
 from mailplat.directory.watch import acknowledged
+from migration.book import Passage, Round
 from migration.crossing import Crossing, Tools
 from migration.delta import run_round
 from migration.errors import FenceAborted
-from migration.ledger import Move, Round
 from migration.sweep import SWEEPS_S
 from migration.verify import verify
 
@@ -50,12 +51,14 @@ class _Phases:
 
 
 async def cut_over(crossing: Crossing, route: Route, *, length: float = FENCE_S) -> Route:
-    """From READY or TRACKING to NEW. Raises FenceAborted; the route is then TRACKING again."""
-    phases = _Phases(crossing)
+    """To the new home, in the states that the move says. Raises FenceAborted; the route is then as before."""
+    phases, fences = _Phases(crossing), crossing.move.fences
     deadline = crossing.clock.now() + length
     marks = await crossing.book(crossing.ledger.watermarks, crossing.account_id)
     since = {name: mark.status.uidnext or 1 for name, mark in marks.items()}
-    fenced = await crossing.book(crossing.ledger.advance, route, RouteState.FENCED, fence_deadline=deadline)
+    fenced = await crossing.book(
+        crossing.ledger.advance, route, fences.fenced, fence_deadline=deadline, **fences.on_fence
+    )
     disk.step("move.fenced")
     try:
         crossing.bus.publish(RouteChanged(crossing.account_id))
@@ -66,7 +69,7 @@ async def cut_over(crossing: Crossing, route: Route, *, length: float = FENCE_S)
         settled = await asyncio.shield(
             asyncio.ensure_future(abort(crossing, crossing.move, fenced, _reason(error, phases)))
         )
-        if settled.state is not RouteState.NEW:
+        if settled.home != ShardHome(crossing.move.shard):
             if isinstance(error, Exception):
                 raise FenceAborted(_reason(error, phases)) from error
             raise
@@ -82,7 +85,8 @@ async def _last_delta(crossing: Crossing, fenced: Route, since: dict[str, int], 
         await asyncio.sleep(ACKNOWLEDGE_POLL_S)
     disk.step("move.acknowledged")
     phases.end("acknowledge")
-    await crossing.target.grant(fenced.epoch)
+    await crossing.close_writes(fenced.epoch)
+    disk.step("move.closed")
     done = await run_round(crossing, "fence")
     disk.step("move.delta")
     phases.end("delta")
@@ -102,19 +106,20 @@ async def _commit(crossing: Crossing, fenced: Route, done: Round, phases: _Phase
     """The shard first, so that nobody who reads the new row is refused there; then the row."""
     await crossing.target.grant(fenced.epoch + 1)
     disk.step("move.granted")
-    now = crossing.clock.now()
+    now, fences = crossing.clock.now(), crossing.move.fences
+    later: dict[str, Any] = {"sweep_at": now + SWEEPS_S[0]} if fences.sweeps else {}
     new = await crossing.book(
         crossing.ledger.advance,
         fenced,
-        RouteState.NEW,
+        fences.committed,
         home=ShardHome(crossing.move.shard),
         moved=now,
-        cutover=False,
         released=False,
         note="",
         fence_ms=phases.total,
         verified=crossing.compared.to_json(),
-        sweep_at=now + SWEEPS_S[0],
+        **fences.on_commit,
+        **later,
     )
     disk.step("move.committed")
     phases.end("commit")
@@ -128,20 +133,19 @@ async def _commit(crossing: Crossing, fenced: Route, done: Round, phases: _Phase
     return new
 
 
-async def abort(tools: Tools, move: Move, fenced: Route, reason: str) -> Route:
-    """Back to TRACKING, unless the row says that the commit happened. Returns the route as it is then. Raises
+async def abort(tools: Tools, move: Passage, fenced: Route, reason: str) -> Route:
+    """Back to what it was, unless the row says that the commit happened. Returns the route as it is then. Raises
     Unavailable when the database cannot tell; the role then tries again."""
-    now = await tools.book(tools.ledger.route, move.account_id)
-    if now.epoch == fenced.epoch and now.state is RouteState.FENCED:
+    now, fences = await tools.book(tools.ledger.route, move.account_id), move.fences
+    if now.epoch == fenced.epoch and now.state is fences.fenced:
         try:
             now = await tools.book(
                 tools.ledger.advance,
                 fenced,
-                RouteState.TRACKING,
-                cutover=False,
-                quiet=0,
+                fences.aborted,
                 aborts=move.aborts + 1,
                 note=f"fence taken back: {reason}",
+                **fences.on_abort,
             )
         except StaleEpoch:  # somebody else settled it meanwhile
             return await tools.book(tools.ledger.route, move.account_id)

@@ -4,12 +4,13 @@ from collections.abc import Callable
 
 from mailplat.core import disk
 from mailplat.core.route import Route, RouteState
+from migration.book import merge_dropped
 from migration.compared import Compared
-from migration.crossing import Crossing
+from migration.crossing import Crossing, LegacyCrossing
 from migration.delta import run_round
 from migration.errors import Halt
 from migration.fence import cut_over
-from migration.ledger import QUIET_ROUNDS, merge_dropped
+from migration.ledger import QUIET_ROUNDS
 from migration.sweep import SWEEPS_S, sweep
 from migration.verify import verify
 
@@ -19,7 +20,7 @@ BUDGET_S = 10.0
 COMPARISONS = 3
 
 
-async def travel(crossing: Crossing, *, yields: Callable[[], bool] = lambda: False) -> bool:
+async def travel(crossing: LegacyCrossing, *, yields: Callable[[], bool] = lambda: False) -> bool:
     """Until READY, and beyond it when the cutover was asked for; after NEW one sweep. Where `yields` says that others
     wait, no further than the copy: all accounts are here before any is compared. True then: there is more to do.
     Raises what the rounds and the fence raise."""
@@ -30,8 +31,8 @@ async def travel(crossing: Crossing, *, yields: Callable[[], bool] = lambda: Fal
     else:
         await crossing.target.grant(route.epoch)  # a crash may lie between the route's step and this
     if route.state is RouteState.SEEDING:
-        await _round(crossing, "copy")
-        await _note_copied(crossing)
+        await make_round(crossing, "copy")
+        await note_copied(crossing)
         verified = crossing.compared.to_json()
         route = await crossing.advance(route, RouteState.TRACKING, quiet=0, verified=verified)
         disk.step("move.tracking")
@@ -52,7 +53,7 @@ async def travel(crossing: Crossing, *, yields: Callable[[], bool] = lambda: Fal
     return False
 
 
-async def _round(crossing: Crossing, kind: str) -> float:
+async def make_round(crossing: Crossing, kind: str) -> float:
     """A round with its row in the ledger; its seconds. A delta that found nothing leaves no row."""
     done = await run_round(crossing, kind)
     values: dict[str, object] = {"copied": crossing.copied, "note": ""}
@@ -65,21 +66,21 @@ async def _round(crossing: Crossing, kind: str) -> float:
     return done.seconds
 
 
-async def _track(crossing: Crossing, route: Route) -> Route:
+async def _track(crossing: LegacyCrossing, route: Route) -> Route:
     quiet = crossing.move.quiet
     while quiet < QUIET_ROUNDS:
-        quiet = quiet + 1 if await _round(crossing, "delta") <= BUDGET_S else 0
+        quiet = quiet + 1 if await make_round(crossing, "delta") <= BUDGET_S else 0
         await crossing.book(crossing.ledger.set, crossing.account_id, quiet=quiet)
     if crossing.move.locks_out:
-        await _round(crossing, "delta")  # stay close to the source until somebody logs in, or approves
+        await make_round(crossing, "delta")  # stay close to the source until somebody logs in, or approves
         return route
-    verification = await _compare(crossing)
+    verification = await compare(crossing)
     ready = await crossing.advance(route, RouteState.READY, verified=verification.to_json())
     disk.step("move.ready")
     return ready
 
 
-async def _note_copied(crossing: Crossing) -> None:
+async def note_copied(crossing: Crossing) -> None:
     """What comes from now on came by a delta."""
     marks = await crossing.book(crossing.ledger.watermarks, crossing.account_id)
     crossing.compared.copied = {
@@ -87,7 +88,7 @@ async def _note_copied(crossing: Crossing) -> None:
     }
 
 
-async def _compare(crossing: Crossing) -> Compared:
+async def compare(crossing: Crossing) -> Compared:
     """While users work the two sides always differ by what came a moment ago; a difference that a delta round does
     not heal is one. Raises Halt for those. (Inside the fence every difference counts.)"""
     lasting: set[str] | None = None
@@ -97,21 +98,21 @@ async def _compare(crossing: Crossing) -> Compared:
         lasting = seen if lasting is None else lasting & seen
         if not lasting:
             return crossing.compared
-        await _round(crossing, "delta")
+        await make_round(crossing, "delta")
     raise Halt(
         f"the two sides differ after {COMPARISONS} comparisons; nothing is cut over:"
         f" {'; '.join(sorted(lasting or ()))[:600]}"
     )
 
 
-async def _keep_ready(crossing: Crossing, route: Route) -> Route:
+async def _keep_ready(crossing: LegacyCrossing, route: Route) -> Route:
     """Right before a fence this round is what makes the last delta short; a comparison may have taken minutes."""
-    if await _round(crossing, "delta") <= BUDGET_S:
+    if await make_round(crossing, "delta") <= BUDGET_S:
         return route
     return await crossing.advance(route, RouteState.TRACKING, quiet=0)
 
 
-async def _sweep(crossing: Crossing) -> None:
+async def _sweep(crossing: LegacyCrossing) -> None:
     done = await sweep(crossing)
     move = crossing.move
     sweeps = move.sweeps + 1

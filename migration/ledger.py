@@ -1,9 +1,8 @@
-"""The ledger: what is planned, how far it is, what happened. The route rows say where an account lives; every step
-that changes both does it in one transaction. Synchronous: call it in executor "migration"."""
+"""The ledger of moves from backends: what is planned, how far it is, what happened. The route rows say where an
+account lives. Synchronous: call it in executor "migration"."""
 
-import json
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,12 +10,12 @@ from sqlalchemy.engine import Connection
 
 from mailplat.core.clock import Clock
 from mailplat.core.errors import InvalidInput, NotFound
-from mailplat.core.route import BackendHome, Home, Route, RouteState
+from mailplat.core.route import BackendHome, RouteState
 from mailplat.db.engine import Database
 from mailplat.directory import routes
 from mailplat.directory import tables as directory
 from migration import tables
-from migration.sources.contract import Status
+from migration.book import Book, Fences, Passage
 
 PLANNED, RUNNING, PAUSED = "planned", "running", "paused"
 
@@ -24,41 +23,31 @@ PLANNED, RUNNING, PAUSED = "planned", "running", "paused"
 QUIET_ROUNDS = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
-    """One account's way, as it was read."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move(Passage):
+    """From a backend."""
 
-    account_id: int
-    address: str
-    domain: str
     backend: str
-    shard: str
     plan: str  # planned, running, paused
-    route: Route
     password_known: bool  # its owner can log in here once it has moved
     cutover: bool
     unknown_password_allowed: bool
-    halted: str
-    note: str
-    rounds: int
     quiet: int
-    total: int
-    copied: int
-    octets: int
-    deletions_allowed: int
-    uidl_format: str
-    dropped: str
-    began: float
-    moved: float
-    released: bool
-    fence_ms: int
-    phases: str
-    verified: str
-    aborts: int
     sweeps: int
     sweep_at: float
     strays: int
     late_flags: int
+
+    @property
+    def fences(self) -> Fences:
+        return Fences(
+            RouteState.FENCED,
+            RouteState.NEW,
+            RouteState.TRACKING,
+            on_commit={"cutover": False},
+            on_abort={"cutover": False, "quiet": 0},
+            sweeps=True,
+        )
 
     @property
     def locks_out(self) -> bool:
@@ -69,33 +58,6 @@ class Move:
     def waits_for_password(self) -> bool:
         """All that keeps it from being READY."""
         return self.route.state is RouteState.TRACKING and self.quiet >= QUIET_ROUNDS and self.locks_out
-
-
-@dataclass(frozen=True, slots=True)
-class Watermark:
-    """A mailbox of the source, everything of which is here up to these numbers."""
-
-    name: str
-    wire: bytes
-    status: Status
-
-
-@dataclass(slots=True)
-class Round:
-    """What one pass over an account did."""
-
-    kind: str
-    at: float
-    seconds: float = 0.0
-    added: int = 0
-    changed: int = 0
-    gone: int = 0
-    mailboxes: int = 0
-    octets: int = 0
-
-    @property
-    def operations(self) -> int:
-        return self.added + self.changed + self.gone + self.mailboxes
 
 
 _OWN = [
@@ -126,15 +88,22 @@ _SELECT = (
 def _to_move(row: Sequence[Any]) -> Move:
     account_id, local, domain, backend, shard, plan = row[:6]
     at = 6 + len(routes.COLUMNS)
-    route = routes.from_row(*row[6:at])
-    rest = dict(zip(_OWN, row[at + 1 :], strict=True))
-    return Move(account_id, f"{local}@{domain}", domain, backend, shard, plan, route, bool(row[at]), **rest)
+    return Move(
+        account_id=account_id,
+        address=f"{local}@{domain}",
+        domain=domain,
+        backend=backend,
+        shard=shard,
+        plan=plan,
+        route=routes.from_row(*row[6:at]),
+        password_known=bool(row[at]),
+        **dict(zip(_OWN, row[at + 1 :], strict=True)),
+    )
 
 
-class Ledger:
+class Ledger(Book):
     def __init__(self, database: Database, clock: Clock) -> None:
-        self.database = database
-        self.clock = clock
+        super().__init__(database, clock, tables.LEGACY)
 
     # plans
 
@@ -258,103 +227,6 @@ class Ledger:
                 for row in connection.execute(_SELECT.where(mine, sa.or_(running, fenced))).fetchall()
             ]
 
-    def set(self, account_id: int, **values: Any) -> None:
-        with self.database.write() as connection:
-            connection.execute(
-                tables.move.update().where(tables.move.c.account_id == account_id).values(**values)
-            )
-
-    def route(self, account_id: int) -> Route:
-        with self.database.read() as connection:
-            return routes.read(connection, account_id)
-
-    def advance(
-        self,
-        route: Route,
-        state: RouteState,
-        *,
-        home: Home | None = None,
-        fence_deadline: float = 0.0,
-        watermarks: Sequence[Watermark] | None = None,
-        **values: Any,
-    ) -> Route:
-        """A step of the route and the move's row, in one transaction. Raises StaleEpoch."""
-        with self.database.write() as connection:
-            new = routes.advance(
-                connection, self.clock, route, state, home=home, fence_deadline=fence_deadline
-            )
-            mine = tables.move.c.account_id == route.account_id
-            if values:
-                connection.execute(tables.move.update().where(mine).values(**values))
-            for mark in watermarks or ():
-                _put(connection, route.account_id, mark)
-        return new
-
-    def change_of(self, account_id: int) -> int:
-        with self.database.read() as connection:
-            return routes.change_of(connection, account_id)
-
-    # watermarks
-
-    def watermarks(self, account_id: int) -> dict[str, Watermark]:
-        columns = tables.mailbox.c
-        query = sa.select(
-            columns.name, columns.wire, columns.uidvalidity, columns.uidnext, columns.messages, columns.modseq
-        ).where(columns.account_id == account_id)
-        with self.database.read() as connection:
-            rows = connection.execute(query).fetchall()
-        return {name: Watermark(name, bytes(wire), Status(*numbers)) for name, wire, *numbers in rows}
-
-    def put_watermarks(self, account_id: int, marks: Sequence[Watermark]) -> None:
-        with self.database.write() as connection:
-            for mark in marks:
-                _put(connection, account_id, mark)
-
-    def drop_watermark(self, account_id: int, name: str) -> None:
-        with self.database.write() as connection:
-            connection.execute(_of(account_id, name))
-
-    def rename_watermarks(self, account_id: int, old: str, new: str) -> None:
-        """With those of the mailboxes below."""
-        columns = tables.mailbox.c
-        with self.database.write() as connection:
-            names = connection.execute(
-                sa.select(columns.name).where(columns.account_id == account_id)
-            ).scalars()
-            for name in names.fetchall():
-                if name == old or name.startswith(f"{old}/"):
-                    mine = sa.and_(columns.account_id == account_id, columns.name == name)
-                    connection.execute(
-                        tables.mailbox.update().where(mine).values(name=new + name[len(old) :])
-                    )
-
-    # rounds
-
-    def record(self, account_id: int, done: Round, **values: Any) -> None:
-        """The round, and what it changed in the move's row."""
-        numbers = sa.select(sa.func.coalesce(sa.func.max(tables.round_.c.number), 0) + 1).where(
-            tables.round_.c.account_id == account_id
-        )
-        with self.database.write() as connection:
-            number = connection.execute(numbers).scalar_one()
-            connection.execute(
-                tables.round_.insert().values(account_id=account_id, number=number, **asdict(done))
-            )
-            mine = tables.move.c.account_id == account_id
-            connection.execute(
-                tables.move.update()
-                .where(mine)
-                .values(rounds=number, octets=tables.move.c.octets + done.octets, **values)
-            )
-
-    def rounds(self, account_id: int) -> list[Round]:
-        columns = [tables.round_.c[each.name] for each in fields(Round)]
-        query = sa.select(*columns).where(tables.round_.c.account_id == account_id)
-        with self.database.read() as connection:
-            return [
-                Round(*row) for row in connection.execute(query.order_by(tables.round_.c.number)).fetchall()
-            ]
-
     # what a backend's UIDLs look like
 
     def set_uidl_format(self, backend: str, text: str) -> None:
@@ -367,21 +239,3 @@ class Ledger:
         query = sa.select(tables.backend.c.uidl_format).where(tables.backend.c.name == backend)
         with self.database.read() as connection:
             return connection.execute(query).scalar_one_or_none() or ""
-
-
-def _of(account_id: int, name: str) -> sa.Delete:
-    columns = tables.mailbox.c
-    return tables.mailbox.delete().where(columns.account_id == account_id, columns.name == name)
-
-
-def _put(connection: Connection, account_id: int, mark: Watermark) -> None:
-    connection.execute(_of(account_id, mark.name))
-    connection.execute(
-        tables.mailbox.insert().values(
-            account_id=account_id, name=mark.name, wire=mark.wire, **asdict(mark.status)
-        )
-    )
-
-
-def merge_dropped(text: str, more: Collection[str]) -> str:
-    return json.dumps(sorted({*json.loads(text), *more}))

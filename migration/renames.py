@@ -7,8 +7,8 @@ pair must be the only one with that number, and the messages in it must be the s
 from collections import Counter
 
 from mailplat.store import Mailbox
+from migration.book import Watermark
 from migration.crossing import Crossing
-from migration.ledger import Watermark
 from migration.sources.contract import SourceMailbox, Survey
 
 

@@ -8,9 +8,9 @@ that is run again stores nothing twice.
 from mailplat.core.errors import NotFound
 from mailplat.store import NewMessage
 from migration import flags
+from migration.book import Round, Watermark
 from migration.copy import batches
 from migration.crossing import Crossing
-from migration.ledger import Round, Watermark
 from migration.sources.contract import Listed, SourceMailbox, Status
 
 # When to look again after the commit, seconds; retries of other platforms' queues come later and are swept by

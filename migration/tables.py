@@ -1,4 +1,6 @@
-"""The ledger's tables; their revision is `mailplat/db/schema/platform/versions/0003_migration.py`."""
+"""The ledgers' tables; their revisions are 0003 and 0007 in `mailplat/db/schema/platform/versions/`."""
+
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
@@ -51,31 +53,78 @@ move = sa.Table(
     sa.Column("late_flags", sa.Integer, nullable=False, default=0),
 )
 
-# How far each mailbox is: what the source said when everything up to it was here. UIDs are the same on both sides,
-# so the store's own UIDs say which messages are here; no map is needed beside them.
-mailbox = sa.Table(
-    "migration_mailbox",
+# Between shards. The address is kept here: a copy of an account that was removed meanwhile is still to be removed.
+shard_move = sa.Table(
+    "migration_shard_move",
     metadata,
     sa.Column("account_id", sa.Integer, primary_key=True),
-    sa.Column("name", sa.String(1000), primary_key=True),
-    sa.Column("wire", sa.LargeBinary, nullable=False),
-    sa.Column("uidvalidity", sa.BigInteger, nullable=False),
-    sa.Column("uidnext", sa.BigInteger),
-    sa.Column("modseq", sa.BigInteger),
-    sa.Column("messages", sa.BigInteger, nullable=False),
+    sa.Column("address", sa.String(320), nullable=False),
+    sa.Column("domain", sa.String(255), nullable=False, index=True),
+    sa.Column("source", sa.String(64), nullable=False),
+    sa.Column("shard", sa.String(64), nullable=False),
+    sa.Column("stage", sa.String(16), nullable=False),  # shardmoves.Stage
+    sa.Column("cause", sa.String(16), nullable=False),  # asked for by "move" or by "drain"
+    sa.Column("cancelled", sa.Boolean, nullable=False, default=False),
+    sa.Column("came_from", sa.String(20), nullable=False, default=""),  # the route's state before the fence
+    sa.Column("fence_epoch", sa.BigInteger, nullable=False, default=0),
+    sa.Column("halted", sa.Text, nullable=False, default=""),
+    sa.Column("note", sa.Text, nullable=False, default=""),
+    sa.Column("rounds", sa.Integer, nullable=False, default=0),
+    sa.Column("total", sa.BigInteger, nullable=False, default=0),
+    sa.Column("copied", sa.BigInteger, nullable=False, default=0),
+    sa.Column("octets", sa.BigInteger, nullable=False, default=0),
+    sa.Column("asked", sa.Double, nullable=False),
+    sa.Column("began", sa.Double, nullable=False, default=0.0),
+    sa.Column("moved", sa.Double, nullable=False, default=0.0),
+    sa.Column("released", sa.Boolean, nullable=False, default=False),
+    sa.Column("fence_ms", sa.Integer, nullable=False, default=0),
+    sa.Column("phases", sa.Text, nullable=False, default="{}"),
+    sa.Column("verified", sa.Text, nullable=False, default="{}"),
+    sa.Column("aborts", sa.Integer, nullable=False, default=0),
 )
 
-round_ = sa.Table(
-    "migration_round",
-    metadata,
-    sa.Column("account_id", sa.Integer, primary_key=True),
-    sa.Column("number", sa.Integer, primary_key=True),
-    sa.Column("kind", sa.String(16), nullable=False),
-    sa.Column("at", sa.Double, nullable=False),
-    sa.Column("seconds", sa.Double, nullable=False),
-    sa.Column("added", sa.BigInteger, nullable=False),
-    sa.Column("changed", sa.BigInteger, nullable=False),
-    sa.Column("gone", sa.BigInteger, nullable=False),
-    sa.Column("mailboxes", sa.BigInteger, nullable=False),
-    sa.Column("octets", sa.BigInteger, nullable=False),
-)
+
+def _mailboxes(name: str) -> sa.Table:
+    """How far each mailbox is: what the source said when everything up to it was here. UIDs are the same on both
+    sides, so the store's own UIDs say which messages are here; no map is needed beside them."""
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column("account_id", sa.Integer, primary_key=True),
+        sa.Column("name", sa.String(1000), primary_key=True),
+        sa.Column("wire", sa.LargeBinary, nullable=False),
+        sa.Column("uidvalidity", sa.BigInteger, nullable=False),
+        sa.Column("uidnext", sa.BigInteger),
+        sa.Column("modseq", sa.BigInteger),
+        sa.Column("messages", sa.BigInteger, nullable=False),
+    )
+
+
+def _rounds(name: str) -> sa.Table:
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column("account_id", sa.Integer, primary_key=True),
+        sa.Column("number", sa.Integer, primary_key=True),
+        sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("at", sa.Double, nullable=False),
+        sa.Column("seconds", sa.Double, nullable=False),
+        sa.Column("added", sa.BigInteger, nullable=False),
+        sa.Column("changed", sa.BigInteger, nullable=False),
+        sa.Column("gone", sa.BigInteger, nullable=False),
+        sa.Column("mailboxes", sa.BigInteger, nullable=False),
+        sa.Column("octets", sa.BigInteger, nullable=False),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """Of one kind of moves."""
+
+    move: sa.Table
+    mailbox: sa.Table
+    round: sa.Table
+
+
+LEGACY = Tables(move, _mailboxes("migration_mailbox"), _rounds("migration_round"))
+SHARDS = Tables(shard_move, _mailboxes("migration_shard_mailbox"), _rounds("migration_shard_round"))

@@ -9,6 +9,8 @@ from mailplat.core.executors import Executors
 from mailplat.core.quota import Quota
 from mailplat.core.route import Residence
 from mailplat.store import Appended, Mailbox, NewMessage, Shard, Snapshot, Store
+from mailplat.store.transfer import Traces
+from mailplat.store.vault.owner import Owner, keep_hold
 from migration.sources.contract import Fetched
 
 _CHUNK = 1024 * 1024
@@ -55,8 +57,19 @@ class Target:
         )
         return made
 
-    async def delete(self, name: str) -> None:
-        await self._run("delete", name)
+    async def delete(self, name: str, *, moved: bool) -> None:
+        """`moved`: what goes is in the vault of its source already."""
+        await self._run("delete", name, moved=moved)
+
+    async def hold(self, owner: Owner) -> None:
+        """The account's legal hold, as it is at its source."""
+        shard = await self._shard()
+        await self._executors.run(self._lane, keep_hold, shard.site, owner)
+
+    async def take_over(self, mailbox_id: int, said: Traces) -> tuple[int, int]:
+        """How many messages (changed, went)."""
+        done: tuple[int, int] = await self._run("take_over", mailbox_id, said)
+        return done
 
     async def rename(self, old: str, new: str) -> None:
         await self._run("rename", old, new)
@@ -77,6 +90,10 @@ class Target:
     async def rows(self, mailbox_id: int, columns: Sequence[str]) -> list[tuple[Any, ...]]:
         found: list[tuple[Any, ...]] = await self._run("rows", mailbox_id, None, columns)
         return found
+
+    async def marks(self, mailbox_id: int) -> list[tuple[Any, ...]]:
+        """(UID, MODSEQ, UIDL, saved date) of every message."""
+        return await self.rows(mailbox_id, ("uid", "modseq", "uidl", "saved_at"))
 
     async def compare(self, mailbox_id: int, fetched: Sequence[Fetched]) -> list[int]:
         """The UIDs of those whose octets are others here, or not here."""

@@ -15,7 +15,7 @@ from mailplat.store import Mailbox
 from migration import flags
 from migration.compared import WHOLE_BELOW
 from migration.copy import fetch_ahead
-from migration.crossing import Crossing
+from migration.crossing import Crossing, LegacyCrossing
 from migration.sources.contract import Listed, SourceMailbox, Status
 from migration.sources.pop3 import read_uidls
 
@@ -49,7 +49,8 @@ async def verify(
     survey = await crossing.source.survey()
     ours = await crossing.target.mailboxes()
     there = {each.name for each in survey.mailboxes}
-    extra = [name for name in ours if name not in there and not _above(name, there) and name != "INBOX"]
+    tolerated = there if crossing.twin is None else set()  # a parent is made with its child
+    extra = [name for name in ours if name not in there and not _above(name, tolerated) and name != "INBOX"]
     for name in extra:
         found.differ(f"{name}: is here and not at the source")
     if survey.subscriptions != await crossing.target.subscriptions():
@@ -60,7 +61,7 @@ async def verify(
             continue
         first = None if deep else (since or {}).get(mailbox.name, 1)
         await _mailbox(crossing, mailbox, ours[mailbox.name], first, random.Random(seed), found)
-    if deep and crossing.backend.pop3 and "INBOX" in ours:
+    if deep and isinstance(crossing, LegacyCrossing) and crossing.backend.pop3 and "INBOX" in ours:
         await _uidls(crossing, ours["INBOX"], found)
     crossing.compared.mailboxes, crossing.compared.messages = found.mailboxes, found.messages
     return found
@@ -90,7 +91,14 @@ async def _mailbox(
     }
     found.mailboxes += 1
     found.messages += len(listed)
-    _numbers(mailbox.name, status, ours, found)
+    if crossing.twin is None:
+        _numbers(mailbox.name, status, ours, found)
+    else:
+        _same_numbers(mailbox.name, status, ours, found)
+        there, mine = await crossing.twin.marks(), await crossing.target.marks(ours.id)
+        if there != mine:
+            uid, *said = min(set(there) ^ set(mine))
+            found.differ(f"{mailbox.name} UID {uid}: MODSEQ, UIDL, saved date {said} on one side only")
     new = [] if first is None else [each.uid for each in listed if each.uid >= first]
     details = listed if first is None else await crossing.source.scan(details=True, uids=new)
     _compare(mailbox.name, listed, details, rows, found)
@@ -118,6 +126,14 @@ def _numbers(name: str, status: Status, ours: Mailbox, found: Verification) -> N
         found.differ(f"{name}: HIGHESTMODSEQ {ours.modseq} here is not above {status.modseq} there")
 
 
+def _same_numbers(name: str, status: Status, ours: Mailbox, found: Verification) -> None:
+    """From a shard: not even a HIGHESTMODSEQ is another one."""
+    here = (ours.uidvalidity, ours.uidnext, ours.modseq)
+    there = (status.uidvalidity, status.uidnext, status.modseq)
+    if here != there:
+        found.differ(f"{name}: UIDVALIDITY, UIDNEXT, HIGHESTMODSEQ {here} here, {there} there")
+
+
 def _compare(
     name: str,
     listed: Sequence[Listed],
@@ -133,7 +149,8 @@ def _compare(
     for each in listed:
         row = rows.get(each.uid)
         if row is not None and flags.fold(each.flags) != flags.fold(row[0]):
-            found.differ(f"{name} UID {each.uid}: flags {row[0]} here, {each.flags} there")
+            when = f" since MODSEQ {each.modseq}" if each.modseq else ""
+            found.differ(f"{name} UID {each.uid}: flags {row[0]} here, {each.flags} there{when}")
     for each in details:
         row = rows.get(each.uid)
         if row is not None and (each.size, each.internaldate, each.zone) != row[1:]:
@@ -169,7 +186,7 @@ async def _hash(
     return same
 
 
-async def _uidls(crossing: Crossing, inbox: Mailbox, found: Verification) -> None:
+async def _uidls(crossing: LegacyCrossing, inbox: Mailbox, found: Verification) -> None:
     there = [uidl for uidl, _ in await read_uidls(crossing.backend, crossing.move.address)]
     here = [uidl for (uidl,) in await crossing.target.rows(inbox.id, ("uidl",))]
     if there != here:

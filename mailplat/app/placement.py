@@ -1,8 +1,8 @@
 """Where a new account goes. The choice is stored with the account (its route); later changes here move nobody.
 
 A shard takes its share by weight and free space: the one that has most of free octets * weight for each account
-that it would then have. Left out are those with `placement = false`, and those whose disk, looked at just before,
-is full, read-only, or does not answer.
+that it would then have. Left out are those with `placement = false` or being drained, and those whose disk, looked
+at just before, is full, read-only, or does not answer.
 """
 
 import os
@@ -10,7 +10,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,13 +41,17 @@ class Condition:
 
 class Placement:
     """`shards` as configured. `made`: whether the platform has made the shard of that name, so that its directory
-    must show it."""
+    must show it. `drained` names those that are being emptied, asked each time."""
 
     def __init__(
-        self, shards: Mapping[str, ShardSection], made: Callable[[str], bool] = lambda name: False
+        self,
+        shards: Mapping[str, ShardSection],
+        made: Callable[[str], bool] = lambda name: False,
+        drained: Callable[[], Collection[str]] = frozenset,
     ) -> None:
         self._shards = shards
         self._made = made
+        self._drained = drained
         self._found: dict[str, tuple[float, Condition]] = {}
 
     def condition(self, name: str) -> Condition:
@@ -59,13 +63,17 @@ class Placement:
         self._found[name] = time.monotonic(), condition
         return condition
 
-    def candidates(self) -> list[str]:
-        """Names of the shards that take new accounts. Raises Unavailable where there is none."""
+    def candidates(self, among: Collection[str] | None = None) -> list[str]:
+        """Names of the shards that take new accounts; of those `among` which somebody chooses, also one with
+        `placement = false`. Raises Unavailable where there is none."""
         refused: list[str] = []
         taken: list[str] = []
-        for name in sorted(self._shards):
-            if not self._shards[name].placement:
+        drained = self._drained()
+        for name in sorted(self._shards) if among is None else sorted(among):
+            if among is None and not self._shards[name].placement:
                 refused.append(f"{name}: placement is off")
+            elif name in drained:
+                refused.append(f"{name}: is being drained")
             elif trouble := self.condition(name).trouble:
                 log.warning("shard is left out of placement", shard=name, reason=trouble)
                 refused.append(f"{name}: {trouble}")
@@ -75,14 +83,14 @@ class Placement:
             raise Unavailable(f"no shard takes new accounts; {'; '.join(refused)}")
         return taken
 
-    def choose(self, accounts: Mapping[str, int]) -> str:
+    def choose(self, accounts: Mapping[str, int], among: Collection[str] | None = None) -> str:
         """The shard for one more account. `accounts`: how many each has. Raises Unavailable."""
 
         def share(name: str) -> float:
             room = self.condition(name).free * self._shards[name].weight
             return room / (accounts.get(name, 0) + 1)
 
-        return max(self.candidates(), key=share)
+        return max(self.candidates(among), key=share)
 
 
 def _look(path: Path, made: bool) -> Condition:

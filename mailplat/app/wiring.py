@@ -1,6 +1,6 @@
 """Opens the rooms in the order of the floors. `Platform` is what commands, roles and plug-ins are given."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from mailplat.db.engine import Database
 from mailplat.directory import Directory
 from mailplat.directory.audit import Audit
 from mailplat.directory.credentials import Verifier
+from mailplat.directory.drains import Drains
 from mailplat.directory.shards import ShardRegister
 from mailplat.queue import Queue
 from mailplat.store import Store, StoreLimits
@@ -48,12 +49,15 @@ class Platform:
         )
         self.queue = Queue(self.database, queue_path(settings), self.clock, self.bus)
         self.verifier = Verifier(self.executors)
-        self.placement = Placement(self.shards, lambda name: bool(self.shard_register.expected(name)[1]))
+        self.drains = Drains(self.database, self.clock)
+        self.placement = Placement(
+            self.shards, lambda name: bool(self.shard_register.expected(name)[1]), self.drains.all
+        )
 
-    def place_account(self) -> str:
-        """The shard for a new account. Raises Unavailable when none takes one."""
+    def place_account(self, among: Collection[str] | None = None) -> str:
+        """The shard for one more account, of all or `among` some. Raises Unavailable when none takes one."""
         counts = self.directory.accounts_by_home()
-        return self.placement.choose({name: counts.get(f"shard:{name}", 0) for name in self.shards})
+        return self.placement.choose({name: counts.get(f"shard:{name}", 0) for name in self.shards}, among)
 
     def close(self) -> None:
         self.store.close()

@@ -52,6 +52,7 @@ class RouteState(enum.Enum):
     NEW = "new"  # home is a shard; doors serve it
     ROLLBACK_FENCED = "rollback-fenced"  # as FENCED, on the way back
     FINAL = "final"  # as NEW, no way back any more
+    SHARD_FENCED = "shard-fenced"  # as FENCED, from one shard to another; then NEW or FINAL as before
 
 
 TRANSITIONS: dict[RouteState, frozenset[RouteState]] = {
@@ -60,10 +61,15 @@ TRANSITIONS: dict[RouteState, frozenset[RouteState]] = {
     RouteState.TRACKING: frozenset({RouteState.READY, RouteState.FENCED, RouteState.LEGACY}),
     RouteState.READY: frozenset({RouteState.FENCED, RouteState.TRACKING, RouteState.LEGACY}),
     RouteState.FENCED: frozenset({RouteState.NEW, RouteState.TRACKING}),
-    RouteState.NEW: frozenset({RouteState.ROLLBACK_FENCED, RouteState.FINAL}),
+    RouteState.NEW: frozenset({RouteState.ROLLBACK_FENCED, RouteState.FINAL, RouteState.SHARD_FENCED}),
     RouteState.ROLLBACK_FENCED: frozenset({RouteState.LEGACY, RouteState.NEW}),
-    RouteState.FINAL: frozenset({RouteState.SEEDING, RouteState.FENCED}),
+    # From shard to shard no row says that a copy is under way: a step would end the sessions of the account. Only
+    # the fence is one.
+    RouteState.FINAL: frozenset({RouteState.FENCED, RouteState.SHARD_FENCED}),
+    RouteState.SHARD_FENCED: frozenset({RouteState.NEW, RouteState.FINAL}),
 }
+
+FENCES = frozenset({RouteState.FENCED, RouteState.ROLLBACK_FENCED, RouteState.SHARD_FENCED})
 
 
 class IllegalTransition(MailplatError):
@@ -96,7 +102,7 @@ class Route:
 
     @property
     def door(self) -> Door:
-        if self.state in (RouteState.FENCED, RouteState.ROLLBACK_FENCED):
+        if self.state in FENCES:
             return Door.HOLD
         return Door.SERVE if isinstance(self.home, ShardHome) else Door.FORWARD
 

@@ -82,6 +82,16 @@ class Body:
         body._memory = b""
         return body
 
+    @classmethod
+    def of_open(cls, file: BinaryIO) -> "Body":
+        """As `of_file`, for a file that is open already and that its owner may close before the body is."""
+        body = cls(None, 0)
+        with disk.failures(getattr(file, "name", "file")):
+            body._fd = os.dup(file.fileno())
+            body._raw_size = os.fstat(body._fd).st_size
+        body._memory = b""
+        return body
+
     @property
     def size(self) -> int:
         return len(self._lead) + self._raw_size - self._skip

@@ -21,6 +21,13 @@ _BEFORE_DEADLINE = frozenset(
 )
 
 
+def _is_commit(route: Route, state: RouteState, home: Home | None) -> bool:
+    """Between shards only the home tells a commit from a fence that is taken back."""
+    if route.state is RouteState.SHARD_FENCED:
+        return home is not None and home != route.home
+    return (route.state, state) in _BEFORE_DEADLINE
+
+
 def from_row(account_id: int, home: str, epoch: int, state: str, fence_deadline: float) -> Route:
     """A row of COLUMNS as a Route."""
     return Route(account_id, parse_home(home), epoch, RouteState(state), fence_deadline)
@@ -65,7 +72,7 @@ def advance(
         table.c.epoch == route.epoch,
         table.c.state == route.state.value,
     )
-    if (route.state, state) in _BEFORE_DEADLINE:
+    if _is_commit(route, state, home):
         same = sa.and_(same, table.c.fence_deadline > clock.now())
     new = Route(route.account_id, home or route.home, route.epoch + 1, state, fence_deadline)
     change = next_change(connection)

@@ -79,6 +79,16 @@ route_watcher = sa.Table(
     sa.Column("at", sa.Double, nullable=False),  # Unix time of the last heartbeat
 )
 
+# Shards that accounts are moved away from (drains.py).
+shard_drain = sa.Table(
+    "shard_drain",
+    metadata,
+    sa.Column("shard", sa.String(64), primary_key=True),
+    sa.Column("targets", sa.Text, nullable=False),  # names, separated by blanks; "": by placement
+    sa.Column("since", sa.Double, nullable=False),  # Unix time
+    sa.Column("note", sa.Text, nullable=False),  # what keeps it from going on
+)
+
 # What admins did (audit.py); rows are added and never changed.
 audit = sa.Table(
     "audit",

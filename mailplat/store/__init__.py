@@ -17,6 +17,7 @@ Files of this room
     accounts.py, mailboxes.py, renaming.py, fetch.py, changes.py, search.py, flags.py, expunge.py, copy.py   verbs
     deliveries.py   what was delivered, remembered when the index is made anew
     quota.py, pools.py   what accounts and domains may keep, counted with each change; a domain's octets elsewhere
+    transfer.py  an account from shard to shard: what crosses over with its numbers
     namer.py, sweeper.py, upkeep.py   names and files follow the index       repair/   verify, rebuild
     sharing.py, figures.py   which messages share a file, what that saves
     backup/      points in time      export/   the way out, for another server
@@ -31,6 +32,7 @@ Invariants
     * A row's file is durable before the row is: a row without a file is impossible.
     * A UID is given once; UIDNEXT and MODSEQ stay below the ceilings in mailplat-mailbox.json, which is raised first.
     * The unique part of a file's name never changes: a reader that misses a file looks for that.
+    * A message gets a MODSEQ below the mailbox's only in a copy that nobody is served from yet (transfer.py).
     * Every write checks the account's epoch inside its transaction. An account that left stays closed.
     * Totals of mailboxes, accounts and pools (domains) change in the transaction that changes the rows.
     * One message for many accounts of a shard is one file with many links; so is what COPY makes. The usage of each
@@ -52,7 +54,7 @@ What is true after a crash (kill -9, power cut) behind each step; tests/store/te
     names.rename             the row says the old name: readers look for the unique part, the namer comes again
     names.dirsync            nothing; a power cut before it may undo the rename, with the same effect
     sweep.rename             an account's folder in tmp/ that `leaving` does not know; verify sweeps it
-    vault*.*, owner.*        see vault/__init__.py
+    vault*.*, owner.*, carry.*   see vault/__init__.py
     sweep.unlink             files gone, `leaving` still lists them: removed once more, to no effect
     rebuild.rename           files under names that a second rebuild reads as well
 

@@ -219,7 +219,7 @@ def insert_messages(
         connection,
         mailbox,
         uidnext,
-        max(modseq, *(each for _, each in numbers)),
+        max(mailbox.modseq, *(each for _, each in numbers)),
         messages=len(rows),
         unseen=sum(not row.mask & SEEN for row in rows),
         size=sum(row.size for row in rows),

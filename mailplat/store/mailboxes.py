@@ -145,9 +145,9 @@ def insert_mailbox(
     return row
 
 
-def delete(site: Site, residence: Residence, name: str) -> None:
+def delete(site: Site, residence: Residence, name: str, *, moved: bool = False) -> None:
     """The mailbox and its messages; mailboxes below it stay (RFC 3501 6.3.4). Its files go into the vault, and its
-    folder is removed, behind.
+    folder is removed, behind; what `moved` here from another home is in the vault there.
     Raises NotFound, InvalidInput for INBOX, StaleEpoch."""
     name = canonical(name)
     account_id = residence.account_id
@@ -157,7 +157,7 @@ def delete(site: Site, residence: Residence, name: str) -> None:
     def apply(connection: Connection) -> int:
         site.check_epoch(connection, residence)
         row = site.mailbox_by_name(connection, account_id, name)
-        if keeps(site, connection, account_id):
+        if not moved and keeps(site, connection, account_id):
             enter_mailbox(site, connection, row, MAILBOX)
         forget_rows(connection, row.id)
         add_usage(connection, account_id, -row.size, -row.messages)

@@ -8,7 +8,19 @@ from typing import Any, BinaryIO
 from mailplat.core.clock import Clock, SystemClock
 from mailplat.core.quota import NO_QUOTA, Quota
 from mailplat.core.route import Residence
-from mailplat.store import accounts, changes, copy, expunge, fetch, mailboxes, namer, quota, renaming, search
+from mailplat.store import (
+    accounts,
+    changes,
+    copy,
+    expunge,
+    fetch,
+    mailboxes,
+    namer,
+    quota,
+    renaming,
+    search,
+    transfer,
+)
 from mailplat.store import flags as storing
 from mailplat.store.changes import Snapshots
 from mailplat.store.figures import Figures, figures
@@ -16,6 +28,7 @@ from mailplat.store.identity import Expected
 from mailplat.store.quota import Crossing
 from mailplat.store.site import Publisher, Site
 from mailplat.store.sweeper import sweep_leaving
+from mailplat.store.transfer import Traces
 from mailplat.store.types import (
     Changes,
     CopyResult,
@@ -162,8 +175,8 @@ class Shard:
             modseq=modseq,
         )
 
-    def delete(self, residence: Residence, name: str) -> None:
-        mailboxes.delete(self.site, residence, name)
+    def delete(self, residence: Residence, name: str, *, moved: bool = False) -> None:
+        mailboxes.delete(self.site, residence, name, moved=moved)
 
     def rename(self, residence: Residence, old: str, new: str) -> None:
         renaming.rename(self.site, residence, old, new)
@@ -237,6 +250,17 @@ class Shard:
 
     def move(self, residence: Residence, mailbox_id: int, uids: UidRanges, target_name: str) -> CopyResult:
         return copy.copy(self.site, residence, mailbox_id, uids, target_name, move=True)
+
+    # to another shard
+
+    def traces(self, residence: Residence, mailbox_id: int, since: int) -> Traces:
+        return transfer.traces(self.site, residence, mailbox_id, since)
+
+    def take_over(self, residence: Residence, mailbox_id: int, said: Traces) -> tuple[int, int]:
+        return transfer.take_over(self.site, residence, mailbox_id, said)
+
+    def discard(self, account_id: int, epoch: int) -> None:
+        transfer.discard(self.site, account_id, epoch)
 
     # upkeep
 

@@ -171,8 +171,9 @@ def stage(site: Site, message: NewMessage, keywords: Mapping[str, int], *, sync:
     if message.uid is not None:
         name = full_name(name, message.uid, _mask(message, keywords, site.limits.keyword))
     zone = message.internaldate_zone
-    # SAVEDATE as a rebuild will find it
-    return Staged(path, name, size, date, zone, saved_at(unique), message, columns(rendering))
+    # SAVEDATE as a rebuild will find it, but of what was saved elsewhere
+    saved = saved_at(unique) if message.saved_at is None else math.floor(message.saved_at)
+    return Staged(path, name, size, date, zone, saved, message, columns(rendering))
 
 
 def columns(rendering: Rendering) -> tuple[Any, ...]:

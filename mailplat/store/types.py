@@ -46,6 +46,7 @@ class NewMessage:
     internaldate_zone: int = 0  # minutes east of UTC, as it shall be shown
     uid: int | None = None  # keep this UID (a move keeps UIDs); AlreadyExists when it is or was in use
     modseq: int | None = None  # keep this MODSEQ; only with `uid`
+    saved_at: float | None = None  # keep this SAVEDATE, Unix seconds; None: now
     uidl: str = ""  # keep this POP3 UIDL: 1 to 70 octets of 0x21 to 0x7E (RFC 1939 7)
     dedupe: str = ""  # a second append to the mailbox with the same key stores nothing
 

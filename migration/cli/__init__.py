@@ -5,12 +5,14 @@ Exit status as everywhere: 0 done, 1 failed (a check, an aborted cutover), 2 wro
 """
 
 from mailplat.app.console import Subparsers
-from migration.cli import backend, plan, progress, report
+from migration.cli import backend, move, plan, progress, report
 
 
 def register(verbs: Subparsers) -> None:
     """The entry point of group mailplat.commands."""
-    parser = verbs.add_parser("migrate", help="move domains here from another platform")
+    parser = verbs.add_parser(
+        "migrate", help="move domains here from another platform, and accounts between shards"
+    )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    for module in (backend, plan, progress, report):
+    for module in (backend, plan, progress, report, move):
         module.register(actions)

@@ -10,7 +10,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Group
 from rich.text import Text
 
-from mailplat.core.route import RouteState
+from migration.book import Passage
 from migration.ledger import Move
 
 # Columns of a terminal from which on there is room for longer bars.
@@ -19,51 +19,46 @@ WIDE = 100
 NAME_LEAST = 12
 
 _STYLES = {
-    RouteState.READY: "green",
-    RouteState.FENCED: "yellow",
-    RouteState.NEW: "bold green",
-    RouteState.FINAL: "bold green",
+    "ready": "green",
+    "fenced": "yellow",
+    "new": "bold green",
+    "final": "bold green",
+    "moved": "bold green",
+    "done": "bold green",
 }
 # Behind those that are halted: what is at work, then what waits, then what is done.
-_ORDER = (
-    RouteState.FENCED,
-    RouteState.SEEDING,
-    RouteState.TRACKING,
-    RouteState.READY,
-    RouteState.LEGACY,
-    RouteState.NEW,
-    RouteState.FINAL,
-)
+_ORDER = ("fenced", "seeding", "tracking", "ready", "planned", "legacy", "moved", "new", "done", "final")
 
 
-def remark(move: Move) -> str:
+def remark(move: Passage) -> str:
     """What a person should know. Parts of it are what another server said: nothing that a terminal would obey."""
     if move.halted:
         text = f"HALTED: {move.halted}"
-    elif move.waits_for_password:
+    elif isinstance(move, Move) and move.waits_for_password:
         text = "waits for its password: the owner's next login brings it, or `account passwd`"
     else:
         text = move.note
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
-def summary(moves: Sequence[Move]) -> str:
+def summary(moves: Sequence[Passage]) -> str:
     halted = sum(bool(move.halted) for move in moves)
     copied, total = sum(move.copied for move in moves), sum(move.total for move in moves)
     counts = f"{len(moves)} account{'s' * (len(moves) != 1)}: {_states(moves)}"
     return f"{counts}; {copied} of {total} messages" + f"; {halted} halted" * bool(halted)
 
 
-def _urgency(move: Move) -> tuple[bool, bool, int, str]:
-    return not move.halted, not remark(move), _ORDER.index(move.route.state), move.address
+def _urgency(move: Passage) -> tuple[bool, bool, int, str]:
+    order = _ORDER.index(move.state) if move.state in _ORDER else 0
+    return not move.halted, not remark(move), order, move.address
 
 
-def _states(moves: Sequence[Move]) -> str:
-    counts = Counter(move.route.state.value for move in moves)
+def _states(moves: Sequence[Passage]) -> str:
+    counts = Counter(move.state for move in moves)
     return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
 
 
-def render(moves: Sequence[Move], width: int, height: int) -> Group:
+def render(moves: Sequence[Passage], width: int, height: int) -> Group:
     """At most `height` lines of `width` columns."""
     one = len({move.domain for move in moves}) == 1
     title = f"{moves[0].domain}, {summary(moves)}" if one else summary(moves)
@@ -97,13 +92,13 @@ def _heading(width: int) -> Text:
     return Text(text, "dim", no_wrap=True, overflow="crop")
 
 
-def _entry(move: Move, width: int, *, short: bool) -> list[Text]:
+def _entry(move: Passage, width: int, *, short: bool) -> list[Text]:
     """`short`: without the domain, which is in the title."""
     columns, bar = _layout(width)
     name = move.address.rpartition("@")[0] if short else move.address
-    state = move.route.state
+    state = move.state
     line = Text(_fit(name, columns) + "  ", no_wrap=True, overflow="crop")
-    line.append(f"{state.value:<8}", _STYLES.get(state, ""))
+    line.append(f"{state:<8}", _STYLES.get(state, ""))
     line.append(f"  {f'{move.copied} / {move.total}':>15}  ")
     line.append_text(_bar(move.copied, move.total, bar))
     line.append(f"  {move.rounds:>6}")

@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from rich.console import Console
@@ -18,9 +18,11 @@ from mailplat.core.route import RouteState
 from mailplat.directory.names import domain_key
 from mailplat.directory.tables import route_watcher
 from mailplat.directory.watch import DEAD_AFTER_S
+from migration.book import Passage
 from migration.cli.display import remark, render, summary
 from migration.compared import Compared
 from migration.ledger import RUNNING, Ledger, Move
+from migration.shardmoves import ShardMove, ShardMoves
 
 COLUMNS = ["address", "state", "copied", "total", "rounds", "shard", "remark"]
 
@@ -28,6 +30,8 @@ COLUMNS = ["address", "state", "copied", "total", "rounds", "shard", "remark"]
 REFRESH_S = 0.25
 # Lines for logs and pipes: at most one in so many seconds, and only when something changed.
 LINE_EVERY_S = 1.0
+
+P = TypeVar("P", bound=Passage)
 
 _MOVED = frozenset({RouteState.NEW, RouteState.FINAL})
 
@@ -52,36 +56,46 @@ def register(actions: Subparsers) -> None:
         action.set_defaults(run=run)
 
 
-def rows(moves: Sequence[Move]) -> list[dict[str, Any]]:
+def rows(moves: Sequence[Passage]) -> list[dict[str, Any]]:
     return [
         {
             "address": move.address,
-            "state": move.route.state.value,
+            "state": move.state,
             "epoch": move.route.epoch,
-            "plan": move.plan,
-            "backend": move.backend,
             "shard": move.shard,
             "total": move.total,
             "copied": move.copied,
             "octets": move.octets,
             "rounds": move.rounds,
             "compared": Compared.from_json(move.verified).counts(),
-            "password_known": move.password_known,
-            "waits_for_password": move.waits_for_password,
-            "cutover": move.cutover,
             "halted": move.halted,
             "note": move.note,
             "aborts": move.aborts,
             "fence_ms": move.fence_ms,
-            "strays": move.strays,
-            "late_flags": move.late_flags,
             "dropped_flags": json.loads(move.dropped),
             "began": move.began,
             "moved": move.moved,
             "remark": remark(move),
+            **_more(move),
         }
         for move in moves
     ]
+
+
+def _more(move: Passage) -> dict[str, Any]:
+    if isinstance(move, Move):
+        return {
+            "plan": move.plan,
+            "backend": move.backend,
+            "password_known": move.password_known,
+            "waits_for_password": move.waits_for_password,
+            "cutover": move.cutover,
+            "strays": move.strays,
+            "late_flags": move.late_flags,
+        }
+    if isinstance(move, ShardMove):
+        return {"source": move.source, "cause": move.cause, "cancelled": move.cancelled}
+    return {}
 
 
 def status(args: argparse.Namespace) -> int:
@@ -89,8 +103,11 @@ def status(args: argparse.Namespace) -> int:
         return show(rows(_moves(platform, args.domain)), COLUMNS, as_json=args.json)
 
 
-def _moves(platform: Platform, domain: str | None) -> list[Move]:
-    return Ledger(platform.database, platform.clock).moves(None if domain is None else domain_key(domain))
+def _moves(platform: Platform, domain: str | None) -> list[Passage]:
+    """From backends, then between shards."""
+    key = None if domain is None else domain_key(domain)
+    shards = ShardMoves(platform.database, platform.clock)
+    return [*Ledger(platform.database, platform.clock).moves(key), *shards.moves(key)]
 
 
 def watch(args: argparse.Namespace) -> int:
@@ -107,7 +124,7 @@ def cutover(args: argparse.Namespace) -> int:
             raise NotFound(f"there is no plan for {domain}; make one: mailplat migrate plan {domain}")
         ledger.set_plan(domain, RUNNING, expected={RUNNING})
         ledger.request_cutover(domain, unknown_passwords=args.unknown_passwords)
-        _check_engine(platform)
+        check_engine(platform, "the cutover is noted")
         moves = follow(lambda: ledger.moves(domain), _settled)
         left = [move for move in moves if move.route.state not in _MOVED]
         for move in left:
@@ -115,13 +132,12 @@ def cutover(args: argparse.Namespace) -> int:
         return 1 if left else 0
 
 
-def _check_engine(platform: Platform) -> None:
+def check_engine(platform: Platform, noted: str) -> None:
+    """Raises Unavailable where nobody would do what is asked for."""
     alive = sa.select(sa.literal(1)).where(route_watcher.c.at > platform.clock.now() - DEAD_AFTER_S)
     with platform.database.read() as connection:
         if connection.execute(alive.limit(1)).first() is None:
-            raise Unavailable(
-                "no `mailplat serve` is running; the cutover is noted and begins with the role migration"
-            )
+            raise Unavailable(f"no `mailplat serve` is running; {noted} and begins with the role migration")
 
 
 def _settled(move: Move) -> bool:
@@ -133,13 +149,16 @@ def _settled(move: Move) -> bool:
     )
 
 
-def _rests(move: Move) -> bool:
+def _rests(move: Passage) -> bool:
     """Nothing will happen until somebody says so."""
+    if isinstance(move, ShardMove):
+        return move.is_over or bool(move.halted)
+    assert isinstance(move, Move)
     waiting = not move.cutover and (move.route.state is RouteState.READY or move.waits_for_password)
     return move.route.state in _MOVED or bool(move.halted) or waiting or move.plan != RUNNING
 
 
-def follow(read: Callable[[], list[Move]], finished: Callable[[Move], bool]) -> list[Move]:
+def follow(read: Callable[[], list[P]], finished: Callable[[P], bool]) -> list[P]:
     """Show the moves until each is finished: a table that renews itself, or lines where nobody watches."""
     if not (moves := read()):
         return moves
@@ -155,7 +174,7 @@ def follow(read: Callable[[], list[Move]], finished: Callable[[Move], bool]) -> 
             time.sleep(REFRESH_S)
 
 
-def _follow_in_lines(read: Callable[[], list[Move]], finished: Callable[[Move], bool]) -> list[Move]:
+def _follow_in_lines(read: Callable[[], list[P]], finished: Callable[[P], bool]) -> list[P]:
     said, at = "", float("-inf")
     while True:
         moves = read()

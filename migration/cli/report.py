@@ -13,6 +13,7 @@ from mailplat.core.errors import NotFound
 from mailplat.directory.names import domain_key
 from migration.cli.progress import rows
 from migration.ledger import Ledger, Move
+from migration.shardmoves import ShardMove, ShardMoves
 
 COLUMNS = [
     "address",
@@ -28,6 +29,9 @@ COLUMNS = [
 ]
 
 
+SHARD_COLUMNS = ["address", "state", "source", "shard", "messages", "hashed", "rounds", "fence_ms", "aborts"]
+
+
 def register(actions: Subparsers) -> None:
     action = actions.add_parser("report", help="what was moved, compared, left behind; how long users waited")
     add_config(action)
@@ -38,10 +42,17 @@ def register(actions: Subparsers) -> None:
 
 def report(args: argparse.Namespace) -> int:
     with open_platform(args.config) as platform:
-        content = compose(Ledger(platform.database, platform.clock), domain_key(args.domain))
+        domain = domain_key(args.domain)
+        between = compose_shards(ShardMoves(platform.database, platform.clock), domain)
+        ledger = Ledger(platform.database, platform.clock)
+        content = compose(ledger, domain) if ledger.moves(domain) or not between["moves"] else {}
     if args.json:
-        print(json.dumps(content, indent=2))
+        print(json.dumps(content | {"domain": domain, "between_shards": between}, indent=2))
         return 0
+    if between["moves"]:
+        print(_shard_headline(domain, between))
+        if not content:
+            return show(between["moves"], SHARD_COLUMNS, as_json=False)
     print(_headline(content))
     lines = [{**move, "dropped_flags": " ".join(move["dropped_flags"])} for move in content["moves"]]
     return show(lines, COLUMNS, as_json=False)
@@ -93,7 +104,28 @@ def compose(ledger: Ledger, domain: str) -> dict[str, Any]:
     }
 
 
-def _account(ledger: Ledger, move: Move) -> dict[str, Any]:
+def compose_shards(ledger: ShardMoves, domain: str) -> dict[str, Any]:
+    """The last move of each account that was moved from shard to shard, or is on its way."""
+    moves = ledger.moves(domain)
+    fences = [move.fence_ms for move in moves if move.moved]
+    return {
+        "planned": len(moves),
+        "accounts": len(fences),
+        "fence_ms_median": round(statistics.median(fences)) if fences else None,
+        "fence_ms_longest": max(fences, default=None),
+        "aborts": sum(move.aborts for move in moves),
+        "moves": [_account(ledger, move) for move in moves],
+    }
+
+
+def _shard_headline(domain: str, content: dict[str, Any]) -> str:
+    text = f"{domain}: {content['accounts']} of {content['planned']} accounts moved between shards"
+    if content["accounts"]:
+        text += f"; fence {content['fence_ms_median']} ms median, {content['fence_ms_longest']} ms longest"
+    return f"{text}; {content['aborts']} fences taken back"
+
+
+def _account(ledger: Ledger | ShardMoves, move: Move | ShardMove) -> dict[str, Any]:
     """What `status` says of it, and what happened: the fence's parts, rounds, each mailbox's numbers."""
     (row,) = rows([move])
     return {

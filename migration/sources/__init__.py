@@ -1,6 +1,7 @@
-"""Where mail comes from. One file a kind of legacy platform.
+"""Where mail comes from. One file a kind of platform.
 
     contract      Source: what the engine asks of every one of them, and the values that pass
+    shard         an account in one of our own shards, by the store's door
     imap_account  an account on an IMAP server, by the right of a master user
     imap          its connection: the only file that imports aioimaplib
     replies       what an IMAP server says, as values; no I/O

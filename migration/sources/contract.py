@@ -51,6 +51,8 @@ class Fetched:
     internaldate: int
     zone: int
     body: Body
+    modseq: int | None = None  # to be kept, with the date below; None: the target gives its own
+    saved_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,9 +34,9 @@ for line in sys.stdin:
 class Engines:
     """`run` starts one and waits for its end. Call it in a thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, script: str = SERVER) -> None:
         self._server = subprocess.Popen(
-            [sys.executable, "-c", SERVER],
+            [sys.executable, "-c", script],
             cwd=Path(__file__).resolve().parents[2],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -9,7 +9,8 @@ from mailplat.core.errors import InvalidInput, NotFound, StaleEpoch
 from mailplat.core.route import BackendHome, RouteState
 from mailplat.directory import Backend
 from migration import tables
-from migration.ledger import PAUSED, PLANNED, RUNNING, Round, Watermark
+from migration.book import Round, Watermark
+from migration.ledger import PAUSED, PLANNED, RUNNING
 from migration.sources.contract import Status
 from tests.migration.house import DOMAIN, House
 

@@ -2,10 +2,11 @@
 
 import argparse
 import sys
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
-from mailplat.app.cli import _addition, _backup, _export
+from mailplat.app.cli import _addition, _backup, _drain, _export
 from mailplat.app.cli.audit import operator
 from mailplat.app.console import Subparsers, add_config, add_json, show
 from mailplat.app.wiring import Platform, open_platform
@@ -62,6 +63,7 @@ def register(verbs: Subparsers) -> None:
     )
     mending.add_argument("name", metavar="SHARD")
     _addition.register(actions)
+    _drain.register(actions)
     _backup.register(actions)
     _export.register(actions)
 
@@ -69,6 +71,7 @@ def register(verbs: Subparsers) -> None:
 def list_all(args: argparse.Namespace) -> int:
     with open_platform(args.config) as platform:
         counts = platform.directory.accounts_by_home()
+        drained = platform.drains.all()
         rows = []
         for name, shard in platform.shards.items():
             condition = platform.placement.condition(name)
@@ -79,7 +82,7 @@ def list_all(args: argparse.Namespace) -> int:
                     "accounts": counts.get(f"shard:{name}", 0),
                     "free_gb": condition.free >> 30,
                     "weight": shard.weight,
-                    "placement": "off" if not shard.placement else condition.trouble or "on",
+                    "placement": _placement(platform, name, drained, condition.trouble),
                 }
             )
         columns = ["shard", "path", "accounts", "free_gb", "weight", "placement"]
@@ -113,6 +116,12 @@ def use(args: argparse.Namespace) -> int:
                 print(f"shard {name}: {text}", file=sys.stderr)
         columns = ["accounts", "messages", "octets", "once", "saved", "vault_octets", "index_octets", "free"]
         return show(rows, ["shard", *columns], as_json=args.json)
+
+
+def _placement(platform: Platform, name: str, drained: Collection[str], trouble: str) -> str:
+    if name in drained:
+        return _drain.state_of(platform, name)
+    return "off" if not platform.shards[name].placement else trouble or "on"
 
 
 def check(args: argparse.Namespace) -> int:

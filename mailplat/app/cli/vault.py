@@ -283,17 +283,34 @@ def hold(args: argparse.Namespace) -> int:
         if not places:
             raise NotFound(f"no shard has mail of {address}")
         platform.audit.record(operator(), "vault.hold", address, after={"reason": args.reason})
-        held = 0
-        for shard, number in sorted(places):
-            site = platform.store.shard(shard).site
-            try:
-                owner.hold(site, number, address=address, reason=args.reason, by=operator())
-                held += 1
-            except AlreadyExists:
-                continue
+        epoch = None if account is None else _settled_epoch(platform, account)
+        held = _hold_all(platform, places, address, args.reason)
+        # A fence carries the hold along that it finds; of one laid behind its back it knows nothing.
+        if account is not None and _settled_epoch(platform, account) != epoch:
+            raise Unavailable(f"{address} has moved meanwhile; say it once more")
         if not held:
             raise AlreadyExists(f"{address} is held already; see mailplat vault holds")
     return 0
+
+
+def _settled_epoch(platform: Platform, account: Account) -> int:
+    route = platform.directory.route(account.id)
+    if route.door is Door.HOLD:
+        raise Unavailable(f"{account.address} is being moved; say it once more when that is over")
+    return route.epoch
+
+
+def _hold_all(platform: Platform, places: set[tuple[str, int]], address: str, reason: str) -> int:
+    """How many of the places had none."""
+    held = 0
+    for shard, number in sorted(places):
+        site = platform.store.shard(shard).site
+        try:
+            owner.hold(site, number, address=address, reason=reason, by=operator())
+            held += 1
+        except AlreadyExists:
+            continue
+    return held
 
 
 def release(args: argparse.Namespace) -> int:

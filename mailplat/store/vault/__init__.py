@@ -12,12 +12,13 @@ Files of this room
     owner.py    addresses, legal holds                                    finding.py  search and totals
     restore.py  back into a mailbox                                       prune.py    the end of the days, purge
     recovery.py rows from files alone                                     folders.py  the end of empty folders
+    carry.py    into another shard's vault
 
 An expunge writes a row of `vault`; from and subject come out of `rendering`, so that no file is read. The upkeep
 renames the files, each batch in one write transaction with an fsync of the folders before its commit. What a MOVE
 takes away, and an account that moved to another home, does not come here; what such an account has in the vault
-stays until its days are over. The vault does not count into the quota, but it does fill the disk: on a full one an
-expunge makes no room, `purge` does.
+stays until its days are over, or until the shard is drained: then it is carried to where the account lives. The vault
+does not count into the quota, but it does fill the disk: on a full one an expunge makes no room, `purge` does.
 
 Invariants
     * A row with placed = 0 has its file in its mailbox's folder, or in the vault already; one with placed = 1 has it
@@ -37,6 +38,10 @@ What is true after a crash behind each step; tests/store/test_crash.py walks the
     index.commit (place)     nothing is open
     owner.write .. .dirsync  a hold that only the file knows: nothing is pruned, and rebuild reads it
     append.commit (restore)  the message is back and in the vault too; the next restore finds its dedupe key
+    carry.write, .fsync      a file in tmp/ there; the next attempt overwrites it
+    carry.rename, .dirsync   a file in the vault there without a row, and the message still here; carried again.
+                             Should the index there be made anew, the message is in its vault twice
+    index.commit (carry)     the message is in both vaults; the next attempt finds it there and removes it here
     index.commit (prune)     `leaving` lists the file or the folder: the sweeper removes it. A folder only if it is
                              still out of use: mail, or a hold, may have come there since
     vault.rmdir              folder gone, `leaving` still lists it: once more, to no effect

@@ -97,6 +97,33 @@ def note_gone(site: Site, account_id: int, address: str) -> None:
     site.write(apply, alone=True)
 
 
+def owner_of(site: Site, account_id: int) -> Owner:
+    with site.read() as connection:
+        return find_owner(connection, account_id)
+
+
+def keep_hold(site: Site, held: Owner) -> None:
+    """A hold that was laid on the account in another shard, which it leaves. One that is here already stays."""
+
+    def apply(connection: Connection) -> None:
+        known = find_owner(connection, held.account_id)
+        if known.held_at is None:
+            write_owner(
+                site,
+                connection,
+                Owner(
+                    held.account_id,
+                    held.address,
+                    known.removed_at,
+                    held.held_at,
+                    held.hold_reason,
+                    held.hold_by,
+                ),
+            )
+
+    site.write(apply, alone=True)
+
+
 def note_removed(site: Site, connection: Connection, account_id: int, address: str) -> None:
     """The directory will not know the address any more."""
     owner = find_owner(connection, account_id)

@@ -92,7 +92,7 @@ def _place_rows(site: Site, connection: Connection, rows: Sequence[Sequence[obje
             word for row in some for word in str(row[7]).split() if word not in SYSTEM_FLAGS
         )
         folder = make_folder(site, box_path(account_id, mailbox_id))
-        described = _describe(folder, mailbox_id, mailbox, words)
+        described = describe(folder, mailbox_id, mailbox, words)
         source = site.path / account_path(account_id) / mailbox_folder(mailbox_id, mailbox)
         for number, _, _, _, uid, reason, at, flags, file in some:
             mask = mask_of(str(flags), described.keywords)
@@ -125,7 +125,7 @@ def _move(folder: Path, file: str, box: Path, name_of: Callable[[str], str]) -> 
     return name_of(file)
 
 
-def _describe(folder: Path, mailbox_id: int, name: str, words: Collection[str]) -> Description:
+def describe(folder: Path, mailbox_id: int, name: str, words: Collection[str]) -> Description:
     """The folder's small file with these keywords added, on disk. Numbers that were given stay."""
     known = read_description(folder)
     fresh = [word for word in words if word not in known.keywords]

@@ -72,7 +72,7 @@ def purge(site: Site, account_id: int, numbers: Sequence[int] | None = None) -> 
         rows = connection.exec_driver_sql(
             f"SELECT id, account_id, mailbox_id, name FROM vault WHERE id IN ({marks})", tuple(some)
         ).fetchall()
-        _remove(site, connection, rows)
+        remove_rows(site, connection, rows)
         _forget_owners(site, connection)
         return len(rows)
 
@@ -94,14 +94,14 @@ def take_out(site: Site, connection: Connection, numbers: Sequence[int]) -> None
         if _held(site, connection, row[1]):
             connection.exec_driver_sql("UPDATE vault SET restored = restored + 1 WHERE id = ?", (number,))
         else:
-            _remove(site, connection, [row])
+            remove_rows(site, connection, [row])
 
 
 def _prune_some(site: Site, connection: Connection, before: int) -> int:
     found = connection.exec_driver_sql(_OLD, (before, _BATCH)).fetchall()
     held = {account for account in {row[1] for row in found} if _held(site, connection, account)}
     rows = [row for row in found if row[1] not in held]
-    _remove(site, connection, rows)
+    remove_rows(site, connection, rows)
     return len(rows)
 
 
@@ -116,7 +116,7 @@ def _held(site: Site, connection: Connection, account_id: int) -> bool:
     return True
 
 
-def _remove(site: Site, connection: Connection, rows: Sequence[Row]) -> None:
+def remove_rows(site: Site, connection: Connection, rows: Sequence[Row]) -> None:
     """Rows now, files behind the commit; and the folders of mailboxes that are gone and have nothing left here."""
     if not rows:
         return
