@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from mailplat.bus import Bus
 from mailplat.core import disk
 from mailplat.core.clock import Clock, SystemClock
-from mailplat.core.errors import InDoubt, InvalidInput, NotFound, StaleEpoch
+from mailplat.core.errors import InDoubt, InvalidInput, NotFound, StaleEpoch, Unavailable
 from mailplat.core.executors import Executors
 from mailplat.core.hint import MailboxChanged
 from mailplat.core.quota import NO_QUOTA, Quota
@@ -55,6 +55,7 @@ class Store:
         self._upkeep = upkeep
         self._shards: dict[str, Shard] = {}
         self._locks: dict[str, threading.Lock] = {}
+        self._closed = False
         self._pools = Elsewhere(
             shards, lambda name, pool: pool_octets(self.shard(name).site, pool), self._clock.monotonic
         )
@@ -80,6 +81,9 @@ class Store:
                         elsewhere=lambda pool: self._pools.octets(pool, name),
                     )
                     self._shards[name] = shard
+                    if self._closed:  # who asked was given up meanwhile
+                        shard.close()
+                        raise Unavailable(f"shard {name}: the store is closed, the process is shutting down")
         return shard
 
     async def opened(self, name: str) -> Shard:
@@ -198,8 +202,9 @@ class Store:
 
     def close(self) -> None:
         """Finish what was begun in every shard. Idempotent."""
+        self._closed = True
         self._pools.close()
-        for shard in self._shards.values():
+        for shard in list(self._shards.values()):
             shard.close()
 
 
