@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 from mailplat.bus import Bus
 from mailplat.core import disk
 from mailplat.core.clock import Clock, SystemClock
-from mailplat.core.errors import InDoubt, InvalidInput, MailplatError, NotFound, StaleEpoch
+from mailplat.core.errors import InDoubt, InvalidInput, MailplatError, NotFound, StaleEpoch, Unavailable
 from mailplat.core.executors import Executors
 from mailplat.core.hint import MailboxChanged
 from mailplat.core.quota import NO_QUOTA, Quota
@@ -60,6 +60,7 @@ class Store:
         self._registry = registry
         self._shards: dict[str, Shard] = {}
         self._locks: dict[str, threading.Lock] = {}
+        self._closed = False
         self._pools = Elsewhere(
             shards, lambda name, pool: pool_octets(self.shard(name).site, pool), self._clock.monotonic
         )
@@ -75,6 +76,9 @@ class Store:
                 shard = self._shards.get(name)
                 if shard is None:
                     shard = self._shards[name] = self._open(name, mend=False)
+                    if self._closed:  # who asked was given up meanwhile
+                        shard.close()
+                        raise Unavailable(f"shard {name}: the store is closed, the process is shutting down")
         return shard
 
     @contextlib.contextmanager
@@ -261,8 +265,9 @@ class Store:
 
     def close(self) -> None:
         """Finish what was begun in every shard. Idempotent."""
+        self._closed = True
         self._pools.close()
-        for shard in self._shards.values():
+        for shard in list(self._shards.values()):
             shard.close()
 
 

@@ -53,8 +53,9 @@ def owner(rig: Rig, wire: Wire) -> int:
             link = f"socket:[{words[9]}]"
             for pid in workers(rig):
                 for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-                    if os.readlink(descriptor) == link:
-                        return pid
+                    with contextlib.suppress(FileNotFoundError):  # closed while we look
+                        if os.readlink(descriptor) == link:
+                            return pid
     raise AssertionError("nobody has the connection")
 
 

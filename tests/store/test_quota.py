@@ -13,7 +13,7 @@ import pytest
 from alembic import command
 
 from mailplat.core.clock import ManualClock
-from mailplat.core.errors import OverQuota
+from mailplat.core.errors import OverQuota, Unavailable
 from mailplat.core.executors import Executors
 from mailplat.core.quota import NO_QUOTA, Quota
 from mailplat.core.route import Residence
@@ -477,3 +477,16 @@ def test_a_login_says_the_domain(rig: Rig) -> None:
     assert rig.shard.pools() == {ORG: len(letter())}
     rig.shard.grant(1, 2)
     assert rig.shard.pools() == {ORG: len(letter())}
+
+
+def test_a_shard_that_opens_too_late_is_closed_again(tmp_path: Path) -> None:
+    """A thread that reads pools, or watches quotas, may be in the middle of it when the process stops."""
+    executors = Executors()
+    store = Store({"s1": tmp_path / "s1"}, executors, Hints(), upkeep=False)  # type: ignore[arg-type]
+    store.close()
+    with pytest.raises(Unavailable, match="the store is closed"):
+        store.shard("s1")
+    shard = Shard("s1", tmp_path / "s1", Hints(), upkeep=False)
+    shard.site.claim()  # nobody else has it open
+    shard.close()
+    executors.close()
