@@ -35,7 +35,7 @@ class Platform:
         self.audit = Audit(self.database, self.clock)
         self.bus: Bus = open_bus(settings.bus.url if bus_url is None else bus_url, workers)
         self.shards = Shards(settings)
-        limits = StoreLimits(vault_days=settings.vault.days)
+        limits = StoreLimits(vault_days=settings.vault.days, tombstones=settings.store.tombstones)
         self.store = Store(ShardPaths(self.shards), self.executors, self.bus, self.clock, limits)
         self.queue = Queue(self.database, queue_path(settings), self.clock, self.bus)
         self.verifier = Verifier(self.executors)

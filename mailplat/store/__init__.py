@@ -13,6 +13,7 @@ On disk
 
 Files of this room
     door.py      Store: shards by name, append and deliver         shard.py   Shard: all other verbs
+    tombstones.py   what was expunged, up to a limit
     staging.py, append.py   the two halves of an append
     accounts.py, mailboxes.py, renaming.py, fetch.py, changes.py, search.py, flags.py, expunge.py, copy.py   verbs
     namer.py, sweeper.py, upkeep.py   names and files follow the index       repair/   verify, rebuild
@@ -28,6 +29,7 @@ Invariants
     * A UID is given once; UIDNEXT and MODSEQ stay below the ceilings in mailplat-mailbox.json, which is raised first.
     * The unique part of a file's name never changes: a reader that misses a file looks for that.
     * Every write checks the account's epoch inside its transaction. An account that left stays closed.
+    * What was expunged since a MODSEQ is told whole, or not at all and all UIDs instead (tombstones.py).
     * Totals (messages, unseen, octets) change in the transaction that changes the rows.
 
 What is true after a crash (kill -9, power cut) behind each step; tests/store/test_crash.py walks the table
@@ -45,6 +47,7 @@ What is true after a crash (kill -9, power cut) behind each step; tests/store/te
     names.rename             the row says the old name: readers look for the unique part, the namer comes again
     names.dirsync            nothing; a power cut before it may undo the rename, with the same effect
     sweep.rename             an account's folder in tmp/ that `leaving` does not know; verify sweeps it
+    tombstones.mark, .remove  a mark, and tombstones below it that it stands for; the next round removes them
     vault*.*, owner.*        see vault/__init__.py
     sweep.unlink             files gone, `leaving` still lists them: removed once more, to no effect
     rebuild.rename           files under names that a second rebuild reads as well

@@ -6,7 +6,7 @@ from typing import Protocol
 import pygal
 from pygal.style import Style
 
-_STYLE = Style(
+STYLE = Style(
     background="#ffffff",
     plot_background="#ffffff",
     foreground="#333333",
@@ -36,7 +36,7 @@ def draw(curves: Mapping[str, Sequence[Point]]) -> str:
         x_title="messages in the mailbox, or accounts on the node",
         logarithmic=True,
         xrange=(1, 2_000_000),
-        style=_STYLE,
+        style=STYLE,
         legend_at_bottom=True,
         legend_at_bottom_columns=2,
         js=(),
