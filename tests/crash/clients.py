@@ -6,6 +6,7 @@ import random
 import smtplib
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -51,6 +52,7 @@ class Scene:
     validity: dict[Key, int] = field(default_factory=dict)  # last UIDVALIDITY of a name that was deleted
     errors: list[str] = field(default_factory=list)  # of the harness itself
     refusals: list[tuple[str, str]] = field(default_factory=list)  # account, reply
+    cuts: deque[str] = field(default_factory=lambda: deque(maxlen=100))  # the last ones
     timed: Timed = lambda verb, ms: None
     pause: float = 0.0  # seconds that a client rests between two things, on average; 0: full load
     enough: int = ENOUGH
@@ -68,8 +70,9 @@ class Client(threading.Thread):
         while not self.stop.is_set():
             try:
                 self.session()
-            except (OSError, smtplib.SMTPException):
+            except (OSError, smtplib.SMTPException) as error:
                 self.ledger.counts["connections cut"] += 1
+                self.scene.cuts.append(f"{self.name}: {type(error).__name__}: {error}")
                 self.stop.wait(0.03)
             except Exception as error:  # noqa: BLE001 - a fault of this program: told, and the drill fails
                 self.scene.errors.append(f"{self.name}: {type(error).__name__}: {error}")

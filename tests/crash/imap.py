@@ -66,11 +66,11 @@ class Imap:
         self._socket.sendall(b"a IDLE\r\n")
         self.hear(b"+")
 
-    def hear(self, end: bytes) -> None:
+    def hear(self, text: bytes) -> None:
         """Read up to a line that begins or ends so."""
         while True:
             line = self._line().rstrip(b"\r\n")
-            if line.startswith(end) or line.endswith(end):
+            if line.startswith(text) or line.endswith(text):
                 return
 
     def done(self) -> Answer:
@@ -88,6 +88,10 @@ class Imap:
             if text.startswith(b"* BYE"):
                 raise ConnectionError(text.decode("latin-1"))
             answer.lines.append((text, literals))
+
+    def log_out(self) -> None:
+        self._socket.sendall(b"a LOGOUT\r\n")
+        self.hear(b"a OK")
 
     def close(self) -> None:
         self._file.close()

@@ -73,8 +73,8 @@ class Soak:
 
     def run(self, every: float) -> bool:
         """Whether every promise was kept. A sample each `every` seconds."""
-        self.rig.start(within=PATIENCE_S)
         try:
+            self.rig.start(within=PATIENCE_S)
             self.prepare()
             self.load(every)
             inspect(self.scene, self.queued, deep=True)
@@ -159,8 +159,7 @@ class Soak:
         self.errors += self.scene.errors
         self.errors += [f"refused: {account}: {reply}" for account, reply in self.scene.refusals]
         self.errors += [f"broken: {story}" for story in ledger.stories]
-        if ledger.counts["connections cut"]:
-            self.errors.append(f"{ledger.counts['connections cut']} connections were cut")
+        self.errors += [f"cut: {story}" for story in self.scene.cuts]
         self.trends = trends(self.samples)
 
 

@@ -133,7 +133,7 @@ class Visitor(Client):
             mailbox.select(INBOX)
             mailbox.must(b"SEARCH UNSEEN SUBJECT t")
             if way > 1:
-                mailbox.must(b"LOGOUT")
+                mailbox.imap.log_out()
         finally:
             mailbox.imap.close()
 
