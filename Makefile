@@ -11,7 +11,7 @@ export UV_SYSTEM_CERTS ?= true
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.tools/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test check bench crash-drill power-drill fault-drill repair-bench growth lock clean
+.PHONY: help setup demo test check bench crash-drill power-drill fault-drill repair-bench growth soak lock clean
 
 help:
 	@echo 'make demo    the main job on embedded defaults, under a minute; KEEP=1 leaves it running'
@@ -23,6 +23,7 @@ help:
 	@echo 'make fault-drill    each fsync, rename and write of a worker fails or is its last; full and read-only disks'
 	@echo 'make growth  what a login, an append and a FETCH cost as mailboxes and the number of accounts grow (half an hour)'
 	@echo 'make repair-bench  how long verify and rebuild of 100,000 messages take'
+	@echo 'make soak MINUTES=60   constant load, and whether times, memory and files are level at the end as at the start'
 	@echo 'make lock    resolve requirements-dev.lock anew'
 
 setup: $(STAMP)
@@ -59,6 +60,9 @@ repair-bench: $(STAMP)
 
 growth: $(STAMP)
 	@$(BIN)/python -m tests.bench.growth $(GROWTH_ARGS)
+
+soak: $(STAMP)
+	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),60) $(SOAK_ARGS)
 
 lock:
 	@PYTHON=$(PYTHON) sh tools/bootstrap.sh lock

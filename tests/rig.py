@@ -111,7 +111,7 @@ class Rig:
         """A command with --json, parsed."""
         return json.loads(self.call(*arguments, "--json"))
 
-    def start(self, *arguments: str) -> None:
+    def start(self, *arguments: str, within: float = START_TIMEOUT_S) -> None:
         """`mailplat serve`, until every door answers."""
         assert self.process is None, "it runs already"
         with open(self.root / "serve.log", "ab") as output:
@@ -122,7 +122,7 @@ class Rig:
                 stdout=output,
                 stderr=output,
             )
-        deadline = time.monotonic() + START_TIMEOUT_S
+        deadline = time.monotonic() + within
         for door, port in self.ports.items():
             while not _answers(port):
                 if self.process.poll() is not None or time.monotonic() > deadline:

@@ -111,10 +111,13 @@ class StoreSection(Section):
     patience: float = Field(
         default=PATIENCE_S, gt=0
     )  # seconds until a shard that does not answer is Unavailable
+    # Expunged UIDs remembered of one mailbox, for clients that were away (RFC 7162)
+    tombstones: int = Field(default=10_000, ge=1)
 
 
 class VaultSection(Section):
-    days: int = Field(default=14, ge=0, le=36_500)  # that expunged mail can be brought back; 0: no vault
+    # That expunged mail can be brought back, 0.5 is twelve hours; 0: no vault
+    days: float = Field(default=14, ge=0, le=36_500)
 
 
 class QuotaSection(Section):

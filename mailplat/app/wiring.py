@@ -37,7 +37,11 @@ class Platform:
         self.audit = Audit(self.database, self.clock)
         self.bus: Bus = open_bus(settings.bus.url if bus_url is None else bus_url, workers)
         self.shards = Shards(settings)
-        limits = StoreLimits(vault_days=settings.vault.days, quota_warn=tuple(settings.quota.warn))
+        limits = StoreLimits(
+            vault_days=settings.vault.days,
+            tombstones=settings.store.tombstones,
+            quota_warn=tuple(settings.quota.warn),
+        )
         self.shard_register = ShardRegister(self.database)
         self.store = Store(
             ShardPaths(self.shards),

@@ -1,6 +1,7 @@
 """The only dialect door: SQLite in WAL mode, or PostgreSQL through psycopg 3."""
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,15 @@ POOL_TIMEOUT_S = 5.0
 # Pages of the write-ahead log after which SQLite checkpoints: 16 MiB. Rarer checkpoints, fewer fsyncs.
 WAL_PAGES = 4096
 
+# Octets that the log keeps. While somebody reads, SQLite can only make it longer; readers that always overlap would
+# let it grow without end. `trim` then waits this long for them, and so do writers: seconds of waiting would be felt.
+WAL_OCTETS = 64 * 1024 * 1024
+TRIM_WAIT_S = 0.1
+
+# Pages that each connection keeps in memory; the system's own cache is behind it. As much as this for each of the
+# connections of a shard is what a process may come to hold: 28 of them make 112 MB.
+CACHE_KIB = 4096
+
 # What SQLite says of a file that something else wrote to.
 _DAMAGED = ("file is not a database", "malformed")
 
@@ -44,6 +54,7 @@ class Database:
         self, url: str | URL, *, busy_timeout: float = BUSY_TIMEOUT_S, pool_size: int = POOL_SIZE
     ) -> None:
         self.url = make_url(url)
+        self._busy_timeout = busy_timeout
         self.dialect = self.url.get_backend_name()
         if self.dialect == "sqlite":
             if not self.url.database or self.url.database == ":memory:":
@@ -53,6 +64,7 @@ class Database:
                 pool_size=pool_size,
                 max_overflow=0,
                 pool_timeout=POOL_TIMEOUT_S,
+                pool_use_lifo=True,  # the one used last: its cache is warm, and those of the others stay small
                 connect_args={"isolation_level": None, "timeout": busy_timeout, "check_same_thread": False},
             )
             sa.event.listen(self.engine, "connect", _tune_sqlite)
@@ -101,6 +113,28 @@ class Database:
                 raise InDoubt(f"commit of {error}") from error
             raise
 
+    def trim(self, most: int = WAL_OCTETS) -> bool:
+        """Cut SQLite's log back where it has more octets than `most`. False where somebody still reads what it holds:
+        call again later. Raises Unavailable, DiskFull."""
+        if self.path is None or not self._log_exceeds(most):
+            return True
+        with _refusals(self), self.engine.connect() as connection:
+            driver: Any = connection.connection.dbapi_connection
+            driver.execute(f"PRAGMA busy_timeout={int(TRIM_WAIT_S * 1000)}")
+            try:
+                (busy, _, _) = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except sqlite3.Error as error:
+                raise Unavailable(f"{self.path}: {error}") from error
+            finally:
+                driver.execute(f"PRAGMA busy_timeout={int(self._busy_timeout * 1000)}")
+        return not busy
+
+    def _log_exceeds(self, most: int) -> bool:
+        try:
+            return os.stat(f"{self.path}-wal").st_size > most
+        except FileNotFoundError:
+            return False
+
     def close(self) -> None:
         """Its connections; a later read or write opens new ones."""
         self.engine.dispose()
@@ -138,8 +172,9 @@ def _tune_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) ->
         "synchronous=FULL",  # a commit that returned survives power loss: the 250 rests on it
         "foreign_keys=ON",
         f"wal_autocheckpoint={WAL_PAGES}",
+        f"journal_size_limit={WAL_OCTETS}",
         "temp_store=MEMORY",
-        "cache_size=-8192",  # KiB
+        f"cache_size=-{CACHE_KIB}",
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

@@ -38,6 +38,8 @@ class WorkerLimits:
     poll: float = 1.0
     # How long a relay in flight may end by itself when its account is fenced. A fence has a budget of 30 s.
     patience: float = 3.0
+    # Between two looks at the length of the database's log: what readers made of it in between fits on any disk.
+    trim: float = 30.0
     # After the stop, for what is on its way.
     drain: float = 20.0
 
@@ -190,10 +192,17 @@ class Worker:
                     running.attempt.abandon()
 
     async def _sweep(self) -> None:
+        """Once, what crashes left in the spool; and the database's log every so often."""
         try:
             await self._executors.run("queue", self._queue.sweep)
         except (MailplatError, OSError) as error:
             log.warning("spool not swept", reason=str(error))
+        while True:
+            try:
+                await self._executors.run("queue", self._queue.trim)
+            except MailplatError as error:
+                log.warning("log of the database not cut back", reason=str(error))
+            await asyncio.sleep(self._limits.trim)
 
     async def _drain(self) -> None:
         if self._running:

@@ -248,6 +248,10 @@ class Queue:
             log.warning("files without a row swept", files=swept)
         return swept
 
+    def trim(self) -> None:
+        """Cut the log of an SQLite database back when readers made it long (db/engine.py)."""
+        self._database.trim()
+
     def close(self) -> None:
         """Finish what was submitted."""
         self._writer.close()

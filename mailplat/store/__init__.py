@@ -13,6 +13,7 @@ On disk
 
 Files of this room
     door.py      Store: shards by name, append and deliver         shard.py   Shard: all other verbs
+    tombstones.py   what was expunged, up to a limit
     staging.py, append.py   the two halves of an append
     accounts.py, mailboxes.py, renaming.py, fetch.py, changes.py, search.py, flags.py, expunge.py, copy.py   verbs
     deliveries.py   what was delivered, remembered when the index is made anew
@@ -34,6 +35,7 @@ Invariants
     * The unique part of a file's name never changes: a reader that misses a file looks for that.
     * A message gets a MODSEQ below the mailbox's only in a copy that nobody is served from yet (transfer.py).
     * Every write checks the account's epoch inside its transaction. An account that left stays closed.
+    * What was expunged since a MODSEQ is told whole, or not at all and all UIDs instead (tombstones.py).
     * Totals of mailboxes, accounts and pools (domains) change in the transaction that changes the rows.
     * One message for many accounts of a shard is one file with many links; so is what COPY makes. The usage of each
       account counts it in full. Their rows have one number in `shared` (sharing.py), so that the shard's figures
@@ -54,6 +56,7 @@ What is true after a crash (kill -9, power cut) behind each step; tests/store/te
     names.rename             the row says the old name: readers look for the unique part, the namer comes again
     names.dirsync            nothing; a power cut before it may undo the rename, with the same effect
     sweep.rename             an account's folder in tmp/ that `leaving` does not know; verify sweeps it
+    tombstones.mark, .remove  a mark, and tombstones below it that it stands for; the next round removes them
     vault*.*, owner.*, carry.*   see vault/__init__.py
     sweep.unlink             files gone, `leaving` still lists them: removed once more, to no effect
     rebuild.rename           files under names that a second rebuild reads as well

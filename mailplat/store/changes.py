@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from mailplat.core.route import Residence
 from mailplat.store.site import MailboxRow, Site
+from mailplat.store.tombstones import expunged_since
 from mailplat.store.types import Changes, Snapshot, StoreLimits
 
 # One row of three JSON arrays: SQLite makes 10,000 messages of it in half the time that as many rows take.
@@ -20,7 +21,7 @@ _ARRAYS = (
 )
 # `+uid`: SQLite would otherwise walk the whole mailbox along its primary key to save this sort of a few rows.
 _CHANGED = "SELECT uid, modseq, flagset FROM message WHERE mailbox_id = ? AND modseq > ? ORDER BY +uid"
-_EXPUNGED = "SELECT uid FROM expunged WHERE mailbox_id = ? AND modseq > ? ORDER BY uid"
+_PRESENT = "SELECT json_group_array(uid) FROM (SELECT uid FROM message WHERE mailbox_id = ? ORDER BY uid)"
 
 # Changes that are put into a copy of an older snapshot; with more of them reading it all is as cheap. An expunge
 # moves all that is behind it, so there are fewer of these.
@@ -123,11 +124,13 @@ def _bring_forward(site: Site, connection: Connection, row: MailboxRow, kept: _K
     old = kept.snapshot
     since = (row.id, old.modseq)
     changed = connection.exec_driver_sql(f"{_CHANGED} LIMIT {_FEW_CHANGED + 1}", since).fetchall()
-    expunged = connection.exec_driver_sql(f"{_EXPUNGED} LIMIT {_FEW_EXPUNGED + 1}", since).fetchall()
+    expunged = expunged_since(connection, row.id, old.modseq, _FEW_EXPUNGED + 1)
     place = {number: index for index, number in enumerate(kept.sets)}
     for _, _, number in changed:
         place.setdefault(number, len(place))
-    if len(changed) > _FEW_CHANGED or len(expunged) > _FEW_EXPUNGED or len(place) > _SHORT:
+    if expunged is None or len(expunged) > _FEW_EXPUNGED:
+        return None
+    if len(changed) > _FEW_CHANGED or len(place) > _SHORT:
         return None
     book = site.library.book(connection, row.id, place)
     uids, flags, modseqs = array("I", old.uids), array("H", old.flags), array("Q", old.modseqs)
@@ -141,7 +144,7 @@ def _bring_forward(site: Site, connection: Connection, row: MailboxRow, kept: _K
             flags[at], modseqs[at] = place[number], modseq
         else:
             return None
-    for (uid,) in expunged:
+    for uid in expunged:
         at = bisect_left(uids, uid)
         if at < len(uids) and uids[at] == uid:
             del uids[at], flags[at], modseqs[at]
@@ -157,11 +160,15 @@ def changes(site: Site, residence: Residence, mailbox_id: int, since_modseq: int
         if row.modseq <= since_modseq:
             return Changes(row.modseq, row.uidnext)
         changed = connection.exec_driver_sql(_CHANGED, (mailbox_id, since_modseq)).fetchall()
-        expunged = connection.exec_driver_sql(_EXPUNGED, (mailbox_id, since_modseq)).fetchall()
+        expunged = expunged_since(connection, mailbox_id, since_modseq)
+        present = None
+        if expunged is None:
+            present = array("I", json.loads(connection.exec_driver_sql(_PRESENT, (mailbox_id,)).scalar_one()))
         book = site.library.book(connection, mailbox_id, {number for _, _, number in changed})
     return Changes(
         row.modseq,
         row.uidnext,
         [(uid, modseq, book.flags(number)) for uid, modseq, number in changed],
-        [uid for (uid,) in expunged],
+        expunged or (),
+        present,
     )

@@ -82,6 +82,7 @@ def remove_messages(
         "INSERT INTO expunged (mailbox_id, modseq, uid) VALUES (?, ?, ?)",
         [(row.id, modseq, each[0]) for each in messages],
     )
+    site.expunged_in.add(row.id)
     add_usage(connection, row.account_id, -octets, -len(messages))
     if not vault:
         folder = account_path(row.account_id) / mailbox_folder(row.id, row.name)

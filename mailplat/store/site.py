@@ -150,6 +150,7 @@ class Site:
             max_group=limits.group,
         )
         self.changed = threading.Event()  # wakes the namer
+        self.expunged_in: set[int] = set()  # mailboxes, since the upkeep looked at their tombstones
         self._berths: dict[tuple[Residence, str], int] = {}
 
     def _open_index(self, mend: bool) -> None:

@@ -19,6 +19,7 @@ from mailplat.store.mailboxes import advance, forget_rows
 from mailplat.store.maildir import account_path, folder_of, mailbox_folder
 from mailplat.store.quota import add_usage
 from mailplat.store.site import MailboxRow, Site
+from mailplat.store.tombstones import FORGOTTEN
 
 # Rows of one statement's list of UIDs.
 _ROWS = 400
@@ -34,6 +35,9 @@ class Traces:
     changed: Sequence[tuple[int, int, tuple[str, ...]]]  # (uid, modseq, flags), new messages too
     expunged: Sequence[tuple[int, int]]  # (uid, modseq)
     keys: Sequence[tuple[str, int, int, int]]  # dedupe keys: (key, uid, modseq, at)
+    present: Sequence[int] | None = (
+        None  # all UIDs, where what was expunged is forgotten in part (tombstones.py)
+    )
 
 
 def traces(site: Site, residence: Residence, mailbox_id: int, since: int) -> Traces:
@@ -50,6 +54,10 @@ def traces(site: Site, residence: Residence, mailbox_id: int, since: int) -> Tra
         expunged = connection.exec_driver_sql(
             "SELECT uid, modseq FROM expunged WHERE mailbox_id = ? AND modseq > ?", (mailbox_id, since)
         ).fetchall()
+        present = None
+        if any(uid == FORGOTTEN for uid, _ in expunged):
+            rows = connection.exec_driver_sql("SELECT uid FROM message WHERE mailbox_id = ?", (mailbox_id,))
+            present = [uid for (uid,) in rows.fetchall()]
         keys = connection.exec_driver_sql(
             "SELECT key, uid, modseq, at FROM dedupe WHERE mailbox_id = ?", (mailbox_id,)
         ).fetchall()
@@ -61,6 +69,7 @@ def traces(site: Site, residence: Residence, mailbox_id: int, since: int) -> Tra
         [(uid, modseq, book.flags(number)) for uid, modseq, number in changed],
         [(uid, modseq) for uid, modseq in expunged],
         [(key, uid, modseq, at) for key, uid, modseq, at in keys],
+        present,
     )
 
 
@@ -73,7 +82,7 @@ def take_over(site: Site, residence: Residence, mailbox_id: int, said: Traces) -
     def apply(connection: Connection) -> tuple[int, int]:
         site.check_epoch(connection, residence)
         row = site.mailbox_by_id(connection, residence.account_id, mailbox_id)
-        went = _expunge(site, connection, row, said.expunged)
+        went = _expunge(site, connection, row, [*said.expunged, *_vanished(connection, row, said)])
         changed = _change(site, connection, row, said.changed)
         row = site.mailbox_by_id(connection, residence.account_id, mailbox_id)
         uidnext, modseq = max(said.uidnext, row.uidnext), max(said.modseq, row.modseq)
@@ -90,6 +99,17 @@ def take_over(site: Site, residence: Residence, mailbox_id: int, said: Traces) -
         return changed, went
 
     return site.write(apply)
+
+
+def _vanished(connection: Connection, row: MailboxRow, said: Traces) -> list[tuple[int, int]]:
+    """What is here and no longer there, where the other shard has forgotten a part of that."""
+    if said.present is None:
+        return []
+    there = set(said.present)
+    here = connection.exec_driver_sql(
+        "SELECT uid FROM message WHERE mailbox_id = ? AND uid < ?", (row.id, said.uidnext)
+    ).fetchall()
+    return [(uid, said.modseq) for (uid,) in here if uid not in there]
 
 
 def _change(

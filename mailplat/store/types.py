@@ -91,6 +91,9 @@ class Changes:
     uidnext: int
     changed: Sequence[tuple[int, int, tuple[str, ...]]] = ()  # (uid, modseq, flags), new messages too, by UID
     expunged: Sequence[int] = ()  # ascending
+    # All UIDs that are there now, ascending, where it is forgotten what was expunged since then: `expunged` is empty,
+    # and whatever else the caller knew is gone.
+    present: Sequence[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,9 @@ class StoreLimits:
     group: int = 200  # appends in one commit: more would hold the write lock longer than others should wait
     names: int = 200  # file names that the namer changes in one transaction, for the same reason
     quota_warn: tuple[int, ...] = (80, 95)  # percent of a quota at which its owner is warned
-    vault_days: int = 14  # that expunged mail can be brought back; 0: it is removed at once
+    vault_days: float = 14  # that expunged mail can be brought back; 0: it is removed at once
+    # Expunged UIDs remembered of one mailbox: 200 days at 50 a day. Who was away for longer compares all UIDs.
+    tombstones: int = 10_000
     dedupe_days: int = 14  # a queue gives up after 5 days; a key is kept well beyond
     sweep_hours: float = 6.0  # a file in tmp/, or one without a row, may be in flight; not after so long
     reserve: int = (

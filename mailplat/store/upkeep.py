@@ -1,5 +1,5 @@
 """The shard's background thread: namer and sweeper, shortly after each change, and once in a while anyway; the vault
-is pruned from time to time."""
+and the tombstones are pruned from time to time, and SQLite's log is cut back when readers made it long."""
 
 import threading
 import time
@@ -10,6 +10,7 @@ from mailplat.core.errors import MailplatError
 from mailplat.store.namer import settle_names
 from mailplat.store.site import Site
 from mailplat.store.sweeper import expire_keys, sweep_leaving
+from mailplat.store.tombstones import forget_tombstones
 from mailplat.store.vault.prune import prune
 
 log = structlog.get_logger(__name__)
@@ -25,6 +26,9 @@ PRUNE_S = 600.0
 
 # Of the last round, at the end.
 LAST_TRIES = 3
+# A vault of less than a day is looked at as often as a tenth of its time passes.
+_DAY = 86_400
+_PART = 0.1
 
 # After a failure (disk full, index locked).
 RETRY_S = 10.0
@@ -64,6 +68,7 @@ class Upkeep:
             sweep_leaving(self._site)
             expire_keys(self._site)
             self._prune()
+            self._site.database.trim()
         except MailplatError as error:
             log.warning(
                 "names of files are not up to date; trying again", shard=self._site.name, error=str(error)
@@ -77,7 +82,9 @@ class Upkeep:
     def _prune(self) -> None:
         if time.monotonic() < self._prune_at or self._stop.is_set():
             return
+        forget_tombstones(self._site)
         if prune(self._site):
             self._site.changed.set()  # more of it, and files to be swept
         else:
-            self._prune_at = time.monotonic() + PRUNE_S
+            days = self._site.limits.vault_days
+            self._prune_at = time.monotonic() + (min(PRUNE_S, days * _DAY * _PART) or PRUNE_S)

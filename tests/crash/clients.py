@@ -5,11 +5,14 @@ import itertools
 import random
 import smtplib
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tests.crash import letters
-from tests.crash.imap import Answer, Imap, numbers, uid_set
+from tests.crash.imap import Answer, Imap, Timed, numbers, uid_set
 from tests.crash.ledger import Batch, Box, Flags, Key, Ledger
 
 PASSWORD = "correct horse"
@@ -49,6 +52,10 @@ class Scene:
     validity: dict[Key, int] = field(default_factory=dict)  # last UIDVALIDITY of a name that was deleted
     errors: list[str] = field(default_factory=list)  # of the harness itself
     refusals: list[tuple[str, str]] = field(default_factory=list)  # account, reply
+    cuts: deque[str] = field(default_factory=lambda: deque(maxlen=100))  # the last ones
+    timed: Timed = lambda verb, ms: None
+    pause: float = 0.0  # seconds that a client rests between two things, on average; 0: full load
+    enough: int = ENOUGH
 
 
 class Client(threading.Thread):
@@ -63,8 +70,9 @@ class Client(threading.Thread):
         while not self.stop.is_set():
             try:
                 self.session()
-            except (OSError, smtplib.SMTPException):
+            except (OSError, smtplib.SMTPException) as error:
                 self.ledger.counts["connections cut"] += 1
+                self.scene.cuts.append(f"{self.name}: {type(error).__name__}: {error}")
                 self.stop.wait(0.03)
             except Exception as error:  # noqa: BLE001 - a fault of this program: told, and the drill fails
                 self.scene.errors.append(f"{self.name}: {type(error).__name__}: {error}")
@@ -72,6 +80,17 @@ class Client(threading.Thread):
 
     def session(self) -> None:
         raise NotImplementedError
+
+    def rest(self) -> None:
+        if self.scene.pause:
+            self.stop.wait(self.rng.expovariate(1 / self.scene.pause))
+
+    @contextmanager
+    def clocked(self, verb: str) -> Iterator[None]:
+        """Only what succeeds is timed."""
+        began = time.perf_counter()
+        yield
+        self.scene.timed(verb, (time.perf_counter() - began) * 1000)
 
 
 class Sender(Client):
@@ -82,6 +101,7 @@ class Sender(Client):
             "127.0.0.1", self.scene.ports["smtp"], local_hostname="drill.test", timeout=30
         ) as smtp:
             for _ in range(20):
+                self.rest()
                 if self.stop.is_set():
                     return
                 recipients = self.rng.sample(self.scene.accounts, self.rng.randint(1, 3))
@@ -89,7 +109,8 @@ class Sender(Client):
                 boxes = [self.ledger.box(account, INBOX) for account in recipients]
                 self.ledger.offer(boxes, token)
                 try:
-                    refused = smtp.sendmail("a@drill.test", recipients, letters.letter(token, self.rng))
+                    with self.clocked("SMTP message"):
+                        refused = smtp.sendmail("a@drill.test", recipients, letters.letter(token, self.rng))
                 except smtplib.SMTPRecipientsRefused as error:
                     self.scene.refusals += [
                         (to, f"{code} {text.decode()}") for to, (code, text) in error.recipients.items()
@@ -113,9 +134,11 @@ class Postman(Client):
             "127.0.0.1", self.scene.ports["lmtp"], local_hostname="drill.test", timeout=30
         ) as lmtp:
             for _ in range(20):
+                self.rest()
                 if self.stop.is_set():
                     return
-                self.deliver(lmtp)
+                with self.clocked("LMTP message"):
+                    self.deliver(lmtp)
 
     def deliver(self, lmtp: smtplib.LMTP) -> None:
         recipients = self.rng.sample(self.scene.accounts, self.rng.randint(1, 3))
@@ -148,7 +171,7 @@ class Mailbox:
         self.ledger = scene.ledger
         self.scene = scene
         self.account = account
-        self.imap = Imap(scene.ports["imap"], account, PASSWORD)
+        self.imap = Imap(scene.ports["imap"], account, PASSWORD, timed=scene.timed)
         self.selected: Box | None = None
 
     def select(self, name: str) -> Box:
@@ -227,6 +250,7 @@ class Writer(Client):
         mailbox = Mailbox(self.scene, self.rng.choice(self.scene.accounts))
         try:
             for _ in range(30):
+                self.rest()
                 if self.stop.is_set():
                     return
                 self.work(mailbox)
@@ -235,7 +259,7 @@ class Writer(Client):
 
     def work(self, mailbox: Mailbox) -> None:
         box = mailbox.select(self.rng.choice((INBOX, INBOX, WORK, ARCHIVE)))
-        if len(box.live) > ENOUGH:
+        if len(box.live) > self.scene.enough:
             self.expunge(mailbox, box, 30)
             return
         verbs: list[tuple[int, Callable[[Mailbox, Box], None]]] = [
@@ -314,6 +338,7 @@ class Reader(Client):
         mailbox = Mailbox(self.scene, self.rng.choice(self.scene.accounts))
         try:
             for name in itertools.islice(itertools.cycle((INBOX, WORK, ARCHIVE)), 9):
+                self.rest()
                 if self.stop.is_set():
                     return
                 box = mailbox.select(name)

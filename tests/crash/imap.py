@@ -2,9 +2,13 @@
 
 import re
 import socket
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 TIMEOUT_S = 30.0
+
+Timed = Callable[[str, float], None]  # verb, milliseconds
 
 _LITERAL = re.compile(rb"\{(\d+)\}\r\n\Z")
 
@@ -29,8 +33,11 @@ class Answer:
 
 
 class Imap:
-    def __init__(self, port: int, account: str, password: str) -> None:
-        """Logged in. Raises ConnectionError, OSError."""
+    def __init__(
+        self, port: int, account: str, password: str, *, timed: Timed = lambda verb, ms: None
+    ) -> None:
+        """Logged in. `timed` hears how long each command took. Raises ConnectionError, OSError."""
+        self._timed = timed
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S)
         self._file = self._socket.makefile("rb")
         try:
@@ -47,7 +54,30 @@ class Imap:
         pieces = [b"a "]
         for part in parts:
             pieces += [b"{%d+}\r\n" % len(part[0]), part[0]] if isinstance(part, tuple) else [part]
+        began = time.perf_counter()
         self._socket.sendall(b"".join(pieces) + b"\r\n")
+        answer = self._answer()
+        words = pieces[1].decode("latin-1").split()
+        self._timed(" ".join(words[: 1 + (words[0] == "UID")]), (time.perf_counter() - began) * 1000)
+        return answer
+
+    def idle(self) -> None:
+        """Until `done` the server tells by itself what happens."""
+        self._socket.sendall(b"a IDLE\r\n")
+        self.hear(b"+")
+
+    def hear(self, text: bytes) -> None:
+        """Read up to a line that begins or ends so."""
+        while True:
+            line = self._line().rstrip(b"\r\n")
+            if line.startswith(text) or line.endswith(text):
+                return
+
+    def done(self) -> Answer:
+        self._socket.sendall(b"DONE\r\n")
+        return self._answer()
+
+    def _answer(self) -> Answer:
         answer = Answer()
         while True:
             text, literals = self._response()
@@ -58,6 +88,10 @@ class Imap:
             if text.startswith(b"* BYE"):
                 raise ConnectionError(text.decode("latin-1"))
             answer.lines.append((text, literals))
+
+    def log_out(self) -> None:
+        self._socket.sendall(b"a LOGOUT\r\n")
+        self.hear(b"a OK")
 
     def close(self) -> None:
         self._file.close()

@@ -52,3 +52,31 @@ def test_a_database_that_was_opened_while_its_disk_was_read_only(tmp_path: Path)
     with database.write() as connection:
         connection.exec_driver_sql("INSERT INTO thing VALUES (2)")
     database.close()
+
+
+def test_a_log_that_a_reader_made_long_is_cut_back(tmp_path: Path) -> None:
+    """While somebody reads, SQLite can only make its log longer."""
+    most = 256 * 1024
+    log = tmp_path / "database.db-wal"
+    database = Database(f"sqlite:///{tmp_path / 'database.db'}")
+
+    def write(first: int) -> None:
+        for number in range(first, first + 20):
+            with database.write() as connection:
+                connection.exec_driver_sql("INSERT INTO thing VALUES (?, ?)", (number, b"x" * 100_000))
+
+    with database.write() as connection:
+        connection.exec_driver_sql("CREATE TABLE thing (id INTEGER, octets BLOB)")
+    with database.read() as reader:
+        assert reader.exec_driver_sql("SELECT count(*) FROM thing").scalar() == 0
+        write(0)
+        assert not database.trim(most)
+        write(20)
+        assert log.stat().st_size > 40 * 100_000
+        assert reader.exec_driver_sql("SELECT count(*) FROM thing").scalar() == 0
+    assert database.trim(most)
+    assert log.stat().st_size <= most
+    write(40)
+    with database.read() as reader:
+        assert reader.exec_driver_sql("SELECT count(*) FROM thing").scalar() == 60
+    database.close()

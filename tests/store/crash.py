@@ -24,8 +24,9 @@ from mailplat.core.hint import Hint
 from mailplat.core.quota import Quota
 from mailplat.core.route import Residence
 from mailplat.core.spool import Body
-from mailplat.store import NewMessage, Shard, Store
+from mailplat.store import NewMessage, Shard, Store, StoreLimits
 from mailplat.store.repair import rebuild
+from mailplat.store.tombstones import forget_tombstones
 
 ANN, BOB, EVE = (Residence(number, "s1", 1) for number in (1, 2, 3))
 
@@ -42,7 +43,8 @@ class Day:
     def __init__(self, folder: Path) -> None:
         self._ledger = open(folder / "ledger", "a")  # noqa: SIM115 - dies with the process
         self._executors = Executors({"spool": 2, "store": 2})
-        self._store = Store({"s1": folder / "s1"}, self._executors, Deaf(), upkeep=False)  # type: ignore[arg-type]
+        limits = StoreLimits(tombstones=1)
+        self._store = Store({"s1": folder / "s1"}, self._executors, Deaf(), limits=limits, upkeep=False)  # type: ignore[arg-type]
         self._shard = self._store.shard("s1")
         self._count = 0
 
@@ -76,6 +78,7 @@ class Day:
         shard.settle_names()
         with self._noted("expunge", ANN, "Box", [1]):
             shard.expunge_uids(ANN, box, [(1, 1)])
+        forget_tombstones(shard.site)
         self._append(BOB, "INBOX", 1)
         self._append(BOB, "INBOX", 20)  # many: one syncfs
         shard.sweep()

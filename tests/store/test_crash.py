@@ -39,6 +39,7 @@ TABLE = (
     "sweep.unlink", "vault.mkdir", "vaultbox.write", "vaultbox.fsync", "vaultbox.rename", "vaultbox.dirsync",
     "vault.rename", "vault.dirsync", "shardfile.write", "shardfile.fsync", "shardfile.rename",
     "shardfile.dirsync", "serial.commit", "owner.write", "owner.fsync", "owner.rename", "owner.dirsync",
+    "tombstones.mark", "tombstones.remove",
 )  # fmt: skip
 
 Mailbox = tuple[int, str]
@@ -67,6 +68,7 @@ class Expected:
     """What the ledger says must be there; `maybe`: the same if the operation in flight was done."""
 
     told: Contents = field(default_factory=dict)
+    expunged: set[tuple[Mailbox, int]] = field(default_factory=set)
     ever: dict[Mailbox, int] = field(default_factory=dict)  # highest UID that anybody was told of
     gone: set[int] = field(default_factory=set)  # accounts removed
     vaulted: Counter[str] = field(
@@ -87,9 +89,11 @@ class Expected:
                 self._put((account, target), told[0], text)
                 if verb == "move":
                     del self.told[account, name][uid]
+                    self.expunged.add(((account, name), uid))
             case "expunge", (name, uids):
                 for uid in uids:
                     self.vaulted[self.told[account, name].pop(uid)] += 1
+                    self.expunged.add(((account, name), uid))
             case "delete", (name,):
                 self.vaulted.update(self.told.pop((account, name)).values())
                 del self.ever[account, name]
@@ -160,6 +164,7 @@ def check(folder: Path) -> None:
         if counts == expected.counts():
             for mailbox, told in expected.told.items():
                 assert told == found.get(mailbox, {}), mailbox
+        check_changes(shard, expected, found)
         report = verify(shard, sweep_hours=0)
         assert report.problems == []
         again = verify(shard, sweep_hours=0)
@@ -171,6 +176,17 @@ def check(folder: Path) -> None:
     finally:
         shard.close()
     check_numbers(folder, expected)
+
+
+def check_changes(shard: Shard, expected: Expected, found: Contents) -> None:
+    """Whoever knew a message hears that it went, also where that is half forgotten."""
+    for (account, name), uid in expected.expunged:
+        home = Residence(account, "s1", 1)
+        since = shard.changes(home, shard.mailbox(home, name).id, 1)
+        if since.present is None:
+            assert uid in since.expunged
+        else:
+            assert list(since.present) == sorted(found[account, name])
 
 
 def check_vault(shard: Shard, counts: dict[Mailbox, Counter[str]], expected: Expected, maybe: Any) -> None:

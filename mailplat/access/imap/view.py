@@ -19,6 +19,9 @@ from mailplat.wire.imap.sequence import SequenceSet
 # [low, high) positions in the view, ascending, not touching each other.
 Spans = list[tuple[int, int]]
 
+# Sets of flags that are looked for one by one, each at the speed of memory.
+_FEW_SETS = 64
+
 
 class View:
     """Positions count from 0. `uids`, `flags` (an index into `flagsets`) and `modseqs` run in parallel."""
@@ -82,8 +85,14 @@ class View:
 
     def first_without(self, flag: str) -> int | None:
         """Position of the first message that lacks a flag."""
-        lacking = {number for number, flags in enumerate(self.flagsets) if flag not in flags}
-        return next((place for place, number in enumerate(self.flags) if number in lacking), None)
+        lacking = [number for number, flags in enumerate(self.flagsets) if flag not in flags]
+        if len(lacking) > _FEW_SETS:
+            wanted = set(lacking)
+            return next((place for place, number in enumerate(self.flags) if number in wanted), None)
+        octets, width = self.flags.tobytes(), self.flags.itemsize
+        patterns = (array(self.flags.typecode, [number]).tobytes() for number in lacking)
+        found = (_find(octets, pattern, width) for pattern in patterns)
+        return min((place for place in found if place is not None), default=None)
 
     def spans(self, numbers: SequenceSet, *, by_uid: bool) -> Spans:
         """The messages that a set names. Raises BadSyntax for a sequence number beyond the last message; but 1:* of
@@ -125,7 +134,11 @@ class View:
             return
         self.modseq = max(self.modseq, changes.modseq)
         self.uidnext = max(self.uidnext, changes.uidnext)
-        self._remove(changes.expunged)
+        if changes.present is None:
+            self._remove(changes.expunged)
+        else:
+            present = set(changes.present)
+            self._remove([uid for uid in self.uids if uid not in present])
         last = self.uids[-1] if self.uids else 0
         for uid, modseq, flags in sorted(changes.changed):
             if uid > last:
@@ -209,11 +222,9 @@ class View:
     def _cut(self, places: Sequence[int]) -> None:
         """Drop positions, given in descending order."""
         if len(places) > 16:  # one pass is cheaper than moving the tail for each
-            dropped = set(places)
-            keep = [place for place in range(len(self.uids)) if place not in dropped]
-            self.uids = array("I", map(self.uids.__getitem__, keep))
-            self.modseqs = array("Q", map(self.modseqs.__getitem__, keep))
-            self.flags = array(self.flags.typecode, map(self.flags.__getitem__, keep))
+            self.uids = _without(self.uids, places)
+            self.modseqs = _without(self.modseqs, places)
+            self.flags = _without(self.flags, places)
             return
         for place in places:
             del self.uids[place], self.modseqs[place], self.flags[place]
@@ -234,3 +245,22 @@ class View:
             if flag not in SYSTEM_FLAGS and flag not in self._keywords:
                 self._keywords[flag] = None
                 self._keywords_changed = True
+
+
+def _find(octets: bytes, pattern: bytes, width: int) -> int | None:
+    """The first place of a number, of `width` octets each. array.index would make objects of all before it."""
+    at = octets.find(pattern)
+    while at >= 0 and at % width:
+        at = octets.find(pattern, at + 1)
+    return at // width if at >= 0 else None
+
+
+def _without(numbers: "array[int]", places: Sequence[int]) -> "array[int]":
+    """But for these places, given in descending order."""
+    kept = array(numbers.typecode)
+    start = 0
+    for place in reversed(places):
+        kept += numbers[start:place]
+        start = place + 1
+    kept += numbers[start:]
+    return kept

@@ -22,6 +22,7 @@ from mailplat.store.backup.known import connect
 from mailplat.store.description import modseq_ceiling, read_account, read_mailbox, uid_ceiling
 from mailplat.store.repair import survey
 from mailplat.store.site import MailboxRow, Site
+from mailplat.store.tombstones import mark_forgotten
 from mailplat.store.types import MAX_UID
 
 # How far UIDVALIDITYs that nobody can be asked about may be ahead of the clock: each mailbox that an account makes
@@ -145,6 +146,7 @@ def renumber(site: Site, connection: Connection, given: Given, row: MailboxRow) 
         (*new[4:9], new.backfills, new.named, new.id),
     )
     connection.exec_driver_sql("UPDATE message SET modseq = ? WHERE mailbox_id = ?", (modseq, row.id))
+    mark_forgotten(connection, row.id, modseq)  # what was expunged since the point may be forgotten by now
     return new
 
 

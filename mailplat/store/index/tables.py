@@ -174,7 +174,7 @@ rendering = Table(  # wire/mime/rendering.py; one row for each message, numbered
     Column("bodystructure", LargeBinary, nullable=False),
 )
 
-expunged = Table(  # RFC 7162 3.2: what is gone since a MODSEQ
+expunged = Table(  # RFC 7162 3.2: what is gone since a MODSEQ; UID 0 is a mark of tombstones.py
     "expunged",
     metadata,
     Column("mailbox_id", BigInteger, nullable=False),

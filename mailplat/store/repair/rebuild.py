@@ -45,6 +45,7 @@ from mailplat.store.repair.survey import File
 from mailplat.store.shard import Shard
 from mailplat.store.site import COLUMNS, MailboxRow, Site
 from mailplat.store.staging import discard
+from mailplat.store.tombstones import mark_forgotten
 from mailplat.store.types import MAX_UID, Problem, Report
 from mailplat.store.vault.owner import ROOT
 from mailplat.store.vault.recovery import recover
@@ -370,7 +371,10 @@ def _replace_row(
         connection.exec_driver_sql(f"DELETE FROM {table} WHERE mailbox_id = ?", (fresh.id,))
     connection.exec_driver_sql("DELETE FROM mailbox WHERE id = ?", (fresh.id,))
     connection.exec_driver_sql(_INSERT, (*fresh[:9], fresh.backfills))
-    connection.exec_driver_sql(
-        "DELETE FROM expunged WHERE mailbox_id = ? AND uid = ?",
-        [(fresh.id, adopted.uid) for adopted in messages] or [(fresh.id, 0)],
-    )
+    if old is None:
+        mark_forgotten(connection, fresh.id, fresh.modseq)
+    if messages:
+        connection.exec_driver_sql(
+            "DELETE FROM expunged WHERE mailbox_id = ? AND uid = ?",
+            [(fresh.id, adopted.uid) for adopted in messages],
+        )

@@ -37,7 +37,7 @@ Row = Sequence[int | str]
 
 def prune(site: Site) -> int:
     """One round: the oldest first. Returns how many; 0 when there is nothing to do. Raises DiskFull, Unavailable."""
-    before = int(site.clock.now()) - site.limits.vault_days * _DAY
+    before = int(site.clock.now() - site.limits.vault_days * _DAY)
     removed = 0
     for _ in range(_BATCHES):
         with site.read() as connection:
