@@ -89,6 +89,7 @@ def test_an_index_of_yesterday_is_not_served(rig: Rig, tmp_path: Path) -> None:
 
 def test_a_disk_that_is_not_mounted(rig: Rig, tmp_path: Path) -> None:
     path = shard(rig, "s2")
+    rig.call("shard", "backup", "run", "s2", str(tmp_path / "backup"))
     shutil.move(path, tmp_path / "away")
     path.mkdir()
     status, found = verified(rig, "s2")
@@ -99,6 +100,9 @@ def test_a_disk_that_is_not_mounted(rig: Rig, tmp_path: Path) -> None:
     assert places["s1"] == "on"
     assert "is the disk mounted?" in places["s2"]
     assert list(path.iterdir()) == []
+    rig.call("shard", "restore", "s2", str(tmp_path / "backup"))
+    assert verified(rig, "s2")[0] == 0, "it is the shard that was there"
+    shutil.rmtree(path)
     rig.call("shard", "adopt", "s2", "--empty")
     assert verified(rig, "s2")[0] == 0
     shutil.rmtree(path)

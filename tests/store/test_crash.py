@@ -210,6 +210,7 @@ def check_numbers(folder: Path, expected: Expected) -> None:
         rig.close()
 
 
+@pytest.mark.timeout(300)  # some 75 processes, each with many an fsync
 def test_every_row_of_the_table(tmp_path: Path) -> None:
     (dry,) = run_days(tmp_path / "dry", [""])
     assert dry["status"] == 0
