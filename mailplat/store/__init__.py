@@ -2,8 +2,10 @@
 
 On disk
     index.db                    SQLite, WAL, synchronous=FULL: accounts, mailboxes, messages (index/tables.py)
+    shard.json                  identity and serial: whether the index belongs to the files (identity.py)
     shard.lock                  shared by who uses the shard, exclusive for a rebuild
     tmp/                        messages on their way in; folders of removed accounts on their way out
+    originals/                  files with bare LF that were adopted, as they were (repair/foreign.py)
     vault/                      what was expunged, for some days (vault/)
     accounts/HH/ID/             one account, a Maildir++; HH spreads them (maildir.py)
         mailplat-account.json   epoch, subscriptions, domain (description.py)
@@ -23,6 +25,7 @@ Files of this room
     sharing.py, figures.py   which messages share a file, what that saves
     backup/      points in time      export/   the way out, for another server
     vault/       what was expunged: search, restore, legal hold, prune
+    identity.py  a shard that is not the one that belongs there is refused
     site.py      what every verb needs: folder, index, writer      types.py    values at the door
 
 SQL is authoritative for UID, flags and MODSEQ; names of files and the two small JSON files follow within about 2 s,
@@ -58,8 +61,9 @@ What is true after a crash (kill -9, power cut) behind each step; tests/store/te
     sweep.rename             an account's folder in tmp/ that `leaving` does not know; verify sweeps it
     tombstones.mark, .remove  a mark, and tombstones below it that it stands for; the next round removes them
     vault*.*, owner.*, carry.*   see vault/__init__.py
+    serial.commit, shardfile.*   see identity.py; foreign.*   see repair/foreign.py
     sweep.unlink             files gone, `leaving` still lists them: removed once more, to no effect
-    rebuild.rename           files under names that a second rebuild reads as well
+    rebuild.rename, .aside   files under names that a second rebuild reads as well; the shard is refused until then
 
 A file without a row that verify meets, and whose name has a UID from UIDNEXT up to the ceiling, is adopted: it
 may be a message that an older index has forgotten. All else that is ours was expunged or never acknowledged.

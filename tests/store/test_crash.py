@@ -22,6 +22,7 @@ import pytest
 from mailplat.core.errors import StaleEpoch
 from mailplat.core.route import Residence
 from mailplat.store import Shard
+from mailplat.store.identity import Refused
 from mailplat.store.repair import rebuild, verify
 from mailplat.store.vault.finding import find
 from tests.store.conftest import Rig, letter, new
@@ -51,7 +52,7 @@ def run_days(root: Path, armed: list[str]) -> list[dict[str, Any]]:
     command = [sys.executable, "-m", "tests.store.crash", str(root)]
     lines = "".join(f"{step}\n" for step in armed)
     done = subprocess.run(
-        command, input=lines, capture_output=True, text=True, cwd=ROOT, check=True, timeout=100
+        command, input=lines, capture_output=True, text=True, cwd=ROOT, check=True, timeout=250
     )
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -225,6 +226,7 @@ def check_numbers(folder: Path, expected: Expected) -> None:
         rig.close()
 
 
+@pytest.mark.timeout(300)  # some 75 processes, each with many an fsync
 def test_every_row_of_the_table(tmp_path: Path) -> None:
     (dry,) = run_days(tmp_path / "dry", [""])
     assert dry["status"] == 0
@@ -284,4 +286,39 @@ def test_a_rebuild_that_is_killed_is_completed_by_the_next(tmp_path: Path) -> No
         rebuild(shard)
         assert contents(shard) == wanted, armed[number]
         assert verify(shard, sweep_hours=0).problems == [], armed[number]
+        shard.close()
+
+
+def test_an_adoption_that_is_killed_is_completed_by_the_next(tmp_path: Path) -> None:
+    rig = Rig(tmp_path / "s1")
+    rig.append(new(letter("ours")))
+    rig.shard.settle_names()
+    folder = rig.shard.site.account_folder(1)
+    rig.close()
+    (folder / "new" / "whole").write_bytes(letter("whole"))
+    (folder / "cur" / "bare:2,S").write_bytes(b"Subject: bare\n\ntext\n")
+    root = tmp_path / "runs"
+    shutil.copytree(tmp_path / "s1", root / "0" / "s1")
+    (dry,) = run_days(root, [""])
+    assert dry["status"] == 0
+    armed = [each for each in occurrences(dry["steps"]) if each.startswith("foreign.")]
+    assert {each.partition(":")[0].partition(".")[2] for each in armed} == {
+        "write", "fsync", "rename", "link", "dirsync", "commit", "original", "kept",
+    }  # fmt: skip
+    shutil.rmtree(root)
+    for number in range(len(armed)):
+        shutil.copytree(tmp_path / "s1", root / str(number) / "s1")
+    for number, result in enumerate(run_days(root, armed)):
+        assert result["status"] == KILLED, armed[number]
+        path = root / str(number) / "s1"
+        with pytest.raises(Refused, match="shard rebuild"):
+            Shard("s1", path, Deaf(), upkeep=False)
+        shard = Shard("s1", path, Deaf(), upkeep=False, mend=True)
+        rebuild(shard)
+        found = Counter(contents(shard, range(1, 2))[1, "INBOX"].values())
+        assert found.pop("Subject: bare\r\n\r\ntext\r\n") in (1, 2), armed[number]
+        assert found == {letter("ours").decode(): 1, letter("whole").decode(): 1}, armed[number]
+        assert next(path.glob("originals/1/*/*")).read_bytes() == b"Subject: bare\n\ntext\n"
+        report = verify(shard, sweep_hours=0)
+        assert report.problems == [], armed[number]
         shard.close()

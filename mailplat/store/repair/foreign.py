@@ -7,11 +7,12 @@ goes to originals/ACCOUNT/MAILBOX/ in the shard. Flags in the name count, keywor
 something else to each program. The date is the file's mtime.
 
 What is true after a crash behind each step
-    foreign.write .. .rename, foreign.link   the file that was put here, and one of ours without a row: verify sweeps
-                              that, or a rebuild adopts it and takes the other for its twin
-    index.commit              the message, and the file that was put here: it is a second link, and verify removes it.
-                              One that was converted is adopted once more: at most one copy too many for each crash
-    foreign.original, .dirsync   nothing is open
+    foreign.write, .fsync     a file in tmp/: verify sweeps it
+    foreign.link, .rename, .dirsync   the file that was put here, and one of ours without a row: verify sweeps that,
+                              or a rebuild adopts it and takes the other for its second link
+    foreign.commit            the message, and the file that was put here: a second link, which verify removes
+    foreign.original, .kept   nothing is open
+Where lines were converted the two are not one file, and a crash in the second or third row may double the message.
 """
 
 import os
@@ -70,6 +71,7 @@ def take(site: Site, folder: Path, file: File) -> Taken:
 
 def finish(site: Site, account_id: int, mailbox_id: int, taken: Taken) -> None:
     """After the commit: the original leaves the mailbox. Raises Unavailable, DiskFull."""
+    disk.step("foreign.commit")
     with disk.failures(taken.original):
         if not taken.converted:
             taken.original.unlink(missing_ok=True)
@@ -81,7 +83,7 @@ def finish(site: Site, account_id: int, mailbox_id: int, taken: Taken) -> None:
         if os.path.lexists(target):
             target = kept / new_unique()
         disk.rename(taken.original, target, "foreign.original")
-        disk.fsync_directory(kept, "foreign.dirsync")
+        disk.fsync_directory(kept, "foreign.kept")
 
 
 def _described(file: File, name: str, size: int) -> File:

@@ -227,16 +227,14 @@ class _Verification:
         at once when it was made, and no other mailbox of the account has it."""
         if file.ctime - saved_at(file.said.unique) > _AT_ONCE_S:
             return True
-        if self._uniques[0] != row.account_id:
-            with self._site.read() as connection:
-                found = connection.exec_driver_sql(
-                    "SELECT b.id, m.name FROM mailbox b JOIN message m ON m.mailbox_id = b.id"
-                    " WHERE b.account_id = ?",
-                    (row.account_id,),
-                )
-                self._uniques = row.account_id, {(number, parse_name(name).unique) for number, name in found}
-        others = (number for number, unique in self._uniques[1] if unique == file.said.unique)
-        return any(number != row.id for number in others)
+        unique = file.said.unique
+        with self._site.read() as connection:
+            others = connection.exec_driver_sql(
+                "SELECT 1 FROM mailbox b JOIN message m ON m.mailbox_id = b.id"
+                " WHERE b.account_id = ? AND b.id <> ? AND substr(m.name, 1, ?) = ?",
+                (row.account_id, row.id, len(unique), unique),
+            )
+            return others.fetchone() is not None
 
     def _unreadable(self, folder: Path, file: File) -> None:
         path = folder / file.place / file.name

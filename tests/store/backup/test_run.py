@@ -105,13 +105,14 @@ def test_what_was_expunged_after_the_snapshot_is_listed_as_gone(
 
 
 def test_a_file_that_another_program_named_is_read_in_every_run(rig: Rig, backup: Backup) -> None:
-    from mailplat.store.repair import rebuild
-
+    """As earlier releases adopted it."""
     rig.fill(1)
-    folder = rig.shard.site.account_folder(1)
-    (folder / "cur" / "by hand:2,S").write_bytes(letter("By hand"))
-    rebuild(rig.shard)
-    rig.reopen()
+    rig.append(new(letter("By hand")))
+    rig.shard.settle_names()
+    path = next(path for path in rig.files() if ",U=2:" in path.name)
+    path.rename(path.with_name("by hand,U=2:2,S"))
+    with rig.shard.site.database.write() as connection:
+        connection.exec_driver_sql("UPDATE message SET name = 'by hand,U=2:2,S' WHERE uid = 2")
     assert backup.run().messages == 2
     strange = next(path for path in rig.files() if path.name.startswith("by hand"))
     octets = letter("By hinD"[:7])

@@ -98,7 +98,7 @@ class TestExpunged:
         site = rig.shard.site
         from mailplat.store.repair.verify import _Verification
 
-        report = _Verification(site, float("inf")).run()
+        report = _Verification(site, float("inf"), adopting=False).run()
         assert (report.problems, report.swept, len(rig.files())) == ([], 0, 1)
         rig.shard.sweep()
         assert bring_back(rig).messages == 1
