@@ -1,10 +1,15 @@
 """What a shard takes over from another one: numbers as they were there, whatever comes twice or late."""
 
+from pathlib import Path
+
 import pytest
 
 from mailplat.core.errors import StaleEpoch, Unavailable
 from mailplat.core.route import Residence
+from mailplat.store import StoreLimits
+from mailplat.store.maildir import dedupe_key
 from mailplat.store.repair import rebuild, verify
+from mailplat.store.tombstones import FORGOTTEN, forget_tombstones
 from mailplat.store.transfer import Traces, is_closed, residents
 from tests.store.conftest import HOME, Rig, new
 
@@ -89,7 +94,9 @@ def test_files_say_the_same(rig: Rig) -> None:
 def test_keys_and_the_last_uidvalidity_cross_over(rig: Rig) -> None:
     copied(rig)
     now = int(rig.shard.site.clock.now())
-    rig.shard.take_over(HOME, rig.inbox.id, said(keys=[("queue/1", 2, 12, now)], uidvalidity=now + 5000))
+    rig.shard.take_over(
+        HOME, rig.inbox.id, said(keys=[(dedupe_key("queue/1"), 2, 12, now)], uidvalidity=now + 5000)
+    )
     (done,) = rig.append(new(dedupe="queue/1"))
     assert (done.uid, done.duplicate) == (2, True)
     assert rig.shard.create(HOME, "Box").uidvalidity > now + 5000
@@ -122,3 +129,27 @@ def test_an_account_with_a_higher_epoch_is_not_discarded(rig: Rig) -> None:
     with pytest.raises(Unavailable):
         rig.shard.discard(1, HOME.epoch)
     assert residents(rig.shard.site) == [1]
+
+
+def test_what_the_other_shard_has_forgotten_is_found_by_what_it_still_has(rig: Rig) -> None:
+    """Tombstones beyond the limit are gone there, since the last delta (tombstones.py)."""
+    copied(rig, 4)
+    number = rig.inbox.id
+    late = said(modseq=40, uidnext=5, expunged=[(FORGOTTEN, 39), (4, 40)], present=[1, 3])
+    assert rig.shard.take_over(HOME, number, late) == (0, 2)
+    assert [row[0] for row in rows(rig)] == [1, 3]
+    assert verify(rig.shard, sweep_hours=0).problems == []
+
+
+def test_traces_say_what_is_present_where_something_is_forgotten(tmp_path: Path) -> None:
+    rig = Rig(tmp_path / "s2", StoreLimits(tombstones=2))
+    rig.fill(8)
+    since = rig.inbox.modseq
+    for uid in range(1, 7):
+        rig.shard.expunge_uids(HOME, rig.inbox.id, [(uid, uid)])
+    forget_tombstones(rig.shard.site)
+    found = rig.shard.traces(HOME, rig.inbox.id, since)
+    assert found.present is not None
+    assert list(found.present) == [7, 8]
+    assert rig.shard.traces(HOME, rig.inbox.id, rig.inbox.modseq).present is None
+    rig.close()
