@@ -5,6 +5,7 @@
     routes       the route rows and their compare-and-set
     watch        RouteWatch: each process learns of changed routes, acts, and acknowledges
     credentials  password hashes and their verification off the loop.   crypt: the hashes of crypt(3)
+    records      rows as text and back: what a backup carries
     audit        Audit: what admins did
     tables       the tables; revisions are in db/schema/platform
 

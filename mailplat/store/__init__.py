@@ -3,6 +3,7 @@
 On disk
     index.db                    SQLite, WAL, synchronous=FULL: accounts, mailboxes, messages (index/tables.py)
     shard.lock                  shared by who uses the shard, exclusive for a rebuild
+    sweep.lock                  shared by who removes files of what was expunged, exclusive for a backup's last step
     tmp/                        messages on their way in; folders of removed accounts on their way out
     vault/                      what was expunged, for some days (vault/)
     accounts/HH/ID/             one account, a Maildir++; HH spreads them (maildir.py)
@@ -17,6 +18,7 @@ Files of this room
     accounts.py, mailboxes.py, renaming.py, fetch.py, changes.py, search.py, flags.py, expunge.py, copy.py   verbs
     namer.py, sweeper.py, upkeep.py   names and files follow the index       repair/   verify, rebuild
     vault/       what was expunged: search, restore, legal hold, prune
+    backup/      points in time, and back
     site.py      what every verb needs: folder, index, writer      types.py    values at the door
 
 SQL is authoritative for UID, flags and MODSEQ; names of files and the two small JSON files follow within about 2 s,

@@ -73,6 +73,10 @@ class Client(threading.Thread):
     def session(self) -> None:
         raise NotImplementedError
 
+    def some_accounts(self) -> list[str]:
+        accounts = self.scene.accounts
+        return self.rng.sample(accounts, self.rng.randint(1, min(3, len(accounts))))
+
 
 class Sender(Client):
     """SMTP: one 250 for all recipients, in both shards."""
@@ -84,7 +88,7 @@ class Sender(Client):
             for _ in range(20):
                 if self.stop.is_set():
                     return
-                recipients = self.rng.sample(self.scene.accounts, self.rng.randint(1, 3))
+                recipients = self.some_accounts()
                 token = self.ledger.token()
                 boxes = [self.ledger.box(account, INBOX) for account in recipients]
                 self.ledger.offer(boxes, token)
@@ -118,7 +122,7 @@ class Postman(Client):
                 self.deliver(lmtp)
 
     def deliver(self, lmtp: smtplib.LMTP) -> None:
-        recipients = self.rng.sample(self.scene.accounts, self.rng.randint(1, 3))
+        recipients = self.some_accounts()
         if self.scene.guests and self.rng.random() < 0.02:
             recipients.append(self.scene.guests.pop())
         token = self.ledger.token()

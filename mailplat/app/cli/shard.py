@@ -2,7 +2,7 @@
 
 import argparse
 
-from mailplat.app.cli import _addition, _backup
+from mailplat.app.cli import _addition, _backup, _restore
 from mailplat.app.console import Subparsers, add_config, add_json, show
 from mailplat.app.wiring import open_platform
 from mailplat.core.errors import NotFound
@@ -27,6 +27,7 @@ def register(verbs: Subparsers) -> None:
     mending.add_argument("name", metavar="SHARD")
     _addition.register(actions)
     _backup.register(actions)
+    _restore.register(actions)
 
 
 def list_all(args: argparse.Namespace) -> int:

@@ -4,7 +4,9 @@ Inside the write transaction that notes it, alone: two processes would number ke
 fsynced before the commit, since afterwards nobody looks for the file in its old place any more.
 """
 
+import contextlib
 import json
+import os
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -76,6 +78,15 @@ def box_path(account_id: int, mailbox_id: int) -> Path:
     return vault_path(account_id) / f"m{mailbox_id}"
 
 
+def find_in_box(folder: Path, unique: str) -> str | None:
+    """The name in a folder of the vault of the file with this unique part. Reads the whole folder."""
+    with disk.failures(folder), contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.partition(",")[0] == unique:
+                return entry.name
+    return None
+
+
 def _place_some(site: Site, connection: Connection) -> int:
     rows = connection.exec_driver_sql(_WAITING, (site.limits.names,)).fetchall()
     return _place_rows(site, connection, rows)
@@ -91,7 +102,7 @@ def _place_rows(site: Site, connection: Connection, rows: Sequence[Sequence[obje
             word for row in some for word in str(row[7]).split() if word not in SYSTEM_FLAGS
         )
         folder = make_folder(site, box_path(account_id, mailbox_id))
-        described = _describe(folder, mailbox_id, mailbox, words)
+        described = describe(folder, mailbox_id, mailbox, words)
         source = site.path / account_path(account_id) / mailbox_folder(mailbox_id, mailbox)
         for number, _, _, _, uid, reason, at, flags, file in some:
             mask = mask_of(str(flags), described.keywords)
@@ -121,7 +132,7 @@ def _move(folder: Path, file: str, target: Path) -> None:
     log.error("file of an expunged message is missing; it cannot be restored", file=str(folder / file))
 
 
-def _describe(folder: Path, mailbox_id: int, name: str, words: Collection[str]) -> Description:
+def describe(folder: Path, mailbox_id: int, name: str, words: Collection[str]) -> Description:
     """The folder's small file with these keywords added, on disk. Numbers that were given stay."""
     known = read_description(folder)
     fresh = [word for word in words if word not in known.keywords]
