@@ -11,7 +11,8 @@ export UV_SYSTEM_CERTS ?= true
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.tools/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test check bench crash-drill power-drill fault-drill repair-bench growth soak lock clean
+.PHONY: help setup demo test check bench crash-drill power-drill fault-drill backup-drill repair-bench growth soak lock
+.PHONY: clean
 
 help:
 	@echo 'make demo    the main job on embedded defaults, under a minute; KEEP=1 leaves it running'
@@ -21,6 +22,7 @@ help:
 	@echo 'make crash-drill KILLS=100   workers killed under load, and what is left compared with a ledger'
 	@echo 'make power-drill CUTS=20     the power cut under load, as root; package xfsprogs, and eatmydata as the control'
 	@echo 'make fault-drill    each fsync, rename and write of a worker fails or is its last; full and read-only disks'
+	@echo 'make backup-drill ROUNDS=10  points taken under load, restored into an empty platform, compared with a ledger'
 	@echo 'make growth  what a login, an append and a FETCH cost as mailboxes and the number of accounts grow (half an hour)'
 	@echo 'make repair-bench  how long verify and rebuild of 100,000 messages take'
 	@echo 'make soak MINUTES=60   constant load, and whether times, memory and files are level at the end as at the start'
@@ -57,6 +59,9 @@ fault-drill: $(STAMP)
 
 repair-bench: $(STAMP)
 	@$(BIN)/python -m tests.bench.repair $(BENCH_ARGS)
+
+backup-drill: $(STAMP)
+	@$(BIN)/python -m tests.crash.backup --rounds $(or $(ROUNDS),10) $(DRILL_ARGS)
 
 growth: $(STAMP)
 	@$(BIN)/python -m tests.bench.growth $(GROWTH_ARGS)

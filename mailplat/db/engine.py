@@ -135,6 +135,36 @@ class Database:
         except FileNotFoundError:
             return False
 
+    def last_number(self, connection: Connection, table: sa.Table) -> int:
+        """The highest number that the column `id` of this table ever gave by itself, also to rows that are gone."""
+        if self.dialect == "sqlite":
+            query = sa.text("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = :name")
+            return int(connection.execute(query, {"name": table.name}).scalar_one())
+        sequence = self._sequence(connection, table)
+        found = connection.exec_driver_sql(f"SELECT last_value, is_called FROM {sequence}").one()
+        return int(found[0]) if found[1] else 0
+
+    def skip_numbers(self, connection: Connection, table: sa.Table, last: int) -> None:
+        """None up to `last` is given from now on. Rows may have been inserted with numbers of their own."""
+        last = max(last, self.last_number(connection, table))
+        if last and self.dialect == "sqlite":
+            values = {"name": table.name, "last": last}
+            query = sa.text("UPDATE sqlite_sequence SET seq = :last WHERE name = :name")
+            if connection.execute(query, values).rowcount == 0:
+                connection.execute(
+                    sa.text("INSERT INTO sqlite_sequence (name, seq) VALUES (:name, :last)"), values
+                )
+        elif last:
+            connection.execute(
+                sa.text("SELECT setval(CAST(:sequence AS regclass), :last)"),
+                {"sequence": self._sequence(connection, table), "last": last},
+            )
+
+    @staticmethod
+    def _sequence(connection: Connection, table: sa.Table) -> str:
+        query = sa.text("SELECT pg_get_serial_sequence(:name, 'id')")
+        return str(connection.execute(query, {"name": table.name}).scalar_one())
+
     def close(self) -> None:
         """Its connections; a later read or write opens new ones."""
         self.engine.dispose()

@@ -6,6 +6,7 @@
     watch        RouteWatch: each process learns of changed routes, acts, and acknowledges
     credentials  password hashes and their verification off the loop.   crypt: the hashes of crypt(3)
     quotas       of accounts and domains: in bulk, summed, and read again by long sessions
+    records      rows as text and back: what a backup carries
     audit        Audit: what admins did
     tables       the tables; revisions are in db/schema/platform
 

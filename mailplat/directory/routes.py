@@ -41,12 +41,12 @@ def read(connection: Connection, account_id: int) -> Route:
     return from_row(*row)
 
 
-def insert(connection: Connection, account_id: int, home: Home, state: RouteState) -> None:
+def insert(connection: Connection, account_id: int, home: Home, state: RouteState, *, epoch: int = 1) -> None:
     connection.execute(
         table.insert().values(
             account_id=account_id,
             home=str(home),
-            epoch=1,
+            epoch=epoch,
             state=state.value,
             fence_deadline=0.0,
             changed=next_change(connection),

@@ -4,6 +4,7 @@ On disk
     index.db                    SQLite, WAL, synchronous=FULL: accounts, mailboxes, messages (index/tables.py)
     shard.json                  identity and serial: whether the index belongs to the files (identity.py)
     shard.lock                  shared by who uses the shard, exclusive for a rebuild
+    sweep.lock                  shared by who removes files of what was expunged, exclusive for a backup's last step
     tmp/                        messages on their way in; folders of removed accounts on their way out
     originals/                  files with bare LF that were adopted, as they were (repair/foreign.py)
     vault/                      what was expunged, for some days (vault/)

@@ -2,18 +2,24 @@
 
 A row of `leaving` is written in the transaction that took the message's, mailbox's or account's rows away, so
 that a crash forgets no file. What goes into the vault is brought there first: a folder is not removed before.
+
+While a backup copies the index and what the copy lists, nothing is swept (`held`): what was there at that moment has
+a file until the backup has it too.
 """
 
 import contextlib
+import fcntl
 import os
 import shutil
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
 from sqlalchemy.engine import Connection
 
 from mailplat.core import disk
+from mailplat.core.errors import Unavailable
 from mailplat.store.maildir import new_unique, parse_name
 from mailplat.store.site import Site
 from mailplat.store.vault.folders import FOLDER, remove_folders
@@ -26,30 +32,67 @@ _DAY = 86_400
 # Instead of a mailbox: the folder of an account, renamed already.
 _ASIDE = -1
 
+# In the shard's folder: shared by who sweeps, exclusive for who needs that nobody does.
+LOCK = "sweep.lock"
+
+# A round of any process ends sooner, that of an account with millions of files too.
+_PATIENCE_S = 300.0
+_POLL_S = 0.02
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Until this ends no process sweeps the shard in `path`. Raises Unavailable when a round does not end."""
+    deadline = time.monotonic() + _PATIENCE_S
+    with disk.failures(path), open(path / LOCK, "a") as lock:
+        while not _try(lock.fileno(), fcntl.LOCK_EX):
+            if time.monotonic() > deadline:
+                raise Unavailable(f"{path}: files of expunged mail are being removed; try again later")
+            time.sleep(_POLL_S)
+        yield
+
+
+def _try(fd: int, kind: int) -> bool:
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
 
 def sweep_leaving(site: Site) -> int:
-    """Until none is left. Returns how many were removed or brought into the vault. Raises Unavailable."""
+    """Until none is left, or a backup holds us back. Returns how many were removed or brought into the vault. Raises
+    Unavailable."""
     removed = 0
     while True:
-        removed += place_waiting(site)
-        with site.read() as connection:
-            accounts = connection.exec_driver_sql(
-                "SELECT DISTINCT account_id FROM leaving l WHERE mailbox_id = 0 AND NOT EXISTS"
-                " (SELECT 1 FROM vault v WHERE v.placed = 0 AND v.account_id = l.account_id)"
-            ).fetchall()
-            leaving = connection.exec_driver_sql(
-                f"SELECT id, path FROM leaving l WHERE mailbox_id NOT IN (0, {FOLDER}) AND NOT EXISTS (SELECT 1"
-                f" FROM vault v WHERE v.placed = 0 AND v.mailbox_id = l.mailbox_id) ORDER BY id LIMIT {_ROUND}"
-            ).fetchall()
-        for (account_id,) in accounts:
-            site.write(partial(_set_aside, site, account_id), alone=True)
-        remove_strays(site, [path for _, path in leaving if not remove_path(site, path)])
-        disk.step("sweep.unlink")
-        if leaving:
-            site.write(partial(_forget, [(number,) for number, _ in leaving]))
-            removed += len(leaving)
-        if not leaving and not accounts:
+        with disk.failures(site.path), open(site.path / LOCK, "a") as lock:
+            if not _try(lock.fileno(), fcntl.LOCK_SH):
+                return removed  # the next round has them
+            done, left = _sweep_some(site)
+        removed += done
+        if not left:
             return removed + remove_folders(site)
+
+
+def _sweep_some(site: Site) -> tuple[int, bool]:
+    """One round: how many, and whether there may be more."""
+    placed = place_waiting(site)
+    with site.read() as connection:
+        accounts = connection.exec_driver_sql(
+            "SELECT DISTINCT account_id FROM leaving l WHERE mailbox_id = 0 AND NOT EXISTS"
+            " (SELECT 1 FROM vault v WHERE v.placed = 0 AND v.account_id = l.account_id)"
+        ).fetchall()
+        leaving = connection.exec_driver_sql(
+            f"SELECT id, path FROM leaving l WHERE mailbox_id NOT IN (0, {FOLDER}) AND NOT EXISTS (SELECT 1"
+            f" FROM vault v WHERE v.placed = 0 AND v.mailbox_id = l.mailbox_id) ORDER BY id LIMIT {_ROUND}"
+        ).fetchall()
+    for (account_id,) in accounts:
+        site.write(partial(_set_aside, site, account_id), alone=True)
+    remove_strays(site, [path for _, path in leaving if not remove_path(site, path)])
+    disk.step("sweep.unlink")
+    if leaving:
+        site.write(partial(_forget, [(number,) for number, _ in leaving]))
+    return placed + len(leaving), bool(leaving or accounts)
 
 
 def set_aside(site: Site, connection: Connection, account_id: int) -> None:

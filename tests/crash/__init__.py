@@ -10,8 +10,9 @@
     script.py    every verb that changes something, once, one after the other
     faults.py    `make fault-drill`: each fsync, rename, link, unlink and write of the script in turn fails or kills
     disks.py     a shard's disk that is full, or turns read-only, under load
+    backup.py    `make backup-drill`: points taken under load, restored into an empty platform, compared
     drill.py     `make crash-drill`: kill, restart, compare, a thousand times; prints its counts, exits 1
-    test_drill.py, test_faults.py, test_disks.py  short forms of them
+    test_drill.py, test_faults.py, test_disks.py, test_backup.py  short forms of them
 
 A message carries its token and the digest of its body: whoever reads it knows whether it is whole and whose it is.
 What was not answered may have happened once or not at all; what the next inspection finds is from then on the truth.

@@ -92,6 +92,10 @@ class Client(threading.Thread):
         yield
         self.scene.timed(verb, (time.perf_counter() - began) * 1000)
 
+    def some_accounts(self) -> list[str]:
+        accounts = self.scene.accounts
+        return self.rng.sample(accounts, self.rng.randint(1, min(3, len(accounts))))
+
 
 class Sender(Client):
     """SMTP: one 250 for all recipients, in both shards."""
@@ -104,7 +108,7 @@ class Sender(Client):
                 self.rest()
                 if self.stop.is_set():
                     return
-                recipients = self.rng.sample(self.scene.accounts, self.rng.randint(1, 3))
+                recipients = self.some_accounts()
                 token = self.ledger.token()
                 boxes = [self.ledger.box(account, INBOX) for account in recipients]
                 self.ledger.offer(boxes, token)
@@ -141,7 +145,7 @@ class Postman(Client):
                     self.deliver(lmtp)
 
     def deliver(self, lmtp: smtplib.LMTP) -> None:
-        recipients = self.rng.sample(self.scene.accounts, self.rng.randint(1, 3))
+        recipients = self.some_accounts()
         if self.scene.guests and self.rng.random() < 0.02:
             recipients.append(self.scene.guests.pop())
         token = self.ledger.token()

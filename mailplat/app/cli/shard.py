@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
-from mailplat.app.cli import _addition, _backup, _drain, _export
+from mailplat.app.cli import _addition, _backup, _drain, _export, _restore
 from mailplat.app.cli.audit import operator
 from mailplat.app.console import Subparsers, add_config, add_json, show
 from mailplat.app.wiring import Platform, open_platform
@@ -66,6 +66,7 @@ def register(verbs: Subparsers) -> None:
     _drain.register(actions)
     _backup.register(actions)
     _export.register(actions)
+    _restore.register(actions)
 
 
 def list_all(args: argparse.Namespace) -> int:

@@ -5,11 +5,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from mailplat.core import disk
 from mailplat.core.errors import NotFound
 from mailplat.store.backup.known import connect, still
 from mailplat.store.backup.manifest import GONE, open_point
 from mailplat.store.backup.repository import Point, Repository
 from mailplat.store.flagsets import Book
+from mailplat.store.vault.finding import Item
+from mailplat.store.vault.owner import COLUMNS as OWNER_COLUMNS
+from mailplat.store.vault.owner import Owner
 
 
 class SavedMailbox(NamedTuple):
@@ -47,11 +51,13 @@ class Catalogue:
         """`accounts`: only these are going to be asked for, None: all. Raises ManifestError."""
         self.repository = repository
         self.point = point
-        self._manifest = open_point(point.manifest, point.index)
+        self._manifest = open_point(point.manifest, point.index, point.directory)
         self._connection = connect(None, point=still(point.index))
         wanted = None if accounts is None else set(accounts)
         owners = self._connection.execute("SELECT id, account_id FROM point.mailbox")
         ids = {number for number, owner in owners if wanted is None or owner in wanted}
+        if wanted is None:
+            ids.add(0)  # the vault
         self._connection.execute(
             "CREATE TABLE object (mailbox_id INTEGER, uid INTEGER, digest TEXT, PRIMARY KEY (mailbox_id, uid))"
             " WITHOUT ROWID"
@@ -80,6 +86,16 @@ class Catalogue:
         """Of the accounts, as the directory had them."""
         return self._manifest.addresses
 
+    @property
+    def taken(self) -> float:
+        """When, Unix time by the clock of then."""
+        return float(self._manifest.head["taken"])
+
+    def directory(self) -> bytes:
+        """What the platform's directory had of the shard's accounts, as it was given to `back_up`."""
+        with disk.failures(self.point.directory):
+            return self.point.directory.read_bytes()
+
     def mailboxes(self, account_id: int) -> list[SavedMailbox]:
         """Raises NotFound for an account that the point does not have."""
         known = self._connection.execute(
@@ -99,6 +115,31 @@ class Catalogue:
         query = f"{_MESSAGES} WHERE m.mailbox_id = ? ORDER BY m.uid"
         for row in self._connection.execute(query, (mailbox_id,)):
             yield SavedMessage(*row)
+
+    def vault_accounts(self) -> list[int]:
+        """Those that have anything in the vault, or are held, or were removed."""
+        found = self._connection.execute(
+            "SELECT account_id FROM point.vault UNION SELECT account_id FROM point.vault_owner ORDER BY 1"
+        )
+        return [account_id for (account_id,) in found]
+
+    def vaulted(self, account_id: int) -> Iterator[tuple[Item, str]]:
+        """Each with its digest, by mailbox. Of a catalogue of all accounts."""
+        columns = ", ".join(f"v.{name}" for name in Item._fields)
+        found = self._connection.execute(
+            f"SELECT {columns}, coalesce(o.digest, ?) FROM point.vault v"
+            " LEFT JOIN object o ON o.mailbox_id = 0 AND o.uid = v.id"
+            " WHERE v.account_id = ? ORDER BY v.mailbox_id, v.id",
+            (GONE, account_id),
+        )
+        for *values, digest in found:
+            yield Item(*values), digest
+
+    def owner(self, account_id: int) -> Owner | None:
+        row = self._connection.execute(
+            f"SELECT {OWNER_COLUMNS} FROM point.vault_owner WHERE account_id = ?", (account_id,)
+        ).fetchone()
+        return None if row is None else Owner(*row)
 
     def book(self, mailbox_id: int) -> Book:
         """What the numbers of sets of flags mean."""

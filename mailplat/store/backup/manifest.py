@@ -1,12 +1,14 @@
 """The manifest of a point: which object each message of its index needs. Text, so that it can be read without us.
 
-    {"format": 1, "shard": ..., "taken": Unix time, "index": {"size": ..., "sha256": ...}}
+    {"format": 1, "shard": ..., "taken": Unix time, "index": {"size": ..., "sha256": ...}, "directory": the same}
     a ID ADDRESS                          an account and its address as the directory had it
     m MAILBOX UID SIZE DIGEST UNIQUE      a row of the index; DIGEST "-": gone, expunged while the point was taken;
                                           UNIQUE "-": a name that another program gave
-    end MESSAGES GONE OCTETS SHA256       of every octet above. A manifest without this line was cut off
+    v 0 ID SIZE DIGEST UNIQUE             the same of a row of the vault, by its number
+    end MESSAGES VAULT GONE OCTETS SHA256 of every octet above. A manifest without this line was cut off
 
-Fields are separated by tabs, lines end with LF; messages stand in the order of mailbox and UID.
+Fields are separated by tabs, lines end with LF; messages stand in the order of mailbox and UID, and what is in the
+vault behind them.
 """
 
 import hashlib
@@ -29,8 +31,8 @@ CHUNK = 1 << 20
 
 
 class Entry(NamedTuple):
-    mailbox_id: int
-    uid: int
+    mailbox_id: int  # 0: the vault
+    uid: int  # in the vault: the number of the row
     size: int
     digest: str  # GONE: no object
     unique: str  # "-": not ours
@@ -39,6 +41,7 @@ class Entry(NamedTuple):
 @dataclass(slots=True)
 class Totals:
     messages: int = 0
+    vault: int = 0
     gone: int = 0
     octets: int = 0
 
@@ -64,13 +67,17 @@ def write(
         for account_id, address in addresses:
             put(f"a\t{account_id}\t{address}")
         for entry in entries:
-            put("\t".join(("m", *map(str, entry))))
-            totals.messages += 1
+            put("\t".join(("m" if entry.mailbox_id else "v", *map(str, entry))))
+            if entry.mailbox_id:
+                totals.messages += 1
+            else:
+                totals.vault += 1
             if entry.digest == GONE:
                 totals.gone += 1
             else:
                 totals.octets += entry.size
-        file.write(f"end\t{totals.messages}\t{totals.gone}\t{totals.octets}\t{digest.hexdigest()}\n".encode())
+        numbers = f"{totals.messages}\t{totals.vault}\t{totals.gone}\t{totals.octets}"
+        file.write(f"end\t{numbers}\t{digest.hexdigest()}\n".encode())
         file.flush()
         disk.fsync(file.fileno(), "backup.manifest")
     return totals
@@ -87,7 +94,7 @@ class Manifest:
     def entries(self) -> Iterator[Entry]:
         with disk.failures(self.path), open(self.path, encoding="utf-8") as file:
             for line in file:
-                if line.startswith("m\t"):
+                if line.startswith(("m\t", "v\t")):
                     _, mailbox_id, uid, size, digest, unique = line.rstrip("\n").split("\t")
                     yield Entry(int(mailbox_id), int(uid), int(size), digest, unique)
 
@@ -119,14 +126,17 @@ class Manifest:
         return head, totals
 
 
-def open_point(manifest: Path, index: Path) -> Manifest:
-    """The manifest of a point that is whole, its index too. Raises ManifestError."""
+def open_point(manifest: Path, index: Path, directory: Path) -> Manifest:
+    """The manifest of a point that is whole, what lies beside it too. Raises ManifestError."""
     opened = Manifest(manifest)
-    try:
-        if digest_file(index) != opened.head["index"]["sha256"]:
-            raise ManifestError(f"{index}: damaged, its digest is not the manifest's")
-    except FileNotFoundError as error:
-        raise ManifestError(f"{index}: missing") from error
+    for name, path in (("index", index), ("directory", directory)):
+        try:
+            if digest_file(path) != opened.head[name]["sha256"]:
+                raise ManifestError(f"{path}: damaged, its digest is not the manifest's")
+        except FileNotFoundError as error:
+            raise ManifestError(f"{path}: missing") from error
+        except (KeyError, TypeError) as error:
+            raise ManifestError(f"{manifest}: says nothing of {path.name}") from error
     return opened
 
 
@@ -136,5 +146,6 @@ def digest_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def describe_index(path: Path) -> dict[str, Any]:
+def describe(path: Path) -> dict[str, Any]:
+    """What the head says of a file beside the manifest."""
     return {"size": os.path.getsize(path), "sha256": digest_file(path)}

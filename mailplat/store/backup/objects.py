@@ -1,4 +1,4 @@
-"""Octets into a backup: hard links where it lies on the shard's filesystem, else copies; durable batch by batch."""
+"""Octets into a backup and out of it: hard links on one filesystem, else copies; durable batch by batch."""
 
 import contextlib
 import errno
@@ -7,8 +7,10 @@ import os
 from pathlib import Path
 
 from mailplat.core import disk
-from mailplat.store.backup.manifest import CHUNK
+from mailplat.store.backup.manifest import CHUNK, digest_file
 from mailplat.store.backup.repository import Repository
+from mailplat.store.backup.verify import DAMAGED, MISSING
+from mailplat.store.types import Problem
 
 # A file up to this is read once: hashed and copied from memory.
 _SMALL = 4 << 20
@@ -145,6 +147,45 @@ def copy_file(fd: int, target: Path, *, octets: bytes | None = None, mtime: int 
                 _write(copy, chunk)
                 at += len(chunk)
         os.utime(copy, ns=(date, date))
+
+
+def put_back(
+    repository: Repository, digest: str, target: Path, date: int, what: str, flush: Flush
+) -> Problem | None:
+    """An object as the file `target` with this mtime: by a link where it has that already, else by a copy. Says what
+    is wrong with it instead, of `what`, when it is missing or not what it was. Step: restore.file."""
+    source = repository.object(digest)
+    relative = str(source.relative_to(repository.path))
+    try:
+        if digest_file(source) != digest:
+            return Problem(DAMAGED, relative, f"{what}: not restored")
+    except FileNotFoundError:
+        return Problem(MISSING, relative, f"{what}: not restored")
+    with disk.failures(target):
+        if not _link_back(source, target, date):
+            fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                copy_file(fd, target, mtime=date)
+            finally:
+                os.close(fd)
+        flush.add(target)
+    disk.step("restore.file")
+    return None
+
+
+def _link_back(source: Path, target: Path, date: int) -> bool:
+    """Where the object has this date too, and the filesystem can."""
+    if int(source.stat().st_mtime // 1) != date:
+        return False
+    with contextlib.suppress(PermissionError, NotImplementedError):
+        try:
+            os.link(source, target, follow_symlinks=False)
+            return True
+        except FileExistsError:
+            raise
+        except OSError:  # another filesystem, too many links: a copy says why where that fails too
+            return False
+    return False
 
 
 def _read(fd: int) -> bytes:

@@ -35,6 +35,10 @@ class Point:
         return self.path / MANIFEST
 
     @property
+    def directory(self) -> Path:
+        return self.path / "directory"
+
+    @property
     def day(self) -> str:
         return f"{self.name[:4]}-{self.name[4:6]}-{self.name[6:8]}"
 

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -17,9 +17,21 @@ from mailplat.store.backup.objects import Intake
 from mailplat.store.backup.repository import Repository, point_name
 from mailplat.store.maildir import FileName, account_path, find_file, folder_of, mailbox_folder, parse_name
 from mailplat.store.shard import Shard
+from mailplat.store.sweeper import held
+from mailplat.store.vault.place import box_path, find_in_box
 
 # Messages made durable together: two syncfs for so many, and so many are read again after a crash.
 BATCH = 2000
+
+# What is gathered, messages first: one key for both, so that mail that went to the vault is not read again.
+_MESSAGES = (
+    "SELECT m.mailbox_id, m.uid, m.size, m.name, b.account_id, b.id AS box, b.name AS mailbox, '' AS vaulted"
+    " FROM {schema}.message m CROSS JOIN {schema}.mailbox b ON b.id = m.mailbox_id"
+)
+_VAULT = (
+    "SELECT 0 AS mailbox_id, v.id AS uid, v.size, v.file AS name, v.account_id, v.mailbox_id AS box, v.mailbox,"
+    " v.name AS vaulted FROM {schema}.vault v"
+)
 
 # The unique part of a name, as SQL.
 _KEY = "substr(m.name, 1, instr(m.name || ',', ',') - 1)"
@@ -35,7 +47,8 @@ _FRESH_TABLE = (
 class RunReport:
     point: str
     messages: int = 0  # in the point
-    octets: int = 0
+    vault: int = 0  # and in the vault
+    octets: int = 0  # of both
     linked: int = 0  # new objects
     copied: int = 0
     read_octets: int = 0  # of new objects
@@ -48,16 +61,25 @@ class _Row(NamedTuple):
     size: int
     name: str
     account_id: int
+    box: int  # number of the mailbox
     mailbox: str
+    vaulted: str  # name in the vault, "" where it is not there
 
 
-def back_up(shard: Shard, repository: Repository, addresses: Iterable[tuple[int, str]] = ()) -> RunReport:
+def back_up(
+    shard: Shard,
+    repository: Repository,
+    addresses: Iterable[tuple[int, str]] = (),
+    directory: Callable[[], bytes] = bytes,
+) -> RunReport:
     """Take a point of a shard that may be in use. `addresses` of its accounts by number, so that they can be asked
-    for by name later. Raises Unavailable, DiskFull: the points that were there are as good as before."""
+    for by name later; `directory` makes what else the point shall carry. Both are asked after the index was copied:
+    they know every account that it knows. Raises Unavailable, DiskFull: the points that were there are as good as
+    before."""
     with repository.lock(exclusive=True):
         repository.sweep()
         with refusals(repository.path):
-            return _Run(shard, repository).take(addresses)
+            return _Run(shard, repository).take(addresses, directory)
 
 
 class _Run:
@@ -67,7 +89,7 @@ class _Run:
         self._clock = shard.site.clock
         self._report = RunReport("")
 
-    def take(self, addresses: Iterable[tuple[int, str]]) -> RunReport:
+    def take(self, addresses: Iterable[tuple[int, str]], directory: Callable[[], bytes]) -> RunReport:
         self._free_name()  # refuses now, not after hours of work
         half = self._repository.tmp / "point"
         with disk.failures(half):
@@ -75,21 +97,24 @@ class _Run:
         with open_known(self._repository, live=live(self._path / "index.db")) as known:
             known.execute(_FRESH_TABLE)
             self._gather(known, "live")
-            copy_index(self._path / "index.db", half / "index.db")
-            known.execute("ATTACH DATABASE ? AS point", (still(half / "index.db"),))
-            self._gather(known, "point")
+            with held(self._path):
+                copy_index(self._path / "index.db", half / "index.db")
+                known.execute("ATTACH DATABASE ? AS point", (still(half / "index.db"),))
+                self._gather(known, "point")
+            write_beside(half / "directory", directory())
             name = self._free_name()
             head = {
                 "shard": self._repository.shard,
                 "point": name,
                 "taken": int(self._clock.now()),
-                "index": manifest.describe_index(half / "index.db"),
+                "index": manifest.describe(half / "index.db"),
+                "directory": manifest.describe(half / "directory"),
             }
             totals = manifest.write(half / manifest.NAME, head, addresses, _entries(known))
         self._name(half, name)
         report = self._report
         report.point, report.messages, report.octets = name, totals.messages, totals.octets
-        report.gone = totals.gone
+        report.vault, report.gone = totals.vault, totals.gone
         return report
 
     def _free_name(self) -> str:
@@ -112,19 +137,19 @@ class _Run:
     def _gather(self, known: sqlite3.Connection, schema: str) -> None:
         """Every file of an index that is not known. Of the live index nothing is kept open between two pages: its
         log could not be written back meanwhile."""
-        query = (
-            f"SELECT m.mailbox_id, m.uid, m.size, m.name, b.account_id, b.name FROM {schema}.message m"
-            f" CROSS JOIN {schema}.mailbox b ON b.id = m.mailbox_id {_KNOWN} {_FRESH}"
-            " WHERE (m.mailbox_id, m.uid) > (?, ?) AND k.key IS NULL AND f.uid IS NULL"
-            f" ORDER BY m.mailbox_id, m.uid LIMIT {BATCH}"
-        )
-        at = (0, 0)
-        while True:
-            rows = [_Row(*row) for row in known.execute(query, at).fetchall()]
-            if not rows:
-                return
-            self._take_batch(known, rows)
-            at = rows[-1].mailbox_id, rows[-1].uid
+        for source, behind in (
+            (_MESSAGES, "(m.mailbox_id, m.uid) > (?, ?)"),
+            (_VAULT, "m.mailbox_id = ? AND m.uid > ?"),
+        ):
+            query = (
+                f"SELECT m.* FROM ({source.format(schema=schema)}) m {_KNOWN} {_FRESH}"
+                f" WHERE {behind} AND k.key IS NULL AND f.uid IS NULL"
+                f" ORDER BY m.mailbox_id, m.uid LIMIT {BATCH}"
+            )
+            at = (0, 0)
+            while rows := [_Row(*row) for row in known.execute(query, at).fetchall()]:
+                self._take_batch(known, rows)
+                at = rows[-1].mailbox_id, rows[-1].uid
 
     def _take_batch(self, known: sqlite3.Connection, rows: list[_Row]) -> None:
         intake = Intake(self._repository)
@@ -154,18 +179,21 @@ class _Run:
         self._report.read_octets += intake.octets
 
     def _open(self, known: sqlite3.Connection, row: _Row) -> int | None:
-        """By the name that the row said, by the one it has now, at last by the unique part. None: expunged, and
-        removed already."""
-        folder = self._path / account_path(row.account_id) / mailbox_folder(row.mailbox_id, row.mailbox)
-        fd = _open_file(folder, row.name)
+        """By the name that the row said, by the one it has now, by the unique part, at last in the vault. None:
+        expunged, and removed already."""
+        folder = self._path / account_path(row.account_id) / mailbox_folder(row.box, row.mailbox)
+        box = self._path / box_path(row.account_id, row.box)
+        fd = _open_path(box / row.vaulted) if row.vaulted else _open_file(folder, row.name)
         if fd is None:
             now = known.execute(
                 "SELECT name FROM live.message WHERE mailbox_id = ? AND uid = ?", (row.mailbox_id, row.uid)
             ).fetchone()
             fd = _open_file(folder, now[0]) if now is not None else None
-        if fd is None:
-            found = find_file(folder, row.name.partition(",")[0])
-            fd = _open_file(folder, found) if found is not None else None
+        unique = row.name.partition(",")[0]
+        if fd is None and (found := find_file(folder, unique)) is not None:
+            fd = _open_file(folder, found)
+        if fd is None and (found := find_in_box(box, unique)) is not None:
+            fd = _open_path(box / found)
         return fd
 
 
@@ -176,22 +204,36 @@ def _is_lasting(said: FileName, name: str) -> bool:
 
 
 def _open_file(folder: Path, name: str) -> int | None:
-    path = folder / folder_of(name) / name
+    return _open_path(folder / folder_of(name) / name)
+
+
+def _open_path(path: Path) -> int | None:
     with contextlib.suppress(FileNotFoundError), disk.failures(path):
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     return None
 
 
 def _entries(known: sqlite3.Connection) -> Iterator[Entry]:
-    query = (
-        "SELECT m.mailbox_id, m.uid, m.size, f.size, k.digest, f.digest, k.key"
-        f" FROM point.message m {_KNOWN} {_FRESH} ORDER BY m.mailbox_id, m.uid"
-    )
-    for mailbox_id, uid, size, fresh_size, digest, fresh, unique in known.execute(query):
-        if digest is not None:
-            yield Entry(mailbox_id, uid, size, digest, unique)
-        else:
-            yield Entry(mailbox_id, uid, fresh_size if fresh else size, fresh or GONE, "-")
+    for source in (_MESSAGES, _VAULT):
+        query = (
+            "SELECT m.mailbox_id, m.uid, m.size, f.size, k.digest, f.digest, k.key"
+            f" FROM ({source.format(schema='point')}) m {_KNOWN} {_FRESH} ORDER BY m.mailbox_id, m.uid"
+        )
+        for mailbox_id, uid, size, fresh_size, digest, fresh, unique in known.execute(query):
+            if digest is not None:
+                yield Entry(mailbox_id, uid, size, digest, unique)
+            else:
+                yield Entry(mailbox_id, uid, fresh_size if fresh else size, fresh or GONE, "-")
+
+
+def write_beside(target: Path, octets: bytes) -> None:
+    """A new file of the point, only for us: it may have hashes of passwords. Step: backup.directory."""
+    with disk.failures(target):
+        fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(fd, "wb") as file:
+            file.write(octets)
+            file.flush()
+            disk.fsync(file.fileno(), "backup.directory")
 
 
 def copy_index(source: Path, target: Path) -> None:

@@ -50,11 +50,13 @@ def _check_point(
 ) -> None:
     report.points += 1
     try:
-        manifest = open_point(point.manifest, point.index)
+        manifest = open_point(point.manifest, point.index, point.directory)
         with closing(connect(None, point=still(point.index))) as connection:
-            (rows,) = connection.execute("SELECT count(*) FROM point.message").fetchone()
-        if rows != manifest.totals.messages:
-            raise ManifestError(f"{point.path}: {rows} rows and {manifest.totals.messages} lines")
+            (rows,) = connection.execute(
+                "SELECT (SELECT count(*) FROM point.message) + (SELECT count(*) FROM point.vault)"
+            ).fetchone()
+        if rows != (lines := manifest.totals.messages + manifest.totals.vault):
+            raise ManifestError(f"{point.path}: {rows} rows and {lines} lines")
     except ManifestError as error:
         report.problems.append(Problem(POINT, f"points/{point.name}", str(error)))
         return

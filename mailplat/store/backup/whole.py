@@ -22,10 +22,10 @@ from mailplat.core.clock import Clock, SystemClock
 from mailplat.core.errors import AlreadyExists, Unavailable
 from mailplat.store.backup.catalogue import Catalogue, SavedMessage
 from mailplat.store.backup.known import connect
-from mailplat.store.backup.manifest import digest_file
 from mailplat.store.backup.numbers import (
     Given,
     default_uidl,
+    is_there,
     keeps_uidvalidity,
     note_expunged,
     read_given,
@@ -33,9 +33,9 @@ from mailplat.store.backup.numbers import (
     renumber,
     uids_since,
 )
-from mailplat.store.backup.objects import Flush, copy_file
+from mailplat.store.backup.objects import Flush, put_back
 from mailplat.store.backup.repository import point_name
-from mailplat.store.backup.verify import DAMAGED, MISSING
+from mailplat.store.backup.vaulted import bring_vault
 from mailplat.store.description import make_mailbox_folder, write_account, write_mailbox
 from mailplat.store.flagsets import read_book
 from mailplat.store.identity import INDEX_FILE, SHARD_FILE, carry_over
@@ -48,13 +48,14 @@ from mailplat.store.repair.counting import recount
 from mailplat.store.repair.links import recount_links
 from mailplat.store.shard import Shard
 from mailplat.store.site import COLUMNS, OPENING, RESTORING, MailboxRow, Publisher, Site
+from mailplat.store.sweeper import LOCK as SWEEP_LOCK
 from mailplat.store.types import Problem, StoreLimits
-from mailplat.store.vault.owner import ROOT
+from mailplat.store.vault.owner import ROOT, vault_path
 from mailplat.store.vault.recovery import recover
 
 _HALF = "restoring"
 # What stays where it is: the locks, what is in flight, what was set aside, and the new shard itself.
-_STAYS = frozenset({"shard.lock", OPENING, "index.db.lock", "tmp", ROOT, _HALF, RESTORING})
+_STAYS = frozenset({"shard.lock", SWEEP_LOCK, OPENING, "index.db.lock", "tmp", ROOT, _HALF, RESTORING})
 _ASIDE = "replaced-"
 
 
@@ -63,6 +64,7 @@ class ShardReport:
     accounts: int = 0
     mailboxes: int = 0
     messages: int = 0
+    vault: int = 0  # and in the vault
     renumbered: int = 0  # mailboxes with a new UIDVALIDITY
     elsewhere: int = 0  # accounts left out: they live in another place by now
     gone: int = 0  # messages that were expunged while the point was taken
@@ -135,10 +137,15 @@ def _swap(path: Path) -> str:
         aside.mkdir(exist_ok=True, mode=0o700)
         if (half / "accounts").exists():  # nothing of the new shard is in place yet
             for entry in list(path.iterdir()):
-                if entry.name not in _STAYS and not entry.name.startswith(_ASIDE):
+                if entry.name in _STAYS or entry.name.startswith(_ASIDE):
+                    continue
+                if (aside / entry.name).is_dir():  # made by who tried to open the shard after a first call
+                    entry.rmdir()
+                else:
                     disk.rename(entry, aside / entry.name, "restore.aside")
             disk.fsync_directory(aside, "restore.dirsync")
             disk.rename(half / "accounts", path / "accounts", "restore.swap")
+        _merge_vault(half, path)
         for name in (INDEX_FILE, SHARD_FILE):
             if (half / name).exists():
                 disk.rename(half / name, path / name, "restore.swap")
@@ -147,6 +154,17 @@ def _swap(path: Path) -> str:
         os.unlink(path / RESTORING)
         disk.fsync_directory(path, "restore.done")
     return str(aside)
+
+
+def _merge_vault(half: Path, path: Path) -> None:
+    """Account by account, beside those that are there. Step: restore.vault."""
+    for folder in sorted((half / ROOT).glob("*/*")):
+        target = path / folder.relative_to(half)
+        for parent in (path / ROOT, target.parent):
+            parent.mkdir(exist_ok=True, mode=0o700)
+            disk.fsync_directory(parent.parent, "restore.dirsync")
+        disk.rename(folder, target, "restore.vault")
+        disk.fsync_directory(target.parent, "restore.dirsync")
 
 
 class _Restore:
@@ -166,7 +184,7 @@ class _Restore:
         self._catalogue = catalogue
         self._bus, self._clock, self._limits = bus, clock, limits
         self._elsewhere = elsewhere
-        self._given: Given = read_given(path)
+        self._given: Given = read_given(path, clock.now() - catalogue.taken)
         self._report = ShardReport()
 
     def make(self) -> ShardReport:
@@ -197,7 +215,7 @@ class _Restore:
     def _fill(self, site: Site, flush: Flush) -> None:
         with site.database.write() as connection:
             connection.exec_driver_sql("DELETE FROM leaving")  # files that nobody brings back
-            connection.exec_driver_sql("DELETE FROM vault")  # a backup has no files of the vault
+            connection.exec_driver_sql("DELETE FROM vault")
             connection.exec_driver_sql("DELETE FROM vault_owner")
             connection.exec_driver_sql(
                 "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'mailbox'",
@@ -210,8 +228,15 @@ class _Restore:
                 self._account(site, flush, account_id)
         with site.database.write() as connection:
             recount(connection)
-        recover(site, self._old.parent)  # the shard's own vault stays where it is
-        recount_links(site, self._old.parent)
+        place = self._old.parent
+        recover(site, place)  # the shard's own vault stays where it is
+        unknown = [
+            number
+            for number in self._catalogue.vault_accounts()
+            if number not in self._given.uidvalidity and not (place / vault_path(number)).exists()
+        ]
+        self._report.vault = bring_vault(site, self._catalogue, unknown, flush, self._report.problems)
+        recount_links(site, place)
 
     def _leave_out(self, site: Site, account_id: int) -> None:
         self._report.elsewhere += 1
@@ -262,37 +287,23 @@ class _Restore:
             )
         _forget(connection, row.id, lost)
         note_expunged(connection, new, lost)
-        if kept:
+        if is_there(self._given, row):
             with contextlib.closing(connect(self._old)) as old:
                 note_expunged(connection, new, uids_since(old, row.id, row.uidnext))
         write_mailbox(site, connection, new)
 
     def _bring(self, message: SavedMessage, folder: Path, name: str, flush: Flush) -> bool:
-        """False where the octets are gone. Step: restore.file."""
+        """False where the octets are gone."""
         if message.digest is None:
             self._report.gone += 1
             return False
-        source = self._catalogue.object(message)
         target = folder / folder_of(name) / name
-        try:
-            kind = "" if digest_file(source) == message.digest else DAMAGED
-        except FileNotFoundError:
-            kind = MISSING
-        if kind:
-            relative = str(source.relative_to(self._catalogue.repository.path))
-            text = f"UID {message.uid} of mailbox {message.mailbox_id} is not restored"
-            self._report.problems.append(Problem(kind, relative, text))
-            return False
-        with disk.failures(target):
-            if not _link(source, target, message.internaldate):
-                fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
-                try:
-                    copy_file(fd, target, mtime=message.internaldate)
-                finally:
-                    os.close(fd)
-            flush.add(target)
-        disk.step("restore.file")
-        return True
+        what = f"UID {message.uid} of mailbox {message.mailbox_id}"
+        repository = self._catalogue.repository
+        problem = put_back(repository, message.digest, target, message.internaldate, what, flush)
+        if problem is not None:
+            self._report.problems.append(problem)
+        return problem is None
 
 
 def _name(message: SavedMessage, uidl: str | None, mask: int) -> str:
@@ -308,21 +319,6 @@ def _name(message: SavedMessage, uidl: str | None, mask: int) -> str:
             said.unique, message.size, message.zone, uidl or "", key=said.key, coding=said.coding
         )
     return full_name(name, message.uid, mask)
-
-
-def _link(source: Path, target: Path, internaldate: int) -> bool:
-    """Where the object has this message's date too, and the filesystem can."""
-    if int(source.stat().st_mtime // 1) != internaldate:
-        return False
-    with contextlib.suppress(PermissionError, NotImplementedError):
-        try:
-            os.link(source, target, follow_symlinks=False)
-            return True
-        except FileExistsError:
-            raise
-        except OSError:  # another filesystem, too many links: a copy says why where that fails too
-            return False
-    return False
 
 
 def _forget(connection: Connection, mailbox_id: int, uids: list[int]) -> None:

@@ -20,7 +20,7 @@ FORMAT = 1
 # A reason is shown in one line of a table, and kept in a small file.
 LONGEST_REASON = 500
 
-_COLUMNS = "account_id, address, removed_at, held_at, hold_reason, hold_by"
+COLUMNS = "account_id, address, removed_at, held_at, hold_reason, hold_by"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def is_held(connection: Connection, account_id: int) -> bool:
 def owners(site: Site) -> list[Owner]:
     """All that are held or gone."""
     with site.read() as connection:
-        found = connection.exec_driver_sql(f"SELECT {_COLUMNS} FROM vault_owner ORDER BY account_id")
+        found = connection.exec_driver_sql(f"SELECT {COLUMNS} FROM vault_owner ORDER BY account_id")
         return [Owner(*row) for row in found.fetchall()]
 
 
@@ -137,7 +137,7 @@ def note_removed(site: Site, connection: Connection, account_id: int, address: s
 
 def find_owner(connection: Connection, account_id: int) -> Owner:
     row = connection.exec_driver_sql(
-        f"SELECT {_COLUMNS} FROM vault_owner WHERE account_id = ?", (account_id,)
+        f"SELECT {COLUMNS} FROM vault_owner WHERE account_id = ?", (account_id,)
     ).fetchone()
     return Owner(account_id) if row is None else Owner(*row)
 
@@ -161,7 +161,7 @@ def write_owner(site: Site, connection: Connection, owner: Owner) -> None:
 
 def insert_owner(connection: Connection, owner: Owner) -> None:
     connection.exec_driver_sql(
-        f"INSERT OR REPLACE INTO vault_owner ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",
+        f"INSERT OR REPLACE INTO vault_owner ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",
         (
             owner.account_id,
             owner.address,

@@ -4,7 +4,9 @@ Inside the write transaction that notes it, alone: two processes would number ke
 fsynced before the commit, since afterwards nobody looks for the file in its old place any more.
 """
 
+import contextlib
 import json
+import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -75,6 +77,15 @@ def place_account(site: Site, connection: Connection, account_id: int) -> None:
 def box_path(account_id: int, mailbox_id: int) -> Path:
     """Of the folder in the vault, relative to the shard."""
     return vault_path(account_id) / f"m{mailbox_id}"
+
+
+def find_in_box(folder: Path, unique: str) -> str | None:
+    """The name in a folder of the vault of the file with this unique part. Reads the whole folder."""
+    with disk.failures(folder), contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.partition(",")[0] == unique:
+                return entry.name
+    return None
 
 
 def _place_some(site: Site, connection: Connection) -> int:

@@ -27,7 +27,7 @@ class Backup:
 
     def run(self, **addresses: int) -> RunReport:
         named = [(number, f"{name}@example.test") for name, number in addresses.items()]
-        return back_up(self.rig.shard, Repository.create(self.folder, "s1"), named)
+        return back_up(self.rig.shard, Repository.create(self.folder, "s1"), named, lambda: b"records")
 
     def objects(self) -> list[Path]:
         return sorted(path for path in (self.folder / "objects").rglob("*") if path.is_file())

@@ -2,14 +2,16 @@
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mailplat.core.errors import InvalidInput, NotFound, Unavailable
+from mailplat.store import StoreLimits
 from mailplat.store.backup import Catalogue, Repository, prune, verify
 from mailplat.store.backup.manifest import Manifest
-from tests.store.backup.conftest import Backup, letters
+from tests.store.backup.conftest import Backup, Letters, letters
 from tests.store.conftest import HOME, Rig, letter, new
 
 
@@ -40,6 +42,22 @@ def test_the_same_octets_are_kept_once(rig: Rig, backup: Backup) -> None:
     rig.shard.copy(HOME, rig.inbox.id, None, "Box")
     report = backup.run()
     assert (report.messages, len(backup.objects())) == (4, 1)
+
+
+def test_what_goes_to_the_vault_is_not_read_again(rig: Rig, backup: Backup) -> None:
+    rig.fill(3)
+    backup.run()
+    rig.shard.expunge_uids(HOME, rig.inbox.id, [(1, 1)])
+    first = backup.run()  # its file waits for its move
+    rig.shard.sweep()
+    second = backup.run()
+    for report in (first, second):
+        assert (report.messages, report.vault, report.gone, report.read_octets) == (2, 1, 0, 0)
+    rig.append(new(letter("Short")))
+    rig.shard.expunge_uids(HOME, rig.inbox.id, [(4, 4)])
+    rig.shard.sweep()
+    assert backup.run().linked == 1
+    assert not verify(backup.repository, deep=True).problems
 
 
 def test_links_on_the_filesystem_of_the_shard(rig: Rig, backup: Backup) -> None:
@@ -79,21 +97,82 @@ def test_known_db_is_made_again_from_the_manifests(rig: Rig, backup: Backup) -> 
     assert (report.messages, report.linked, report.read_octets) == (4, 0, 0)
 
 
-def test_what_was_expunged_after_the_snapshot_is_listed_as_gone(
-    rig: Rig, backup: Backup, monkeypatch: pytest.MonkeyPatch
+def around_the_copy(
+    monkeypatch: pytest.MonkeyPatch, before: Callable[[], object], after: Callable[[], object]
 ) -> None:
+    """Something happens in the shard just before the index is copied, and something just after."""
     from mailplat.store.backup import run
 
-    rig.fill(3)
     copy_index = run.copy_index
 
-    def late(source: Path, target: Path) -> None:
-        rig.append(new(letter("Late")), new(letter("Later")))  # the first round did not meet these
+    def copy(source: Path, target: Path) -> None:
+        before()
         copy_index(source, target)
-        rig.shard.expunge_uids(HOME, rig.inbox.id, [(2, 2), (4, 4)])
-        rig.shard.sweep()
+        after()
 
-    monkeypatch.setattr(run, "copy_index", late)
+    monkeypatch.setattr(run, "copy_index", copy)
+
+
+def without_vault(path: Path) -> Rig:
+    return Rig(path, StoreLimits(vault_days=0))
+
+
+@pytest.mark.parametrize("vault_days", [0, 14])
+def test_a_point_is_one_moment_whatever_is_done_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vault_days: int
+) -> None:
+    """Appended before the copy of the index, so that only its second round meets them; then expunged, moved,
+    renamed, deleted, flagged before their files are taken."""
+    rig = Rig(tmp_path / "s1", StoreLimits(vault_days=vault_days))
+    backup = Backup(rig, tmp_path / "backup")
+    rig.fill(3)
+    rig.shard.create(HOME, "Trash")
+    moment: Letters = {}
+
+    def before() -> None:
+        rig.fill(4)
+        for name in ("Box", "Old", "Tree", "Tree/Leaf"):
+            rig.shard.create(HOME, name)
+            rig.append(new(letter(f"In {name}"), flags=("\\Flagged",)), mailbox=name)
+        rig.shard.move(HOME, rig.inbox.id, [(1, 1)], "Box")
+        moment.update(letters(rig.shard))
+
+    def after() -> None:
+        rig.shard.expunge_uids(HOME, rig.inbox.id, [(2, 2), (4, 4)])
+        rig.shard.move(HOME, rig.inbox.id, [(5, 5)], "Trash")
+        rig.shard.move(HOME, rig.shard.mailbox(HOME, "Box").id, None, "Trash")
+        rig.shard.store_flags(HOME, rig.inbox.id, None, "add", ["\\Seen", "word"])
+        rig.shard.delete(HOME, "Old")
+        rig.shard.rename(HOME, "Tree", "Wood")
+        rig.append(new(letter("Too late")))
+        rig.shard.settle_names()
+        rig.shard.sweep()  # held back
+
+    around_the_copy(monkeypatch, before, after)
+    report = backup.run()
+    assert (report.messages, report.gone) == (11, 0)
+    assert not verify(backup.repository, deep=True).problems
+    assert rig.shard.sweep() > 0  # goes on behind it
+    rig.close()
+    other = tmp_path / "other"
+    assert backup.restore_whole(other).problems == []
+    rig = Rig(other)
+    assert letters(rig.shard) == moment
+    rig.close()
+
+
+def test_a_file_that_vanished_is_listed_as_gone(
+    rig: Rig, backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.fill(3)
+
+    def unlink() -> None:
+        rig.shard.expunge_uids(HOME, rig.inbox.id, [(2, 2), (4, 4)])
+        for path in rig.files():
+            if path.read_bytes() == letter("Late"):
+                path.unlink()
+
+    around_the_copy(monkeypatch, lambda: rig.append(new(letter("Late")), new(letter("Later"))), unlink)
     report = backup.run()
     assert (report.messages, report.gone) == (5, 1)
     rig.store.close()
@@ -177,12 +256,12 @@ def test_verify_finds_what_is_damaged_and_the_next_run_heals_it(rig: Rig, tmp_pa
     assert not verify(backup.repository, deep=True).problems
 
 
-@pytest.mark.parametrize("harm", ["cut", "flip", "gone", "index"])
+@pytest.mark.parametrize("harm", ["cut", "flip", "gone", "index", "directory"])
 def test_verify_finds_a_damaged_point(rig: Rig, backup: Backup, harm: str) -> None:
     rig.fill(3)
     backup.run()
     point = backup.repository.point()
-    path = point.index if harm == "index" else point.manifest
+    path = {"index": point.index, "directory": point.directory}.get(harm, point.manifest)
     octets = bytearray(path.read_bytes())
     octets[len(octets) // 2] ^= 1
     if harm == "gone":
@@ -193,13 +272,15 @@ def test_verify_finds_a_damaged_point(rig: Rig, backup: Backup, harm: str) -> No
     assert problem.kind == "point"
     with pytest.raises(Unavailable):
         backup.restore(beside=True)
-    if harm != "index":  # what a point needs stands in its manifest
+    if path == point.manifest:  # what a point needs stands in its manifest
         with pytest.raises(Unavailable):
             prune(backup.repository, 1)
     assert len(backup.objects()) == 3
 
 
-def test_prune_removes_points_and_what_only_they_needed(rig: Rig, backup: Backup) -> None:
+def test_prune_removes_points_and_what_only_they_needed(tmp_path: Path) -> None:
+    rig = without_vault(tmp_path / "s1")
+    backup = Backup(rig, tmp_path / "backup")
     rig.fill(3)
     backup.run()
     rig.shard.expunge_uids(HOME, rig.inbox.id, [(1, 2)])
@@ -213,6 +294,7 @@ def test_prune_removes_points_and_what_only_they_needed(rig: Rig, backup: Backup
     assert (backup.run().linked, prune(backup.repository, 5).objects) == (0, 0)
     with pytest.raises(InvalidInput):
         prune(backup.repository, 0)
+    rig.close()
 
 
 def test_a_run_while_mail_comes_and_goes(rig: Rig, backup: Backup) -> None:

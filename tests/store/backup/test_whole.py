@@ -5,9 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from mailplat.core.errors import AlreadyExists, Unavailable
+from mailplat.core.clock import ManualClock, SystemClock
+from mailplat.core.errors import AlreadyExists, InvalidInput, Unavailable
 from mailplat.core.route import Residence
 from mailplat.store.repair import rebuild, verify
+from mailplat.store.vault import owner
+from mailplat.store.vault.finding import find
+from mailplat.store.vault.prune import purge
 from tests.store.backup.conftest import Backup, letters
 from tests.store.conftest import HOME, Rig, letter, new
 
@@ -84,22 +88,30 @@ def test_a_client_that_knows_the_later_state_is_told_all_that_changed(rig: Rig, 
     assert list(told.expunged) == [7, 8, 9]
 
 
-def test_without_the_old_shard_each_mailbox_gets_a_new_uidvalidity(
-    rig: Rig, backup: Backup, tmp_path: Path
-) -> None:
+def same_as_known(known: dict[tuple[int, int], bytes], rig: Rig, home: Residence = HOME) -> bool:
+    return all(known.get(pair, octets) == octets for pair, octets in seen(rig, home).items())
+
+
+def test_in_an_empty_place_uids_stay_and_later_ones_leap(rig: Rig, backup: Backup, tmp_path: Path) -> None:
+    """Nobody can say which UIDs were given behind the point: the next ones are beyond all of them."""
     furnish(rig)
     before, known = letters(rig.shard), seen(rig)
+    numbers = [(box.name, box.uidvalidity) for box in rig.shard.mailboxes(HOME)]
     uidls = [uidl for (uidl,) in rig.shard.rows(HOME, rig.inbox.id, None, ("uidl",))]
     backup.run()
     go_on(rig)
-    known |= seen(rig)
+    modseq, known = rig.inbox.modseq, known | seen(rig)
     report = backup.restore_whole(tmp_path / "elsewhere")
-    assert report.renumbered == report.mailboxes == 4
+    assert (report.renumbered, report.mailboxes) == (0, 4)
     other = Rig(tmp_path / "elsewhere")
     try:
         assert letters(other.shard) == before
-        other.append(new(letter("Newest")))
-        assert not known.keys() & seen(other).keys()
+        assert [(box.name, box.uidvalidity) for box in other.shard.mailboxes(HOME)] == numbers
+        assert other.inbox.modseq > modseq
+        assert other.append(new(letter("Newest")))[0].uid > 1_000_000
+        other.shard.create(HOME, "New")
+        other.append(new(letter("Newest")), mailbox="New")
+        assert same_as_known(known, other)
         kept = [uidl for (uidl,) in other.shard.rows(HOME, other.inbox.id, None, ("uidl",))]
         assert kept[:-1] == uidls  # POP3 clients download nothing twice
         other.shard.settle_names()
@@ -107,8 +119,99 @@ def test_without_the_old_shard_each_mailbox_gets_a_new_uidvalidity(
         assert rebuilt.problems == []
         again = [uidl for (uidl,) in other.shard.rows(HOME, other.inbox.id, None, ("uidl",))]
         assert again == kept
+        assert other.inbox.uidnext > 1_000_000
     finally:
         other.close()
+
+
+def test_an_older_point_leaps_further_and_without_room_gets_a_new_uidvalidity(
+    rig: Rig, backup: Backup, tmp_path: Path
+) -> None:
+    furnish(rig)
+    known = seen(rig)
+    uidls = [uidl for (uidl,) in rig.shard.rows(HOME, rig.inbox.id, None, ("uidl",))]
+    backup.run()
+    after = {}
+    for days in (0, 10, 300):
+        path = tmp_path / f"after{days}"
+        clock = ManualClock(SystemClock().now() + days * 86_400)
+        report = backup.restore_whole(path, clock=clock)
+        assert report.renumbered == (report.mailboxes if days == 300 else 0)
+        after[days] = Rig(path)
+    try:
+        assert after[10].inbox.uidnext - after[0].inbox.uidnext >= 864_000
+        other = after[300]
+        other.append(new(letter("Newest")))
+        assert not known.keys() & seen(other).keys()
+        kept = [uidl for (uidl,) in other.shard.rows(HOME, other.inbox.id, None, ("uidl",))]
+        assert kept[:-1] == uidls
+    finally:
+        for each in after.values():
+            each.close()
+
+
+def test_a_mailbox_that_was_deleted_since_comes_back_with_a_new_uidvalidity(rig: Rig, backup: Backup) -> None:
+    furnish(rig)
+    old = rig.shard.mailbox(HOME, "Box/Höhe").uidvalidity
+    backup.run()
+    rig.shard.delete(HOME, "Box/Höhe")
+    rig.shard.create(HOME, "Box/Höhe")
+    newer = rig.shard.mailbox(HOME, "Box/Höhe").uidvalidity
+    rig.store.close()
+    assert backup.restore_whole(rig.path, replace=True).renumbered == 1
+    rig.reopen()
+    assert rig.shard.mailbox(HOME, "Box/Höhe").uidvalidity > max(old, newer)
+
+
+def test_the_vault_and_legal_holds_come_back_in_an_empty_place(
+    rig: Rig, backup: Backup, tmp_path: Path
+) -> None:
+    furnish(rig)
+    owner.hold(rig.shard.site, 1, address="ann@example.test", reason="case 7", by="root")
+    rig.shard.delete(HOME, "Box/Höhe")
+    rig.shard.remove_account(BOB, address="bob@example.test")
+    rig.shard.sweep()
+    rig.shard.expunge_uids(HOME, rig.inbox.id, [(5, 5)])  # its file still waits for its move
+
+    def kept(each: Rig) -> list[tuple[object, ...]]:
+        site = each.shard.site
+        return [
+            (item.mailbox, item.uid, item.reason, item.at, item.internaldate, set(item.flags.split()),
+             item.subject, (site.path / item.path).read_bytes())
+            for item in find(site, [1, 2])
+        ]  # fmt: skip
+
+    report = backup.run()
+    rig.shard.sweep()
+    before = kept(rig)
+    assert report.vault == len(before) == 7
+    assert backup.restore_whole(tmp_path / "elsewhere").vault == 7
+    other = Rig(tmp_path / "elsewhere")
+    try:
+        assert kept(other) == before
+        assert owner.owners(other.shard.site) == owner.owners(rig.shard.site)
+        assert verify(other.shard, sweep_hours=0).problems == []
+        with pytest.raises(InvalidInput, match="legal hold"):
+            purge(other.shard.site, 1)
+        rebuild(other.shard)
+        assert kept(other) == before
+    finally:
+        other.close()
+
+
+def test_in_place_the_vault_stays_what_it_is(rig: Rig, backup: Backup) -> None:
+    furnish(rig)
+    rig.shard.expunge_uids(HOME, rig.inbox.id, [(1, 1)])
+    rig.shard.sweep()
+    backup.run()
+    purge(rig.shard.site, 1)  # also UID 3, of furnish
+    rig.shard.expunge_uids(HOME, rig.inbox.id, [(2, 2)])
+    rig.shard.sweep()
+    rig.store.close()
+    assert backup.restore_whole(rig.path, replace=True).vault == 0
+    rig.reopen()
+    assert [item.uid for item in find(rig.shard.site, [1])] == [2]
+    assert verify(rig.shard, sweep_hours=0).problems == []
 
 
 def test_an_old_index_that_cannot_be_read_vouches_for_nothing(rig: Rig, backup: Backup) -> None:
@@ -119,10 +222,10 @@ def test_an_old_index_that_cannot_be_read_vouches_for_nothing(rig: Rig, backup: 
     rig.store.close()
     (rig.path / "index.db").write_bytes(b"\0" * 10_000)
     report = backup.restore_whole(rig.path, replace=True)
-    assert report.renumbered == report.mailboxes
+    assert report.renumbered == 0
     rig.reopen()
     rig.append(new(letter("Newest")))
-    assert not known.keys() & seen(rig).keys()
+    assert same_as_known(known, rig)
 
 
 def test_a_shard_with_accounts_is_not_replaced_unasked_nor_in_use(rig: Rig, backup: Backup) -> None:
