@@ -56,6 +56,9 @@ class Crossing(Tools):
     copied: int = 0  # messages here, as far as counted
     dropped: set[str] = field(default_factory=set)  # flags that our store does not take
     compared: Compared = field(default_factory=Compared)
+    settled: dict[str, Status] = field(
+        default_factory=dict
+    )  # mailboxes of a twin, as they were when found equal
     told_at: float = 0.0
     kept_at: float = 0.0
 

@@ -87,13 +87,20 @@ class Target:
         found: Snapshot = await self._run("snapshot", mailbox_id)
         return found
 
-    async def rows(self, mailbox_id: int, columns: Sequence[str]) -> list[tuple[Any, ...]]:
-        found: list[tuple[Any, ...]] = await self._run("rows", mailbox_id, None, columns)
+    async def rows(
+        self, mailbox_id: int, columns: Sequence[str], uids: Collection[int] | None = None
+    ) -> list[tuple[Any, ...]]:
+        ranges = None if uids is None else _ranges(uids)
+        found: list[tuple[Any, ...]] = await self._run("rows", mailbox_id, ranges, columns)
         return found
 
-    async def marks(self, mailbox_id: int) -> list[tuple[Any, ...]]:
-        """(UID, MODSEQ, UIDL, saved date) of every message."""
-        return await self.rows(mailbox_id, ("uid", "modseq", "uidl", "saved_at"))
+    async def traces(self, mailbox_id: int, since: int) -> Traces:
+        said: Traces = await self._run("traces", mailbox_id, since)
+        return said
+
+    async def marks(self, mailbox_id: int, uids: Collection[int] | None = None) -> list[tuple[Any, ...]]:
+        """(UID, MODSEQ, UIDL, saved date) of every message, or of these."""
+        return await self.rows(mailbox_id, ("uid", "modseq", "uidl", "saved_at"), uids)
 
     async def compare(self, mailbox_id: int, fetched: Sequence[Fetched]) -> list[int]:
         """The UIDs of those whose octets are others here, or not here."""

@@ -41,7 +41,7 @@ class Traces:
 
 
 def traces(site: Site, residence: Residence, mailbox_id: int, since: int) -> Traces:
-    """All of one instant. Keys are not numbered: all of them. Raises NotFound."""
+    """All of one instant; keys that came with a message have its MODSEQ. Raises NotFound."""
     with site.read() as connection:
         row = site.mailbox_by_id(connection, residence.account_id, mailbox_id)
         (given,) = connection.exec_driver_sql(
@@ -59,7 +59,7 @@ def traces(site: Site, residence: Residence, mailbox_id: int, since: int) -> Tra
             rows = connection.exec_driver_sql("SELECT uid FROM message WHERE mailbox_id = ?", (mailbox_id,))
             present = [uid for (uid,) in rows.fetchall()]
         keys = connection.exec_driver_sql(
-            "SELECT key, uid, modseq, at FROM dedupe WHERE mailbox_id = ?", (mailbox_id,)
+            "SELECT key, uid, modseq, at FROM dedupe WHERE mailbox_id = ? AND modseq > ?", (mailbox_id, since)
         ).fetchall()
         book = site.library.book(connection, mailbox_id, {number for _, _, number in changed})
     return Traces(

@@ -46,7 +46,10 @@ def move(args: argparse.Namespace) -> int:
                 raise NotFound(f"nothing of {args.subject} is being moved between shards")
             return 0
         asked = ledger.ask(_movable(platform, accounts, args), args.to, cause=MOVE)
-        if args.wait and asked:
+        if not asked:
+            print(f"mailplat: {args.subject} lives in shard {args.to} already", file=sys.stderr)
+            return 0
+        if args.wait:
             check_engine(platform, "the move is noted")
             moves = follow(partial(ledger.moves, accounts=asked), _settled)
         else:

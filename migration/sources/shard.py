@@ -101,10 +101,11 @@ class ShardAccount:
         said: Traces = await self._ask("traces", self._mailbox, since)
         return said
 
-    async def marks(self) -> list[tuple[Any, ...]]:
-        """(UID, MODSEQ, UIDL, saved date) of every message of the examined mailbox."""
+    async def marks(self, uids: Sequence[int] | None = None) -> list[tuple[Any, ...]]:
+        """(UID, MODSEQ, UIDL, saved date) of every message of the examined mailbox, or of these."""
+        ranges = None if uids is None else _ranges(uids)
         found: list[tuple[Any, ...]] = await self._ask(
-            "rows", self._mailbox, None, ("uid", "modseq", "uidl", "saved_at")
+            "rows", self._mailbox, ranges, ("uid", "modseq", "uidl", "saved_at")
         )
         return found
 

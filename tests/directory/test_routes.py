@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from mailplat.core.clock import ManualClock
 from mailplat.core.errors import NotFound, StaleEpoch
-from mailplat.core.route import TRANSITIONS, BackendHome, IllegalTransition, Route, RouteState, ShardHome
+from mailplat.core.route import (
+    TRANSITIONS,
+    BackendHome,
+    Door,
+    IllegalTransition,
+    Route,
+    RouteState,
+    ShardHome,
+)
 from mailplat.db.engine import Database
 from mailplat.directory import Directory, routes
 from tests.directory.conftest import add, address
@@ -39,6 +47,31 @@ def test_a_whole_move_and_its_way_back(directory: Directory, clock: ManualClock)
     assert directory.route(route.account_id) == Route(
         route.account_id, BackendHome("legacy"), 7, RouteState.LEGACY
     )
+
+
+@pytest.mark.parametrize("living", [RouteState.FINAL, RouteState.NEW])
+def test_between_shards_a_commit_is_in_time_and_a_fence_is_always_taken_back(
+    directory: Directory, clock: ManualClock, living: RouteState
+) -> None:
+    """Only the home tells the two apart."""
+    route = directory.route(add(directory, "anna").id)
+    old = route.home
+    assert old == ShardHome("s1")
+    if living is RouteState.NEW:
+        route = directory.advance(route, RouteState.FENCED, fence_deadline=clock.now() + FENCE_S)
+        route = directory.advance(route, RouteState.NEW)
+    late = directory.advance(route, RouteState.SHARD_FENCED, fence_deadline=clock.now() + FENCE_S)
+    assert late.door is Door.HOLD
+    clock.advance(FENCE_S)
+    with pytest.raises(StaleEpoch):
+        directory.advance(late, living, home=ShardHome("s2"))
+    route = directory.advance(late, living)
+    assert (route.home, route.door) == (old, Door.SERVE)
+    fence = directory.advance(route, RouteState.SHARD_FENCED, fence_deadline=clock.now() + FENCE_S)
+    route = directory.advance(fence, living, home=ShardHome("s2"))
+    assert (route.home, route.state, route.epoch) == (ShardHome("s2"), living, late.epoch + 3)
+    with pytest.raises(StaleEpoch):
+        directory.advance(fence, living)
 
 
 def test_a_step_that_the_table_does_not_have(directory: Directory) -> None:

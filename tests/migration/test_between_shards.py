@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from mailplat.core.errors import StaleEpoch
-from mailplat.core.route import RouteState, ShardHome
+from mailplat.core.errors import DiskFull, StaleEpoch
+from mailplat.core.route import Residence, RouteState, ShardHome
+from mailplat.core.spool import Body
+from mailplat.store import Mailbox, NewMessage
+from mailplat.store.vault import owner
+from migration import fence, transfer
+from tests.migration.house import letter
 from tests.migration.shards import Shards
 from tests.until import until
 
@@ -106,8 +111,6 @@ async def test_everything_changes_meanwhile(
     entered = asyncio.Event()
     proceed = asyncio.Event()
 
-    from migration import transfer
-
     first = transfer.note_copied
 
     async def pausing(crossing: transfer.Transfer) -> None:
@@ -161,7 +164,6 @@ async def test_cancelled_it_stays_and_its_copy_goes(
     here = house("ann")
     await furnish(here, "ann")
     before, epoch = here.content("ann"), here.route("ann").epoch
-    from migration import transfer
 
     async def waits(crossing: transfer.Transfer) -> None:
         while True:
@@ -190,7 +192,6 @@ async def test_an_account_removed_on_its_way_leaves_no_copy(
 ) -> None:
     here = house("ann")
     await furnish(here, "ann")
-    from migration import transfer
 
     async def waits(crossing: transfer.Transfer) -> None:
         while True:
@@ -211,8 +212,6 @@ async def test_an_account_removed_on_its_way_leaves_no_copy(
 async def test_a_target_that_fills_up_is_left_and_tried_again(
     house: Callable[..., Shards], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mailplat.core.errors import DiskFull
-
     here = house("ann")
     await furnish(here, "ann")
     before = here.content("ann")
@@ -233,8 +232,6 @@ async def test_a_target_that_fills_up_is_left_and_tried_again(
 
 
 async def test_a_hold_goes_with_its_account(house: Callable[..., Shards]) -> None:
-    from mailplat.store.vault import owner
-
     here = house("ann")
     await furnish(here, "ann")
     number = here.accounts["ann"].id
@@ -245,3 +242,59 @@ async def test_a_hold_goes_with_its_account(house: Callable[..., Shards]) -> Non
     held = owner.owner_of(here.shard("s2").site, number)
     assert (held.hold_reason, held.hold_by) == ("case 7", "root")
     assert held.held_at is not None
+
+
+@pytest.mark.parametrize("damage", ["flags", "gone", "new", "octets"])
+async def test_a_difference_found_inside_the_fence_takes_it_back(
+    house: Callable[..., Shards], monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    """What the last delta did not bring; mailboxes were found equal before."""
+    here = house("ann")
+    await furnish(here, "ann")
+    await here.append("ann", "Empty", 2)
+    original = fence.run_round
+    spoiled = 0
+
+    async def spoiling(crossing: transfer.Transfer, kind: str) -> object:
+        nonlocal spoiled
+        done = await original(crossing, kind)
+        if not spoiled:
+            spoiled += 1
+            copy = crossing.target.residence
+            shard = here.shard("s2")
+            box = shard.mailbox(copy, "Empty")
+            if damage == "flags":
+                shard.store_flags(copy, box.id, [(1, 1)], "add", ["\\Answered"])
+            elif damage == "gone":
+                shard.expunge_uids(copy, box.id, [(1, 1)])
+            elif damage == "new":
+                await here.platform.store.append(copy, "Empty", [NewMessage(Body.of(letter(1)))])
+            else:
+                await _other_octets(here, copy, box)
+        return done
+
+    monkeypatch.setattr(fence, "run_round", spoiling)
+    if damage == "octets":
+        monkeypatch.setattr(transfer, "_catch_up", _late_mail(here, transfer._catch_up))
+    async with here.engine():
+        here.ask("s2", "ann")
+        await until(lambda: here.move("ann").aborts)
+        assert here.home("ann") == "s1"
+        assert "differ" in here.move("ann").note or "Empty" in here.move("ann").note
+
+
+def _late_mail(here: Shards, catch_up: Callable[..., object]) -> Callable[..., object]:
+    """A message that came after the comparison: the fence is where its octets are looked at."""
+
+    async def catching(crossing: transfer.Transfer) -> None:
+        await here.append("ann", "Empty")
+        await catch_up(crossing)  # type: ignore[misc]
+
+    return catching
+
+
+async def _other_octets(here: Shards, copy: Residence, box: Mailbox) -> None:
+    site = here.shard("s2").site
+    folder = site.account_folder(copy.account_id) / f".m{box.id}"
+    newest = max(folder.glob("cur/*"), key=lambda path: int(path.name.partition(",U=")[2].partition(":")[0]))
+    newest.write_bytes(newest.read_bytes().replace(b"letter", b"LETTER"))
