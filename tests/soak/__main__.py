@@ -21,9 +21,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.crash.clients import ARCHIVE, PASSWORD, WORK, Mailbox, Scene
+from tests.crash.clients import ARCHIVE, INBOX, PASSWORD, WORK, Mailbox, Scene
 from tests.crash.inspection import inspect
 from tests.crash.ledger import Ledger
+from tests.crash.letters import letter
 from tests.rig import Rig
 from tests.soak import sample
 from tests.soak.load import CLIENTS, HERALDS
@@ -35,7 +36,7 @@ ACCOUNTS, WORKERS = 50, 2
 SHARDS = ("s1", "s2")
 # A client rests so long between two things, on average: some 70 calls a second, a quarter of what two cores can do.
 PAUSE_S = 0.25
-# Messages that a mailbox is kept at, and of which it remembers that they went: it is there in a few minutes.
+# Messages that a mailbox begins with and is kept at, and of which it remembers that they went.
 ENOUGH, TOMBSTONES = 30, 20
 # The vault keeps mail for this part of the run, so that it is level after the first third.
 VAULT_PART = 1 / 8
@@ -48,7 +49,9 @@ console = Console(width=118)
 
 
 class Soak:
-    def __init__(self, folder: Path, seconds: float, seed: int, pause: float = PAUSE_S) -> None:
+    def __init__(
+        self, folder: Path, seconds: float, seed: int, pause: float = PAUSE_S, enough: int = ENOUGH
+    ) -> None:
         self.seconds = seconds
         self.rng = random.Random(seed)
         settings = {
@@ -64,7 +67,7 @@ class Soak:
         self.trends: list[Trend] = []
         accounts = [f"user{number}@example.test" for number in range(ACCOUNTS)]
         ledger = Ledger()
-        self.scene = Scene(ledger, self.rig.ports, accounts, timed=self.clock.add, pause=pause, enough=ENOUGH)
+        self.scene = Scene(ledger, self.rig.ports, accounts, timed=self.clock.add, pause=pause, enough=enough)
         self.rig.call("domain", "add", "example.test")
         for number, address in enumerate([*accounts, *(f"idle{each}@example.test" for each in HERALDS)]):
             home = f"shard:{SHARDS[number % 2]}"
@@ -90,10 +93,16 @@ class Soak:
         return not self.errors and all(each.level for each in self.trends)
 
     def prepare(self) -> None:
+        """Mailboxes as full as they will stay."""
+        ledger = self.scene.ledger
         for account in self.scene.accounts:
             mailbox = Mailbox(self.scene, account)
-            for name in (WORK, ARCHIVE):
-                mailbox.must(b"CREATE " + name.encode())
+            for name in (INBOX, WORK, ARCHIVE):
+                if name != INBOX:
+                    mailbox.must(b"CREATE " + name.encode())
+                tokens = [ledger.token() for _ in range(self.scene.enough)]
+                octets = [letter(token, self.rng) for token in tokens]
+                mailbox.append(ledger.box(account, name), octets, tokens, frozenset())
             mailbox.imap.close()
         self.clock.take()
 

@@ -1,6 +1,11 @@
 """The loop of a connection: order, limits, ends."""
 
+import gc
+
+from mailplat.access.imap.session import Session
+from mailplat.access.imap.view import View
 from tests.access.imap.conftest import Rig, message
+from tests.until import until
 
 
 async def test_greeting_login_select_logout(rig: Rig) -> None:
@@ -31,3 +36,26 @@ async def test_greeting_login_select_logout(rig: Rig) -> None:
         """
     )
     await client.closed()
+
+
+async def test_nothing_is_left_of_clients_that_went(rig: Rig) -> None:
+    """Politely, in IDLE, in the middle of a command, before the login: no session, view or subscription stays."""
+    await rig.deliver(message("one"))
+    for number in range(12):
+        client = await (rig.connect() if number % 4 == 3 else rig.login(select="INBOX"))
+        match number % 4:
+            case 0:
+                await client.command("LOGOUT")
+            case 1:
+                client.start(b"IDLE")
+                await client.line()
+            case 2:
+                client.send(b"x APPEND INBOX {10+}\r\nabc")
+        client.writer.close()
+
+    def left() -> list[object]:
+        gc.collect()
+        return [each for each in gc.get_objects() if isinstance(each, (Session, View))]
+
+    await until(lambda: not left())
+    assert rig.bus._listeners.topics() == set()
