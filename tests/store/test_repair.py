@@ -11,7 +11,7 @@ from mailplat.core.errors import Unavailable
 from mailplat.core.route import Residence
 from mailplat.store import Report, Shard
 from mailplat.store.identity import MISSING, OLDER, Refused
-from mailplat.store.repair import foreign, problems, rebuild, verify
+from mailplat.store.repair import foreign, problems, rebuild, renderers, verify
 from tests.store.conftest import HOME, Rig, letter, new
 
 COLUMNS = [
@@ -452,3 +452,15 @@ async def test_verify_beside_a_busy_shard_sees_no_ghosts(rig: Rig) -> None:
     stop = True
     await task
     assert check(rig).problems == []
+
+
+def test_many_messages_are_rendered_by_processes_of_their_own(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renderers, "_MANY", 20)
+    rig.fill(40)
+    rig.shard.settle_names()
+    before = picture(rig)
+    drop_index(rig)
+    rig.rebuild()
+    assert picture(rig) == before
