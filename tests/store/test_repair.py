@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from mailplat.core.errors import Unavailable
+from mailplat.core.quota import NO_QUOTA
 from mailplat.core.route import Residence
 from mailplat.store import Report, Shard
 from mailplat.store.identity import MISSING, OLDER, Refused
-from mailplat.store.repair import foreign, problems, rebuild, verify
+from mailplat.store.repair import foreign, problems, rebuild, renderers, verify
 from tests.store.conftest import HOME, Rig, letter, new
 
 COLUMNS = [
@@ -456,7 +457,7 @@ async def test_verify_beside_a_busy_shard_sees_no_ghosts(rig: Rig) -> None:
 
 async def deliver_again(rig: Rig, *keys: str) -> list[bool]:
     """Whether each of these deliveries was found to be done."""
-    done = [await rig.store.deliver([(HOME, "INBOX", 0)], new(letter(key), dedupe=key)) for key in keys]
+    done = [await rig.store.deliver([(HOME, "INBOX", NO_QUOTA)], new(letter(key), dedupe=key)) for key in keys]
     return [appended.duplicate for (appended,) in done]
 
 
@@ -484,3 +485,15 @@ def test_a_key_is_forgotten_after_its_days_also_by_a_rebuild(rig: Rig) -> None:
     file.rename(file.with_name(f"{int(born) - rig.limits.dedupe_days * 86_400 - 60}{dot}{rest}"))
     rig.rebuild()
     assert asyncio.run(deliver_again(rig, "q1:1")) == [False]
+
+
+def test_many_messages_are_rendered_by_processes_of_their_own(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renderers, "_MANY", 20)
+    rig.fill(40)
+    rig.shard.settle_names()
+    before = picture(rig)
+    drop_index(rig)
+    rig.rebuild()
+    assert picture(rig) == before

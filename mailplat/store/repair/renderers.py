@@ -4,14 +4,17 @@ Each worker is a process of its own with a pipe that only the two of them hold: 
 """
 
 import contextlib
-import multiprocessing
 import os
+import socket
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from mailplat.core.errors import Unavailable
 from mailplat.store.staging import columns, render_file
 
 Columns = tuple[Any, ...]
@@ -32,7 +35,7 @@ class Renderers:
     def __init__(self) -> None:
         self._count = min(len(os.sched_getaffinity(0)), _WORKERS) if hasattr(os, "sched_getaffinity") else 1
         self._pipes: list[Connection] = []
-        self._processes: list[multiprocessing.process.BaseProcess] = []
+        self._processes: list[subprocess.Popen[bytes]] = []
         self._done = 0
 
     def __enter__(self) -> "Renderers":
@@ -44,7 +47,7 @@ class Renderers:
         for pipe in self._pipes:
             pipe.close()
         for process in self._processes:
-            process.join()
+            process.wait()
 
     def render(self, slices: Iterable[Sequence[Path]], total: int) -> Iterator[list[Columns]]:
         """The columns of each message, slice by slice; the next slice is rendered while the caller uses the last one.
@@ -67,15 +70,12 @@ class Renderers:
             yield self._receive()
 
     def _start(self) -> None:
-        context = multiprocessing.get_context(
-            "spawn"
-        )  # there are threads here: a fork would copy their locks
-        for number in range(self._count):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs,), name=f"renderer-{number}", daemon=True)
-            process.start()
-            theirs.close()
-            self._pipes.append(ours)
+        for _ in range(self._count):
+            ours, theirs = socket.socketpair()
+            with theirs:
+                command = [sys.executable, "-m", __name__, str(theirs.fileno())]
+                process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
+            self._pipes.append(Connection(ours.detach()))
             self._processes.append(process)
 
     def _send(self, paths: Sequence[Path]) -> None:
@@ -86,7 +86,10 @@ class Renderers:
     def _receive(self) -> list[Columns]:
         found: list[Columns] = []
         for pipe in self._pipes:
-            answer = pipe.recv()
+            try:
+                answer = pipe.recv()
+            except (EOFError, OSError) as error:
+                raise Unavailable("a process that renders messages has ended; rebuild again") from error
             if isinstance(answer, BaseException):
                 raise answer
             found += answer
@@ -106,3 +109,7 @@ def _serve(pipe: Connection) -> None:
             except Exception as error:  # noqa: BLE001 - raised again where it was asked for
                 answer = error
             pipe.send(answer)
+
+
+if __name__ == "__main__":
+    _serve(Connection(int(sys.argv[1])))
