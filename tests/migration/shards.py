@@ -46,12 +46,12 @@ Content = dict[str, Any]
 class Shards:
     """Opens what is in `root`, makes it where there is nothing."""
 
-    def __init__(self, root: Path, names: Sequence[str] = ()) -> None:
+    def __init__(self, root: Path, names: Sequence[str] = (), **settings: str) -> None:
         root.mkdir(parents=True, exist_ok=True)
         config = root / "mailplat.toml"
         if not config.exists():
             config.write_text(CONFIG)
-        self.platform = Platform(load(config, {}))
+        self.platform = Platform(load(config, settings))
         self.ledger = ShardMoves(self.platform.database, self.platform.clock)
         directory = self.platform.directory
         if not directory.domains():

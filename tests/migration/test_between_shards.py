@@ -1,6 +1,7 @@
 """Accounts from shard to shard: what is to be seen there is what was to be seen here, to the last number."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,8 +24,8 @@ pytestmark = pytest.mark.timeout(120)
 def house(tmp_path: Path) -> Iterator[Callable[..., Shards]]:
     opened: list[Shards] = []
 
-    def open_house(*names: str) -> Shards:
-        opened.append(Shards(tmp_path / "house", names))
+    def open_house(*names: str, **settings: str) -> Shards:
+        opened.append(Shards(tmp_path / "house", names, **settings))
         return opened[-1]
 
     yield open_house
@@ -227,6 +228,33 @@ async def test_a_target_that_fills_up_is_left_and_tried_again(
         assert here.residents("s2") == []
         assert here.route("ann").home == ShardHome("s1")
         monkeypatch.undo()
+        await here.done("ann")
+    assert here.content("ann") == before
+
+
+async def test_a_source_that_stalls_inside_the_fence_is_served_from_again(
+    house: Callable[..., Shards], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its users wait no longer than the patience of its lane."""
+    here = house("ann", MAILPLAT_STORE__PATIENCE="1")
+    await furnish(here, "ann")
+    before = here.content("ann")
+    shard, answers, asked = here.shard("s1"), threading.Event(), threading.Event()
+    mailboxes = shard.mailboxes
+
+    def stalls(home: Residence) -> list[Mailbox]:
+        if here.route("ann").state is RouteState.SHARD_FENCED and not asked.is_set():
+            asked.set()
+            answers.wait(60)
+        return mailboxes(home)
+
+    monkeypatch.setattr(shard, "mailboxes", stalls)
+    async with here.engine():
+        here.ask("s2", "ann")
+        await until(lambda: here.move("ann").aborts == 1 and here.route("ann").state is RouteState.FINAL)
+        assert asked.is_set()
+        assert here.home("ann") == "s1"
+        answers.set()
         await here.done("ann")
     assert here.content("ann") == before
 
