@@ -64,7 +64,13 @@ def test_a_domain(rig: Rig, platform: Platform) -> None:
         None,
     )
     assert (rows["example.test"]["used"], rows["example.test"]["promised"]) == (MB // 2, 4096 * MB)
-    assert rig.call("domain", "list").splitlines()[0].split() == ["DOMAIN", "QUOTA", "USED", "PERCENT", "PROMISED"]
+    assert rig.call("domain", "list").splitlines()[0].split() == [
+        "DOMAIN",
+        "QUOTA",
+        "USED",
+        "PERCENT",
+        "PROMISED",
+    ]
 
 
 def test_what_an_account_uses(rig: Rig, platform: Platform) -> None:
