@@ -31,6 +31,7 @@ SIZES: Mapping[str, int] = {
     "password": 2,  # argon2id: 64 MiB and 0.25 s of one core each
     "mailauth": 2,  # DKIM and SPF: CPU
     "migration": 4,
+    "quota": 1,  # looks for warnings; a shard that stalls shall lose one thread to it, and none that clients wait for
 }
 
 # Seconds. A disk that has not answered a read for so long will not answer the next one either.

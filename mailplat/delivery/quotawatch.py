@@ -73,6 +73,7 @@ class QuotaWatch:
         self._wording = wording or Wording()
         self._poll = poll
         self._adopted: dict[str, float] = {}
+        self._failing: set[str] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`. Each shard has a task: one that stalls keeps no other waiting."""
@@ -92,23 +93,26 @@ class QuotaWatch:
     async def _look_safely(self, name: str) -> None:
         try:
             await self.look(name)
+            self._failing.discard(name)
         except MailplatError as error:
-            log.warning("quotas of a shard are not watched", shard=name, reason=str(error))
+            if name not in self._failing:  # said once
+                self._failing.add(name)
+                log.warning("quotas of a shard are not watched", shard=name, reason=str(error))
         except Exception:
             log.exception("quota watch failed: this is a bug", shard=name)
 
     async def look(self, name: str) -> None:
         """Send what is due in one shard. Raises Unavailable."""
-        shard = await self._store.opened(name)
+        shard = await self._open(name)
         await self._adopt(shard)
-        for crossing in await self._executors.ask(f"store/{name}", shard.due_warnings, BATCH):
+        for crossing in await self._executors.ask(f"quota/{name}", shard.due_warnings, BATCH):
             try:
                 told = await (self._tell_pool if crossing.pool else self._tell_account)(shard, crossing)
             except MailplatError as error:
                 log.warning("warning not sent yet", shard=name, crossing=crossing, reason=str(error))
                 continue
             disk.step("warning.told")
-            await self._executors.run(f"store/{name}", shard.settle_warning, crossing, told)
+            await self._executors.run(f"quota/{name}", shard.settle_warning, crossing, told)
             disk.step("warning.settled")
 
     async def _tell_account(self, shard: Shard, crossing: Crossing) -> bool:
@@ -120,7 +124,7 @@ class QuotaWatch:
         residence = _residence_in(shard, route)
         if residence is None:
             return False
-        octets, _ = await self._executors.ask(f"store/{shard.name}", shard.usage, residence)
+        octets, _ = await self._executors.ask(f"quota/{shard.name}", shard.usage, residence)
         if not account.quota or octets * 100 < crossing.level * account.quota:
             return False
         key = f"quota/{crossing.level}/{crossing.at}"
@@ -144,7 +148,7 @@ class QuotaWatch:
             limit = (await self._executors.run("directory", self._directory.domain, domain)).quota
         except NotFound:
             return False
-        octets = await self._executors.ask(f"store/{shard.name}", shard.pool_octets, Quota(0, domain, limit))
+        octets = await self._executors.ask(f"quota/{shard.name}", shard.pool_octets, Quota(0, domain, limit))
         if not limit or octets * 100 < crossing.level * limit:
             return False
         resolution = await self._executors.run(
@@ -192,13 +196,17 @@ class QuotaWatch:
         first = crossing.at
         for name in self._shards:
             try:
-                shard = await self._store.opened(name)
-                first = min(first, await self._executors.ask(f"store/{name}", shard.first_crossing, crossing))
+                shard = await self._open(name)
+                first = min(first, await self._executors.ask(f"quota/{name}", shard.first_crossing, crossing))
             except Unavailable as error:
                 log.warning(
                     "shard not asked for its warnings", shard=name, asked_by=here.name, reason=str(error)
                 )
         return first
+
+    async def _open(self, name: str) -> Shard:
+        """Not in the threads that clients wait for."""
+        return await self._executors.ask(f"quota/{name}", self._store.shard, name)
 
     def _resident(self, account_id: int) -> tuple[Account, Route]:
         return self._directory.account_by_id(account_id), self._directory.route(account_id)
@@ -208,7 +216,7 @@ class QuotaWatch:
         if now - self._adopted.get(shard.name, float("-inf")) < ADOPT_S:
             return
         beyond = 0
-        lane = f"store/{shard.name}"
+        lane = f"quota/{shard.name}"
         while found := await self._executors.ask(lane, shard.poolless, beyond, ACCOUNTS):
             domains = await self._executors.run("directory", self._directory.domains_of, found)
             if domains:

@@ -54,6 +54,7 @@ What is true after a crash (kill -9, power cut) behind each step; tests/store/te
     mailbox.rename, .dirsync ceilings above what the index knows: UIDs are skipped, none is given twice
     index.apply              nothing: the transaction is rolled back. What was placed for it is a file without a row
     append.commit, copy.commit, index.commit   all of it, though nobody was told; a retry with a dedupe key is a no-op
+                             a level of a quota that it reached is due: delivery/quotawatch.py has the rest
     copy.link, .rename       links without a row, as append.link; copy.write, .fsync as append.write
     create.mkdir, .dirsync   an empty folder without a row; harmless, its number may be used by the next creation
     account.*                the account's folder without a row; grant takes it over

@@ -457,7 +457,9 @@ async def test_verify_beside_a_busy_shard_sees_no_ghosts(rig: Rig) -> None:
 
 async def deliver_again(rig: Rig, *keys: str) -> list[bool]:
     """Whether each of these deliveries was found to be done."""
-    done = [await rig.store.deliver([(HOME, "INBOX", NO_QUOTA)], new(letter(key), dedupe=key)) for key in keys]
+    done = [
+        await rig.store.deliver([(HOME, "INBOX", NO_QUOTA)], new(letter(key), dedupe=key)) for key in keys
+    ]
     return [appended.duplicate for (appended,) in done]
 
 

@@ -2,14 +2,20 @@
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from typing import TypeVar
 
 from mailplat.app.console import parse_size, show
 from mailplat.app.wiring import Platform, open_platform
 from mailplat.core.errors import InvalidInput, Unavailable
 from mailplat.core.route import ShardHome
 from mailplat.directory.types import Login
+from mailplat.store import Shard
 from mailplat.wire.smtp.address import parse_address
+
+T = TypeVar("T")
 
 
 def change_many(args: argparse.Namespace) -> int:
@@ -84,7 +90,7 @@ def used(platform: Platform, logins: Iterable[Login]) -> dict[int, int]:
     for name in sorted({home.shard for home in homes.values() if isinstance(home, ShardHome)}):
         here = {number for number, home in homes.items() if home == ShardHome(name)}
         try:
-            usages = platform.store.shard(name).usages()
+            usages = _ask(platform, name, Shard.usages)
         except Unavailable as error:
             print(f"mailplat: shard {name} cannot say what is used: {error}", file=sys.stderr)
             continue
@@ -97,6 +103,24 @@ def pools(platform: Platform) -> dict[str, int]:
     be taken for the whole."""
     total: dict[str, int] = {}
     for name in platform.shards:
-        for domain, octets in platform.store.shard(name).pools().items():
+        for domain, octets in _ask(platform, name, Shard.pools).items():
             total[domain] = total.get(domain, 0) + octets
     return total
+
+
+def _ask(platform: Platform, name: str, question: Callable[[Shard], T]) -> T:
+    """In a thread of its own, which is left behind where the disk does not answer. Raises Unavailable."""
+    answer: Future[T] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(question(platform.store.shard(name)))
+        except Exception as error:  # noqa: BLE001 - handed to who asked
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, name=f"ask {name}", daemon=True).start()
+    patience = platform.settings.store.patience
+    try:
+        return answer.result(patience)
+    except TimeoutError as error:
+        raise Unavailable(f"shard {name} has not answered for {patience:g} s") from error
