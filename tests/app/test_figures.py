@@ -13,6 +13,7 @@ from mailplat.admin import metrics
 from mailplat.app.figures import watch_figures
 from mailplat.app.settings import load
 from mailplat.app.wiring import Platform
+from mailplat.core.quota import NO_QUOTA
 from mailplat.core.route import Residence
 from mailplat.wire.smtp.address import parse_address
 from tests.rig import Rig
@@ -37,7 +38,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     shard = platform.store.shard("s1")
     for home in homes:
         shard.grant(home.account_id, 1)
-    asyncio.run(platform.store.deliver([(home, "INBOX", 0) for home in homes], new(OCTETS)))
+    asyncio.run(platform.store.deliver([(home, "INBOX", NO_QUOTA) for home in homes], new(OCTETS)))
     shard.expunge_uids(homes[0], shard.mailbox(homes[0], "INBOX").id, None)
     platform.close()
     yield rig

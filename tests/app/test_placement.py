@@ -59,7 +59,7 @@ def test_a_shard_with_placement_off_takes_nothing(tmp_path: Path) -> None:
 def test_a_shard_that_is_drained_takes_nothing(tmp_path: Path) -> None:
     shards = {name: ShardSection(path=tmp_path / name) for name in "abc"}
     drained = {"a"}
-    placement = Placement(shards, lambda: drained)
+    placement = Placement(shards, drained=lambda: drained)
     assert placement.candidates() == ["b", "c"]
     drained.clear()
     assert placement.candidates() == ["a", "b", "c"], "asked anew each time"
@@ -69,7 +69,7 @@ def test_one_that_is_named_takes_also_with_placement_off(tmp_path: Path) -> None
     shards = {name: ShardSection(path=tmp_path / name, placement=False) for name in "ab"}
     assert Placement(shards).choose({}, ["b"]) == "b"
     with pytest.raises(Unavailable, match="b: is being drained"):
-        Placement(shards, lambda: {"b"}).choose({}, ["b"])
+        Placement(shards, drained=lambda: {"b"}).choose({}, ["b"])
 
 
 def test_a_full_disk_takes_nothing(tmp_path: Path, small: Path) -> None:

@@ -110,7 +110,9 @@ def test_a_disk_that_is_not_mounted(rig: Rig, tmp_path: Path) -> None:
     assert [problem["kind"] for problem in verified(rig, "s2")[1][0]["all"]] == [identity.FOREIGN_SHARD]
     rig.call("shard", "adopt", "s2")
     assert verified(rig, "s2")[0] == 0
-    assert [row["action"] for row in rig.query("audit", "list", "--what", "shard")] == ["shard.adopt"] * 2
+    assert [row["action"] for row in rig.query("audit", "list", "--what", "shard.adopt")] == [
+        "shard.adopt"
+    ] * 2
 
 
 def test_files_put_into_a_mailbox_by_hand(rig: Rig) -> None:

@@ -41,7 +41,7 @@ def relative(rig: Rig, path: Path) -> str:
 
 class TestName:
     def test_says_the_coding_and_keeps_it(self) -> None:
-        name = first_name("1.M000001P1RabQ1", 17, 60, "uidl", "x9")
+        name = first_name("1.M000001P1RabQ1", 17, 60, "uidl", coding="x9")
         assert name == "1.M000001P1RabQ1,S=17,C=x9,Z=60,P=uidl"
         renamed = full_name(full_name(name, 5, 3), 6, 1)
         said = parse_name(renamed)

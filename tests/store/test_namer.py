@@ -125,7 +125,7 @@ class TestDescriptions:
 def test_names_say_what_was_said(size: int, zone: int, uidl: str, text: str, uid: int, mask: int) -> None:
     unique = new_unique()
     key = dedupe_key(text)
-    first = first_name(unique, size, zone, uidl, key)
+    first = first_name(unique, size, zone, uidl, key=key)
     for name in (full_name(first, uid, mask), full_name(full_name(first, 1, 2**255 - 1), uid, mask)):
         said = parse_name(name)
         assert (said.unique, said.size, said.zone, said.uid, said.mask, said.ours) == (

@@ -162,7 +162,7 @@ def test_totals_are_those_of_the_rows(rig: Rig, seed: int) -> None:
     rig.close()
     for file in rig.path.glob("index.db*"):
         file.unlink()
-    shard = Shard("s1", rig.path, Hints(), upkeep=False)
+    shard = Shard("s1", rig.path, Hints(), upkeep=False, mend=True)
     rebuild(shard)
     accounts, pools = totals(shard)
     assert accounts == expected[0]
@@ -271,7 +271,7 @@ class TestRepair:
         rig.close()
         for file in rig.path.glob("index.db*"):
             file.unlink()
-        shard = Shard("s1", rig.path, Hints(), upkeep=False)
+        shard = Shard("s1", rig.path, Hints(), upkeep=False, mend=True)
         assert shard.pools() == {}
         rebuild(shard)
         assert shard.pools() == {ORG: 10}

@@ -9,7 +9,7 @@ import pytest
 
 from mailplat.core.route import Residence
 from mailplat.store import StoreLimits
-from mailplat.store.repair import rebuild, verify
+from mailplat.store.repair import verify
 from mailplat.store.vault import prune
 from mailplat.store.vault.finding import Filter
 from mailplat.store.vault.restore import restore
@@ -142,8 +142,7 @@ def test_rebuild_finds_out_by_inode(shared: Rig) -> None:
     shared.store.close()
     for path in shared.path.glob("index.db*"):
         path.unlink()
-    shared.reopen()
-    rebuild(shared.shard)
+    shared.rebuild()
     assert shared.shard.figures().vault_messages == 1
     assert check(shared) == before == 5 * SIZE
 

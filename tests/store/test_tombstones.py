@@ -114,8 +114,7 @@ def test_a_rebuild_without_an_index_knows_that_it_knows_nothing(rig: Rig, left: 
     rig.store.close()
     for path in rig.path.glob("index.db*"):
         path.unlink()
-    rig.reopen()
-    rebuild(rig.shard)
+    rig.rebuild()
     changes = rig.shard.changes(HOME, rig.inbox.id, before)
     assert changes.present is not None
     assert list(changes.present) == list(range(8 - left, 8))

@@ -208,6 +208,7 @@ leaving = Table(  # files and folders that no row speaks of any more and that ar
     sqlite_autoincrement=True,
 )
 Index("leaving_account", leaving.c.account_id)
+Index("leaving_mailbox", leaving.c.mailbox_id)
 
 vault = Table(  # mail that was expunged and can be brought back, see store/vault
     "vault",

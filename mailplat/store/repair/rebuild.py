@@ -83,9 +83,9 @@ def rebuild(shard: Shard) -> Report:
     with Renderers() as renderers:
         _Rebuild(site, report, renderers, current=trouble is None).run()
     recover(site)
-    recount_links(site)
     site.seal.start_anew()
     site.trouble = None
+    recount_links(site)  # figures; where a crash keeps us from it, verify counts
     shard.forget()
     shard.settle_names()
     return report

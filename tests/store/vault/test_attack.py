@@ -218,8 +218,7 @@ class TestNumbers:
         rig.store.close()
         for path in rig.path.glob("index.db*"):
             path.unlink()
-        rig.reopen()
-        rebuild(rig.shard)
+        rig.rebuild()
         rig.shard.create(HOME, "Other")
         assert rig.shard.mailbox(HOME, "Other").id > number
         bring_back(rig)

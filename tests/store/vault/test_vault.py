@@ -525,6 +525,7 @@ def test_shard_of_the_first_revision_is_upgraded(tmp_path: Path) -> None:
             connection.exec_driver_sql(f"DROP TRIGGER {name}")
         connection.exec_driver_sql("ALTER TABLE message DROP COLUMN shared")
         connection.exec_driver_sql("DROP INDEX account_poolless")
+        connection.exec_driver_sql("DROP INDEX leaving_mailbox")
         for column_name in ("pool", "warned"):
             connection.exec_driver_sql(f"ALTER TABLE account DROP COLUMN {column_name}")
         for table in ("shared", "figures", "vault", "vault_owner", "shard", "pool", "quota_warning"):

@@ -57,3 +57,6 @@ def upgrade() -> None:
     )
     for trigger in _TRIGGERS:
         op.execute(trigger)
+    op.create_index(
+        "leaving_mailbox", "leaving", ["mailbox_id"]
+    )  # folders of the vault wait for what is in them
