@@ -270,6 +270,8 @@ def run_worker(
 ) -> int:
     """The process until its stop signal; its exit status."""
 
+    supervisor.use_one_arena()
+
     async def work() -> int:
         return await Process(settings, roles, index, workers, bus_url).run()
 

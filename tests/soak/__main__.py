@@ -50,7 +50,14 @@ console = Console(width=118)
 
 class Soak:
     def __init__(
-        self, folder: Path, seconds: float, seed: int, pause: float = PAUSE_S, enough: int = ENOUGH
+        self,
+        folder: Path,
+        seconds: float,
+        seed: int,
+        *,
+        pause: float = PAUSE_S,
+        enough: int = ENOUGH,
+        population: int = ACCOUNTS,
     ) -> None:
         self.seconds = seconds
         self.rng = random.Random(seed)
@@ -65,7 +72,7 @@ class Soak:
         self.samples: list[Sample] = []
         self.errors: list[str] = []
         self.trends: list[Trend] = []
-        accounts = [f"user{number}@example.test" for number in range(ACCOUNTS)]
+        accounts = [f"user{number}@example.test" for number in range(population)]
         ledger = Ledger()
         self.scene = Scene(ledger, self.rig.ports, accounts, timed=self.clock.add, pause=pause, enough=enough)
         self.rig.call("domain", "add", "example.test")
@@ -242,7 +249,7 @@ def main() -> int:
     seconds = args.minutes * 60
     console.print(json.dumps({"minutes": args.minutes, "seed": args.seed, "cores": os.cpu_count()}))
     with tempfile.TemporaryDirectory(prefix="mailplat-soak-", dir=args.folder) as name:
-        soak = Soak(Path(name) / "platform", seconds, args.seed, args.pause)
+        soak = Soak(Path(name) / "platform", seconds, args.seed, pause=args.pause)
         kept = soak.run(args.every or min(60.0, seconds / 20))
     show(soak)
     keep(soak, args.results)

@@ -18,8 +18,8 @@ MB = 2**20
 
 
 def test_some_seconds(tmp_path: Path) -> None:
-    soak = Soak(tmp_path / "platform", 8.0, seed=3, pause=0.05, enough=4)
-    kept = soak.run(every=4.0)
+    soak = Soak(tmp_path / "platform", 6.0, seed=3, pause=0.05, enough=4, population=8)
+    kept = soak.run(every=3.0)
     assert soak.errors == []
     assert kept
     assert soak.trends == []
