@@ -90,15 +90,12 @@ def test_cut_short_between_shard_and_directory(rig: Rig) -> None:
 
 def test_a_move_in_progress_refuses(rig: Rig) -> None:
     address = add(rig, "eve")
-    steps = [RouteState.SEEDING, RouteState.TRACKING, RouteState.READY, RouteState.FENCED]
-    for state in steps:
-        with opened(rig) as platform:
-            _, route, _, _ = where(platform, address)
-            platform.directory.advance(
-                route, state, fence_deadline=2**33 if state is RouteState.FENCED else 0.0
-            )
-        with pytest.raises(RuntimeError, match=rf"is being moved \({state.value}\); end the move"):
-            rig.call("account", "remove", address)
+    with opened(rig) as platform:
+        _, route, _, _ = where(platform, address)
+        platform.directory.advance(route, RouteState.SHARD_FENCED, fence_deadline=2**33)
+    refusal = rf"is being moved \({RouteState.SHARD_FENCED.value}\); end the move"
+    with pytest.raises(RuntimeError, match=refusal):
+        rig.call("account", "remove", address)
     with opened(rig) as platform:
         _, route, residence, shard = where(platform, address)
         assert shard.usage(residence)[1] == 1
@@ -114,13 +111,18 @@ def test_a_move_that_begins_meanwhile(rig: Rig, monkeypatch: pytest.MonkeyPatch)
     def then_move(self: Shard, *arguments: Any, **more: Any) -> None:
         removing(self, *arguments, **more)
         with opened(rig) as platform:
-            platform.directory.advance(where(platform, address)[1], RouteState.SEEDING)
+            platform.directory.advance(
+                where(platform, address)[1], RouteState.SHARD_FENCED, fence_deadline=2**33
+            )
 
     with monkeypatch.context() as patch:
         patch.setattr(Shard, "remove_account", then_move)
         with pytest.raises(RuntimeError, match="a move began meanwhile"):
             rig.call("account", "remove", address)
-    assert json.loads(rig.call("account", "show", address, "--json"))[0]["state"] == "seeding"
+    assert (
+        json.loads(rig.call("account", "show", address, "--json"))[0]["state"]
+        == RouteState.SHARD_FENCED.value
+    )
     assert [row["messages"] for row in kept(rig, address)] == [1]
 
 
@@ -143,8 +145,9 @@ def test_home_on_a_backend_and_a_vault_from_before(rig: Rig) -> None:
         account, route, residence, shard = where(platform, address)
         shard.expunge_uids(residence, shard.mailbox(residence, "INBOX").id, None)
         platform.directory.add_backend(Backend("legacy", relay="smtp:127.0.0.1:9"))
-        for state in (RouteState.SEEDING, RouteState.TRACKING):
-            route = platform.directory.advance(route, state)
+        route = platform.directory.advance(route, RouteState.FENCED, fence_deadline=2**33)
+        route = platform.directory.advance(route, RouteState.NEW)
+        route = platform.directory.advance(route, RouteState.ROLLBACK_FENCED, fence_deadline=2**33)
         route = platform.directory.advance(route, RouteState.LEGACY, home=BackendHome("legacy"))
         shard.grant(account.id, route.epoch)
         shard.remove_account(Residence(account.id, "s1", route.epoch), moved=True)

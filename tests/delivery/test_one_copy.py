@@ -85,8 +85,6 @@ async def test_who_cannot_have_it_keeps_nobody_from_it(house: House) -> None:
     house.add("other", "s2")
     await house.accept("full", "anna", "fenced", "bert", "removed", "moved", "cleo", "other")
     house.directory.remove_account(house.target("removed").address)
-    for state in (RouteState.SEEDING, RouteState.TRACKING):
-        house.advance("fenced", state)
     house.advance("fenced", RouteState.FENCED, fence_s=60)
     moved = house.target("moved")  # the shard has granted more than the route says: another process is ahead
     house.store.shard("s1").grant(moved.account_id, moved.route.epoch + 1)
@@ -116,8 +114,6 @@ async def test_a_remembered_mailbox_that_is_another_one_by_now(house: House) -> 
     bert = house.target("bert")
     shard = house.store.shard("s1")
     shard.remove_account(Residence(bert.account_id, "s1", 1))
-    for state in (RouteState.SEEDING, RouteState.TRACKING, RouteState.READY):
-        house.advance("bert", state)
     house.advance("bert", RouteState.FENCED, fence_s=60)
     house.advance("bert", RouteState.NEW, "s1")
     await house.accept("anna", "bert", "other")
