@@ -75,16 +75,16 @@ async def test_metrics(rig: Rig) -> None:
     platform = Platform(load(rig.config))
     watching = asyncio.create_task(watch_figures(platform, 0.01))
     try:
-        await until(lambda: "s1" in shown().get("mailplat_shard_octets", {}))
+        await until(lambda: {"s1", "s2"} == shown().get("mailplat_shard_octets", {}).keys())
         found = shown()
-        assert found["mailplat_shard_octets"] == {"s1": 2 * SIZE}
-        assert found["mailplat_shard_octets_once"] == {"s1": SIZE}
-        assert found["mailplat_shard_vault_octets"] == {"s1": SIZE}
-        assert found["mailplat_shard_messages"] == {"s1": 2}
+        assert found["mailplat_shard_octets"] == {"s1": 2 * SIZE, "s2": 0}
+        assert found["mailplat_shard_octets_once"] == {"s1": SIZE, "s2": 0}
+        assert found["mailplat_shard_vault_octets"] == {"s1": SIZE, "s2": 0}
+        assert found["mailplat_shard_messages"] == {"s1": 2, "s2": 0}
         assert found["mailplat_shard_free_octets"]["s1"] > 0
         path = platform.shards["s1"].path
         path.rename(path.with_name("away"))
-        await until(lambda: shown()["mailplat_shard_octets"] == {})
+        await until(lambda: "s1" not in shown()["mailplat_shard_octets"])
         assert not path.exists()
     finally:
         watching.cancel()

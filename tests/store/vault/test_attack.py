@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mailplat.core.errors import NotFound, OverQuota
+from mailplat.core.quota import Quota
 from mailplat.core.route import Residence
 from mailplat.store import StoreLimits, sweeper
 from mailplat.store.repair import rebuild, verify
@@ -176,7 +177,7 @@ class TestRestore:
         expunge(rig)
         size = len(letter("Number 0"))
         with pytest.raises(OverQuota, match="2 messages were restored; raise the quota, then call it again"):
-            bring_back(rig, quota=2 * size)
+            bring_back(rig, quota=Quota(2 * size))
         assert len(vaulted(rig)) == 1
         assert bring_back(rig).messages == 1
         assert len(subjects(rig)) == 3
