@@ -113,7 +113,7 @@ def use(args: argparse.Namespace) -> int:
                 }
             )
             if not figures.counted:
-                text = "an earlier release did not count what links save; call mailplat shard verify once"
+                text = "what links save is not counted yet; call mailplat shard verify once"
                 print(f"shard {name}: {text}", file=sys.stderr)
         columns = ["accounts", "messages", "octets", "once", "saved", "vault_octets", "index_octets", "free"]
         return show(rows, ["shard", *columns], as_json=args.json)

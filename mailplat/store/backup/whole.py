@@ -45,7 +45,6 @@ from mailplat.store.maildir import first_name, folder_of, full_name, parse_name
 from mailplat.store.names import INBOX
 from mailplat.store.repair import survey, verify
 from mailplat.store.repair.counting import recount
-from mailplat.store.repair.links import recount_links
 from mailplat.store.shard import Shard
 from mailplat.store.site import COLUMNS, OPENING, RESTORING, MailboxRow, Publisher, Site
 from mailplat.store.sweeper import LOCK as SWEEP_LOCK
@@ -236,7 +235,8 @@ class _Restore:
             if number not in self._given.uidvalidity and not (place / vault_path(number)).exists()
         ]
         self._report.vault = bring_vault(site, self._catalogue, unknown, flush, self._report.problems)
-        recount_links(site, place)
+        with site.database.write() as connection:  # its files come together only when it is put in place
+            connection.exec_driver_sql("UPDATE figures SET counted = 0")
 
     def _leave_out(self, site: Site, account_id: int) -> None:
         self._report.elsewhere += 1
