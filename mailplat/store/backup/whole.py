@@ -235,7 +235,9 @@ class _Restore:
             if number not in self._given.uidvalidity and not (place / vault_path(number)).exists()
         ]
         self._report.vault = bring_vault(site, self._catalogue, unknown, flush, self._report.problems)
-        with site.database.write() as connection:  # its files come together only when it is put in place
+        with (
+            site.database.write() as connection
+        ):  # which files are one is another thing here than it was there
             connection.exec_driver_sql("UPDATE figures SET counted = 0")
 
     def _leave_out(self, site: Site, account_id: int) -> None:

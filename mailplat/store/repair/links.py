@@ -45,13 +45,13 @@ Row = tuple[int, int, int, int | None]  # of `seen`, without the inode
 
 
 def recount_links(site: Site, root: Path | None = None) -> list[Problem]:
-    """Correct what is wrong, and say so. `root`: where vault/ is, if not in the shard itself. A first count of what
+    """Correct what is wrong, and say so. `root`: where vault/ may be beside the shard itself. A first count of what
     an earlier release left is no problem. Raises Unavailable."""
     before = figures(site)
     found: list[Problem] = []
     with contextlib.closing(sqlite3.connect("")) as seen:  # a temporary file once it outgrows the cache
         seen.execute(_SEEN)
-        for rows in _pieces(site, root or site.path, found):
+        for rows in _pieces(site, (site.path,) if root is None else (site.path, root), found):
             seen.executemany("INSERT INTO seen VALUES (?, ?, ?, ?, ?)", rows)
         seen.execute("CREATE INDEX by_inode ON seen (inode)")
         wrong = [inode for (inode,) in seen.execute(_WRONG)]
@@ -71,9 +71,9 @@ def recount_links(site: Site, root: Path | None = None) -> list[Problem]:
     return found
 
 
-def _pieces(site: Site, root: Path, found: list[Problem]) -> Iterator[list[tuple[int, *Row]]]:
+def _pieces(site: Site, roots: Sequence[Path], found: list[Problem]) -> Iterator[list[tuple[int, *Row]]]:
     piece: list[tuple[int, *Row]] = []
-    for row in _rows(site, root, found):
+    for row in _rows(site, roots, found):
         piece.append(row)
         if len(piece) >= _SLICE:
             yield piece
@@ -81,7 +81,7 @@ def _pieces(site: Site, root: Path, found: list[Problem]) -> Iterator[list[tuple
     yield piece
 
 
-def _rows(site: Site, root: Path, found: list[Problem]) -> Iterator[tuple[int, *Row]]:
+def _rows(site: Site, roots: Sequence[Path], found: list[Problem]) -> Iterator[tuple[int, *Row]]:
     """Of every file that has more than one name, or that a row takes for such a one."""
     with site.read() as connection:
         boxes = connection.exec_driver_sql(f"SELECT {COLUMNS} FROM mailbox ORDER BY id").fetchall()
@@ -100,21 +100,21 @@ def _rows(site: Site, root: Path, found: list[Problem]) -> Iterator[tuple[int, *
     with site.read() as connection:
         vaults = connection.exec_driver_sql("SELECT DISTINCT account_id, mailbox_id FROM vault").fetchall()
     for account_id, mailbox_id in vaults:
-        yield from _vault_rows(site, root, account_id, mailbox_id, found)
+        yield from _vault_rows(site, roots, account_id, mailbox_id, found)
 
 
 def _vault_rows(
-    site: Site, root: Path, account_id: int, mailbox_id: int, found: list[Problem]
+    site: Site, roots: Sequence[Path], account_id: int, mailbox_id: int, found: list[Problem]
 ) -> Iterator[tuple[int, *Row]]:
     path = box_path(account_id, mailbox_id)
     query = "SELECT id, name, size, shared FROM vault WHERE account_id = ? AND mailbox_id = ? AND placed = 1"
     with site.read() as connection:
         items = connection.exec_driver_sql(query, (account_id, mailbox_id)).fetchall()
-    files = _files(root / path)
+    files = {name: status for root in roots for name, status in _files(root / path).items()}
     for number, name, size, shared in items:
         status = files.get(name)
         if status is None:
-            if _is_gone(site, root / path / name, number):
+            if _is_gone(site, [root / path / name for root in roots], number):
                 text = f"message {number} of the vault has no file; it cannot be restored"
                 found.append(Problem(problems.MISSING, str(path / name), text))
             continue
@@ -125,9 +125,9 @@ def _vault_rows(
             yield status.st_ino, 0, number, size, shared
 
 
-def _is_gone(site: Site, path: Path, number: int) -> bool:
+def _is_gone(site: Site, paths: Sequence[Path], number: int) -> bool:
     """Not pruned or restored while we looked."""
-    if os.path.lexists(path):
+    if any(os.path.lexists(path) for path in paths):
         return False
     with site.read() as connection:
         found = connection.exec_driver_sql("SELECT 1 FROM vault WHERE id = ?", (number,)).fetchone()

@@ -43,7 +43,7 @@ def verify(
 ) -> Report:
     """Leftovers of crashes older than `sweep_hours` (limits.sweep_hours) are removed; 0 is for a shard that
     nobody else uses. `adopting`: files that were put here by hand become messages at once. Totals are corrected.
-    `vault`: the folder with vault/ where that is not the shard's own. Raises Unavailable."""
+    `vault`: a folder with one more vault/ that the index speaks of. Raises Unavailable."""
     hours = shard.site.limits.sweep_hours if sweep_hours is None else sweep_hours
     shard.settle_names()
     shard.sweep()
