@@ -1,15 +1,17 @@
 """The load: mail in over SMTP and LMTP, IMAP sessions that read, change, move and expunge, POP3 polls that delete,
 clients that IDLE all the time, and visitors that come and go, some without a word.
 
-The clients of the crash drill keep mailboxes at a size by themselves: what comes beyond `scene.enough` is expunged.
+Mailboxes are kept at `scene.enough` messages.
 """
 
 import socket
 
 from tests.crash import letters
 from tests.crash.clients import (
+    ARCHIVE,
     INBOX,
     PASSWORD,
+    WORK,
     Client,
     Mailbox,
     Postman,
@@ -50,6 +52,19 @@ class Herald(Client):
         finally:
             hears.imap.close()
             writes.imap.close()
+
+
+class Keeper(Writer):
+    """Before each change it brings a mailbox back to its size: as much goes as comes."""
+
+    def work(self, mailbox: Mailbox) -> None:
+        box = mailbox.select(self.rng.choice((INBOX, WORK, ARCHIVE)))
+        excess = len(box.live) - self.scene.enough
+        uids = self.ledger.reserve(box, excess) if excess > 0 else []
+        if uids:
+            mailbox.must(b"NOOP")
+            mailbox.expunge(box, uids)
+        super().work(mailbox)
 
 
 class Poller(Client):
@@ -141,7 +156,7 @@ class Visitor(Client):
 CLIENTS: tuple[type[Client], ...] = (
     *[Sender] * 3,
     *[Postman] * 3,
-    *[Writer] * 8,
+    *[Keeper] * 8,
     *[Reader] * 3,
     *[Herald] * 8,
     *[Poller] * 2,
