@@ -4,7 +4,9 @@ clients that IDLE all the time, and visitors that come and go, some without a wo
 Mailboxes are kept at `scene.enough` messages.
 """
 
+import random
 import socket
+import threading
 
 from tests.crash import letters
 from tests.crash.clients import (
@@ -16,10 +18,16 @@ from tests.crash.clients import (
     Mailbox,
     Postman,
     Reader,
+    Scene,
     Sender,
     Writer,
+    look,
 )
 from tests.crash.imap import TIMEOUT_S
+from tests.crash.ledger import Box, Key
+
+# Messages that a Keeper takes note of at a time.
+_MET = 50
 
 # Messages that a Herald leaves in its mailbox before it expunges them.
 _KEPT = 10
@@ -57,8 +65,24 @@ class Herald(Client):
 class Keeper(Writer):
     """Before each change it brings a mailbox back to its size: as much goes as comes."""
 
+    def __init__(self, scene: Scene, number: int, rng: random.Random, stop: threading.Event) -> None:
+        super().__init__(scene, number, rng, stop)
+        self.known: dict[Key, int] = {}  # up to this UID all that was delivered is in the ledger
+
+    def meet(self, mailbox: Mailbox, box: Box) -> None:
+        known = self.known.get(box.key, 0)
+        answer = mailbox.must(b"UID SEARCH UID %d:*" % (known + 1))
+        found = next(text for text, _ in answer.lines if text.startswith(b"* SEARCH")).split()[2:]
+        uids = sorted(uid for uid in map(int, found) if uid > known)[:_MET]
+        tokens = look(mailbox, box, uids)
+        for uid in uids:
+            if uid in tokens and not self.ledger.met(box, uid, tokens[uid]):
+                return
+            self.known[box.key] = uid
+
     def work(self, mailbox: Mailbox) -> None:
         box = mailbox.select(self.rng.choice((INBOX, WORK, ARCHIVE)))
+        self.meet(mailbox, box)
         excess = len(box.live) - self.scene.enough
         uids = self.ledger.reserve(box, excess) if excess > 0 else []
         if uids:
