@@ -19,10 +19,11 @@ STYLE = Style(
 
 
 class Point(Protocol):
-    """Milliseconds at a size."""
+    """Milliseconds at a size, and those of a small platform at the same time."""
 
     size: int
     costs: Mapping[str, float]
+    beside: Mapping[str, float]
 
 
 # What must not grow, and is shown.
@@ -31,9 +32,9 @@ COSTS = ("login", "SELECT", "APPEND", "FETCH of 20", "told in IDLE")
 
 def draw(curves: Mapping[str, Sequence[Point]]) -> str:
     """One curve for each cost and each unit; both axes are logarithmic, so a cost that grows with the size is a
-    slope and one that does not is level."""
+    slope, and one that does not is level and near 1."""
     chart = pygal.XY(
-        title="What a client waits for, in milliseconds (medians)",
+        title="What a client waits for, times what it waits for on a small platform beside",
         x_title="messages in the mailbox, or accounts on the node",
         logarithmic=True,
         xrange=(1, 2_000_000),
@@ -44,10 +45,13 @@ def draw(curves: Mapping[str, Sequence[Point]]) -> str:
         include_x_axis=False,
         width=960,
         height=560,
-        value_formatter=lambda value: f"{value:g} ms",
+        x_labels=[10**power for power in range(7)],
+        truncate_label=-1,
+        y_labels=[0.1, 0.2, 0.5, 1, 2, 5, 10],
+        value_formatter=lambda value: f"{value:.3g}",
         x_value_formatter=lambda value: f"{value:,.0f}",
     )
     for unit, rows in curves.items():
         for cost in COSTS:
-            chart.add(f"{cost}, by {unit}", [(row.size, row.costs[cost]) for row in rows])
+            chart.add(f"{cost}, by {unit}", [(row.size, row.costs[cost] / row.beside[cost]) for row in rows])
     return str(chart.render(is_unicode=True))

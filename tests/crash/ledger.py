@@ -128,6 +128,14 @@ class Ledger:
             if known != token:
                 self.violated("changed", f"{box.key}: UID {uid} was {known} and is {token}")
 
+    def met(self, box: Box, uid: int, token: str) -> bool:
+        """Somebody saw a message that was delivered, and whose UID nobody was told: from here on it is like any
+        other. False while its delivery is not acknowledged."""
+        with self.lock:
+            if token in box.owed:
+                self._arrived(box, uid, token, frozenset())
+            return token not in box.maybe
+
     def shown_modseq(self, box: Box, modseq: int) -> None:
         with self.lock:
             box.modseq = max(box.modseq, modseq)

@@ -1,23 +1,33 @@
 """The load: mail in over SMTP and LMTP, IMAP sessions that read, change, move and expunge, POP3 polls that delete,
 clients that IDLE all the time, and visitors that come and go, some without a word.
 
-The clients of the crash drill keep mailboxes at a size by themselves: what comes beyond `scene.enough` is expunged.
+Mailboxes are kept at `scene.enough` messages.
 """
 
+import random
 import socket
+import threading
 
 from tests.crash import letters
 from tests.crash.clients import (
+    ARCHIVE,
     INBOX,
     PASSWORD,
+    WORK,
     Client,
     Mailbox,
     Postman,
     Reader,
+    Scene,
     Sender,
     Writer,
+    look,
 )
 from tests.crash.imap import TIMEOUT_S
+from tests.crash.ledger import Box, Key
+
+# Messages that a Keeper takes note of at a time.
+_MET = 50
 
 # Messages that a Herald leaves in its mailbox before it expunges them.
 _KEPT = 10
@@ -50,6 +60,35 @@ class Herald(Client):
         finally:
             hears.imap.close()
             writes.imap.close()
+
+
+class Keeper(Writer):
+    """Before each change it brings a mailbox back to its size: as much goes as comes."""
+
+    def __init__(self, scene: Scene, number: int, rng: random.Random, stop: threading.Event) -> None:
+        super().__init__(scene, number, rng, stop)
+        self.known: dict[Key, int] = {}  # up to this UID all that was delivered is in the ledger
+
+    def meet(self, mailbox: Mailbox, box: Box) -> None:
+        known = self.known.get(box.key, 0)
+        answer = mailbox.must(b"UID SEARCH UID %d:*" % (known + 1))
+        found = next(text for text, _ in answer.lines if text.startswith(b"* SEARCH")).split()[2:]
+        uids = sorted(uid for uid in map(int, found) if uid > known)[:_MET]
+        tokens = look(mailbox, box, uids)
+        for uid in uids:
+            if uid in tokens and not self.ledger.met(box, uid, tokens[uid]):
+                return
+            self.known[box.key] = uid
+
+    def work(self, mailbox: Mailbox) -> None:
+        box = mailbox.select(self.rng.choice((INBOX, WORK, ARCHIVE)))
+        self.meet(mailbox, box)
+        excess = len(box.live) - self.scene.enough
+        uids = self.ledger.reserve(box, excess) if excess > 0 else []
+        if uids:
+            mailbox.must(b"NOOP")
+            mailbox.expunge(box, uids)
+        super().work(mailbox)
 
 
 class Poller(Client):
@@ -141,7 +180,7 @@ class Visitor(Client):
 CLIENTS: tuple[type[Client], ...] = (
     *[Sender] * 3,
     *[Postman] * 3,
-    *[Writer] * 8,
+    *[Keeper] * 8,
     *[Reader] * 3,
     *[Herald] * 8,
     *[Poller] * 2,

@@ -59,7 +59,7 @@ def test_warming_up_is_no_leak() -> None:
     ("leak", "name"),
     [
         (lambda n: sample(n, rss=100 + n / 4), "worker 0: RSS"),
-        (lambda n: sample(n, files=40 + n), "worker 0: open files"),
+        (lambda n: sample(n, files=40 + n), "open files"),
         (lambda n: sample(n, p99=30 + n), "p99 of APPEND"),
         (lambda n: sample(n, vault=1000 + 40 * n), "shard s1: rows of vault"),
     ],
