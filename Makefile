@@ -38,7 +38,7 @@ demo: $(STAMP)
 	@$(BIN)/python -m tests.demo $(if $(KEEP),--keep) $(DEMO_ARGS)
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest $(if $(TESTS),$(TESTS),-n 2 --dist worksteal) $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest $(if $(TESTS),$(TESTS),-n 3 --dist worksteal) $(PYTEST_ARGS)
 
 check: $(STAMP)
 	@$(BIN)/ruff check .

@@ -35,6 +35,7 @@ class DiskDrill(Drill):
         super().__init__(folder / "platform", seed, guests=0)
         path = next(each for each in self.shards if each.name == TROUBLED)
         self.image = Image(folder, "ext4", path)
+        self.rig.call("shard", "adopt", TROUBLED, "--empty")
         self.lines: list[str] = []
 
     @property

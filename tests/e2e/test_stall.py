@@ -44,6 +44,7 @@ def disk(rig: Rig, tmp_path: Path) -> Iterator[Path]:
     made = subprocess.run(["mount", "-o", "loop", image, mounted], capture_output=True, text=True)
     if made.returncode:
         pytest.skip(f"no loop image can be mounted here: {made.stderr.strip()}")
+    rig.call("shard", "adopt", "s2", "--empty")
     rig.start()
     yield mounted
     rig.stop()

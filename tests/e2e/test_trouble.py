@@ -92,6 +92,7 @@ def small_disk(rig: Rig) -> Iterator[None]:
     )
     if mounted.returncode:
         pytest.skip(f"no tmpfs can be mounted here: {mounted.stderr.strip()}")
+    rig.call("shard", "adopt", "s1", "--empty")
     yield
     rig.stop()
     subprocess.run(["umount", "-l", str(shard)], check=True)

@@ -125,7 +125,7 @@ def remove(args: argparse.Namespace) -> int:
         account = platform.directory.account(parse_address(args.address))
         route = platform.directory.route(account.id)
         if route.state not in _SETTLED:
-            raise InvalidInput(
+            raise Unavailable(
                 f"{account.address} is being moved ({route.state.value}); end the move or take it back first, see "
                 "mailplat migrate status"
             )
