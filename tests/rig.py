@@ -65,7 +65,7 @@ class Rig:
             **(environment or {}),
         }
         self.process: subprocess.Popen[bytes] | None = None
-        self.run("init", "--dev", str(root))
+        self.call("init", "--dev", str(root))
 
     def run(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
         """One command; its standard output. A failure raises with what it said on standard error."""
