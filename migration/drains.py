@@ -17,6 +17,7 @@ from mailplat.directory import routes
 from mailplat.directory import tables as directory
 from mailplat.directory.drains import Drain
 from mailplat.store import Shard
+from mailplat.store.transfer import residents
 from mailplat.store.vault import finding, owner
 from mailplat.store.vault.carry import Carried, carry
 from migration import tables
@@ -175,6 +176,8 @@ class Drains:
 
 
 def _vaults(shard: Shard) -> list[int]:
-    """Accounts that have something in its vault."""
+    """Accounts that have something in its vault and are not open here any more: what a hold keeps of an account that
+    moved comes into the vault when its copy is removed, and the hold must still be here then."""
+    open_ = set(residents(shard.site))
     known = {each.account_id for each in finding.totals(shard.site)}
-    return sorted(known | {each.account_id for each in owner.owners(shard.site)})
+    return sorted((known | {each.account_id for each in owner.owners(shard.site)}) - open_)
