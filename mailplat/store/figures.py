@@ -4,6 +4,8 @@ import contextlib
 import os
 from dataclasses import dataclass
 
+from sqlalchemy.engine import Connection
+
 from mailplat.core import disk
 from mailplat.core.errors import Unavailable
 from mailplat.store.site import Site
@@ -34,12 +36,18 @@ class Figures:
         return self.octets + self.vault_octets - self.saved
 
 
+def saved_octets(connection: Connection) -> int:
+    """What links save, in this transaction."""
+    (saved,) = connection.exec_driver_sql(_SAVED).one()
+    return int(saved)
+
+
 def figures(site: Site) -> Figures:
     """Raises Unavailable."""
     with site.read() as connection:
         accounts = connection.exec_driver_sql(_ACCOUNTS).one()
         vault = connection.exec_driver_sql("SELECT vault_messages, vault_octets, counted FROM figures").one()
-        (saved,) = connection.exec_driver_sql(_SAVED).one()
+        saved = saved_octets(connection)
     index = 0
     for name in ("index.db", "index.db-wal"):
         with contextlib.suppress(FileNotFoundError), disk.failures(site.path):

@@ -8,13 +8,15 @@ passed over.
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy.engine import Connection
 
 from mailplat.core import disk
-from mailplat.store.figures import figures
+from mailplat.store.figures import figures, saved_octets
 from mailplat.store.maildir import parse_name
 from mailplat.store.opening import unreadable
 from mailplat.store.repair import problems
@@ -41,14 +43,16 @@ _WRONG = (
     " ORDER BY inode"
 )
 
+R = TypeVar("R")
 Row = tuple[int, int, int, int | None]  # of `seen`, without the inode
 
 
 def recount_links(site: Site, root: Path | None = None) -> list[Problem]:
     """Correct what is wrong, and say so. `root`: where vault/ may be beside the shard itself. A first count of what
     an earlier release left is no problem. Raises Unavailable."""
-    before = figures(site)
+    counted = figures(site).counted
     found: list[Problem] = []
+    drift = 0  # measured inside our own transactions: clients copy and expunge meanwhile
     with contextlib.closing(sqlite3.connect("")) as seen:  # a temporary file once it outgrows the cache
         seen.execute(_SEEN)
         for rows in _pieces(site, (site.path,) if root is None else (site.path, root), found):
@@ -62,11 +66,12 @@ def recount_links(site: Site, root: Path | None = None) -> list[Problem]:
                 ).fetchall()
                 for inode in wrong[start : start + _BATCH]
             ]
-            site.write(lambda connection, groups=groups: _mend(connection, groups))  # type: ignore[misc]
-    texts = site.write(_recount)
-    after = figures(site)
-    if after.saved != before.saved and before.counted:
-        texts.append(f"octets saved by links were {before.saved}, are {after.saved}")
+            _, change, _ = site.write(partial(_measured, partial(_mend, groups)))
+            drift += change
+    texts, change, saved = site.write(partial(_measured, _recount))
+    drift += change
+    if drift and counted:
+        texts.append(f"octets saved by links were {saved - drift}, are {saved}")
     found += [Problem(problems.COUNT, "index.db", text) for text in texts]
     return found
 
@@ -148,7 +153,15 @@ def _files(folder: Path) -> dict[str, os.stat_result]:
     return found
 
 
-def _mend(connection: Connection, groups: Sequence[Sequence[Row]]) -> None:
+def _measured(work: Callable[[Connection], R], connection: Connection) -> tuple[R, int, int]:
+    """What `work` says, by how much it changed the octets that links save, and what they are then."""
+    before = saved_octets(connection)
+    result = work(connection)
+    after = saved_octets(connection)
+    return result, after - before, after
+
+
+def _mend(groups: Sequence[Sequence[Row]], connection: Connection) -> None:
     """Each group is one file: its rows get one number that no other file has. One with a row that went or changed
     meanwhile is left to the next call."""
     for group in groups:
