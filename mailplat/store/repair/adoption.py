@@ -12,6 +12,7 @@ from mailplat.core import disk
 from mailplat.core.errors import LimitReached
 from mailplat.core.hint import MailboxChanged
 from mailplat.store.append import NewRow, insert_messages
+from mailplat.store.deliveries import remember
 from mailplat.store.flagsets import SYSTEM_BITS, Numbering
 from mailplat.store.maildir import first_name, folder_of, new_unique, resize_name, saved_at
 from mailplat.store.quota import add_usage
@@ -99,7 +100,7 @@ def put_in_place(folder: Path, file: File) -> File:
     with disk.failures(source):
         (folder / place).mkdir(exist_ok=True, mode=0o700)
         if os.path.lexists(target):  # one name in both folders
-            name = first_name(new_unique(), file.size, file.said.zone, file.said.uidl)
+            name = first_name(new_unique(), file.size, file.said.zone, file.said.uidl, key=file.said.key)
             place, target = "new", folder / "new" / name
         disk.rename(source, target, "rebuild.rename")
     return replace(file, name=name, place=place)
@@ -131,7 +132,11 @@ def adopt(site: Site, row: MailboxRow, folder: Path, file: File, *, renumber: bo
             uidl=file.said.uidl or None,
             columns=rendering,
         )
-        insert_messages(site, connection, mailbox, [new])
+        ((uid, modseq),) = insert_messages(site, connection, mailbox, [new])
+        if file.said.key:
+            remember(
+                site, connection, row.account_id, row.id, [(file.said.key, uid, modseq, int(new.saved_at))]
+            )
         add_usage(connection, row.account_id, file.size, 1)
 
     site.write(apply, MailboxChanged(row.account_id, row.id))

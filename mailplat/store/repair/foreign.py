@@ -57,7 +57,8 @@ def take(site: Site, folder: Path, file: File) -> Taken:
     information = f":2,{letters(file.said.mask & SYSTEM_MASK)}" if ":2," in file.name else ""
     with disk.failures(original), open_plain(original) as source:
         if not is_foreign(file) or not _has_bare_lf(source):
-            name = first_name(unique, file.size, file.said.zone) + information
+            key = file.said.key if file.said.ours else ""  # a name of ours says how it was delivered
+            name = first_name(unique, file.size, file.said.zone, key=key) + information
             os.link(original, folder / folder_of(name) / name, follow_symlinks=False)
             disk.step("foreign.link")
             return Taken(_described(file, name, file.size), original, converted=False)
