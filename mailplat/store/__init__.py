@@ -48,7 +48,8 @@ Invariants
 What is true after a crash (kill -9, power cut) behind each step; tests/store/test_crash.py walks the table
     step                     on disk, and who cleans up
     append.write, .fsync, .syncfs  files in tmp/; verify sweeps them after limits.sweep_hours
-    append.link, .rename     a file in its mailbox without a row, acknowledged to nobody; verify sweeps it
+    append.link, .rename     a file in its mailbox without a row, acknowledged to nobody; verify sweeps it, and
+                             a rebuild where the delivery was done with another file (repair/unfinished.py)
     append.dirsync           the same, surely
     mailbox.write .. .fsync  the old mailplat-mailbox.json, and a new one beside it
     mailbox.rename, .dirsync ceilings above what the index knows: UIDs are skipped, none is given twice
@@ -56,7 +57,8 @@ What is true after a crash (kill -9, power cut) behind each step; tests/store/te
     append.commit, copy.commit, index.commit   all of it, though nobody was told; a retry with a dedupe key is a no-op
                              a level of a quota that it reached is due: delivery/quotawatch.py has the rest
     copy.link, .rename       links without a row, as append.link; copy.write, .fsync as append.write
-    create.mkdir, .dirsync   an empty folder without a row; harmless, its number may be used by the next creation
+    create.mkdir, .dirsync   an empty folder without a row; harmless, its number may be used by the next creation, and
+                             a rebuild removes it
     account.*                the account's folder without a row; grant takes it over
     names.rename             the row says the old name: readers look for the unique part, the namer comes again
     names.dirsync            nothing; a power cut before it may undo the rename, with the same effect

@@ -49,7 +49,13 @@ class Scene:
     exists: dict[Key, bool | None] = field(
         default_factory=dict
     )  # mailboxes made and deleted; None: unanswered
+    unmade: set[Key] = field(
+        default_factory=set
+    )  # not there after a CREATE without answer: a rebuild may find it
     validity: dict[Key, int] = field(default_factory=dict)  # last UIDVALIDITY of a name that was deleted
+    told: dict[Key, set[int]] = field(
+        default_factory=dict
+    )  # every UIDVALIDITY of a name that anybody was shown
     errors: list[str] = field(default_factory=list)  # of the harness itself
     refusals: list[tuple[str, str]] = field(default_factory=list)  # account, reply
     cuts: deque[str] = field(default_factory=lambda: deque(maxlen=100))  # the last ones
@@ -197,6 +203,7 @@ class Mailbox:
     def check_validity(self, box: Box, uidvalidity: int) -> None:
         if not box.uidvalidity and uidvalidity > self.scene.validity.get(box.key, 0):
             box.uidvalidity = uidvalidity
+            self.scene.told.setdefault(box.key, set()).add(uidvalidity)
         if box.uidvalidity != uidvalidity:
             self.ledger.violated("uidvalidity", f"{box.key}: {uidvalidity}, was {box.uidvalidity}")
 

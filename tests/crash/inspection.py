@@ -10,6 +10,7 @@ from tests.crash.imap import Answer
 from tests.crash.ledger import Batch, Box, Flags, Key, Ledger
 
 _ROW = re.compile(rb"FETCH \((.*)\)\Z")
+_VALIDITY = re.compile(rb"UIDVALIDITY (\d+)")
 _UID = re.compile(rb"UID (\d+)")
 _MODSEQ = re.compile(rb"MODSEQ \((\d+)\)")
 _FLAGS = re.compile(rb"FLAGS \(([^)]*)\)")
@@ -41,7 +42,7 @@ def scan(scene: Scene, *, deep: bool, rebuilt: bool) -> None:
     for account in (*scene.accounts, *sorted(guests if deep else guests & open_)):
         mailbox = Mailbox(scene, account)
         try:
-            scratches = settle_scratches(scene, mailbox)
+            scratches = settle_scratches(scene, mailbox, rebuilt=rebuilt)
             names = (INBOX, WORK, ARCHIVE) if account in scene.accounts else (INBOX,)
             for name in (*names, *sorted(scratches)):
                 inspect_box(mailbox, ledger.box(account, name), deep=deep, rebuilt=rebuilt)
@@ -53,7 +54,7 @@ def present(box: Box) -> set[str]:
     return {box.names[uid] for uid in box.live}
 
 
-def settle_scratches(scene: Scene, mailbox: Mailbox) -> set[str]:
+def settle_scratches(scene: Scene, mailbox: Mailbox, *, rebuilt: bool) -> set[str]:
     """Mailboxes that clients made and deleted: those that are there must be, and the other way round."""
     answer = mailbox.must(b'LIST "" "Scratch*"')
     found = {line.rsplit(b" ", 1)[1].strip(b'"').decode() for line, _ in answer.lines if b" LIST " in line}
@@ -61,12 +62,27 @@ def settle_scratches(scene: Scene, mailbox: Mailbox) -> set[str]:
         if key[0] != mailbox.account:
             continue
         there = key[1] in found
-        if wanted is not None and there != wanted:
+        if there and rebuilt and not wanted and key in scene.unmade:
+            settle_unmade(scene, mailbox, key)
+        elif wanted is not None and there != wanted:
             scene.ledger.violated("mailbox", f"{key} {'came back' if there else 'is gone'}")
         scene.exists[key] = there
         if not there:
+            if wanted is None:
+                scene.unmade.add(key)
             forget(scene, key)
     return {name for name in found if scene.exists.get((mailbox.account, name))}
+
+
+def settle_unmade(scene: Scene, mailbox: Mailbox, key: Key) -> None:
+    """A rebuild has found the folder of a mailbox whose creation was never answered: not one that was deleted."""
+    answer = mailbox.must(b'STATUS "%s" (UIDVALIDITY)' % key[1].encode())
+    uidvalidity = next(int(found[1]) for line, _ in answer.lines if (found := _VALIDITY.search(line)))
+    if uidvalidity in scene.told.get(key, ()):
+        scene.ledger.violated("mailbox", f"{key} came back under {uidvalidity}, and was deleted")
+    scene.validity[key] = uidvalidity - 1
+    scene.unmade.discard(key)
+    scene.ledger.counts["mailboxes adopted by a rebuild"] += 1
 
 
 def forget(scene: Scene, key: Key) -> None:

@@ -6,6 +6,7 @@
     rebuild.py   `rebuild`: while nobody else has the shard open
     beginning.py what a rebuild takes over of the index that it finds      succession.py  numbers, names, spent UIDs
     adoption.py  files of one mailbox to rows             foreign.py  files that somebody put there
+    unfinished.py what a crash left half done: second files of a delivery, mailboxes whose creation was not committed
     renderers.py messages rendered on all cores           counting.py totals     links.py  which messages share a file
 
 A file without a row is a leftover if it has a name of ours, without a UID or with one below UIDNEXT, came into its

@@ -68,7 +68,7 @@ def plan(folder: Path, files: Sequence[File], known: Known, first: int) -> Plan:
     inodes = {file.inode for file in files if not is_foreign(file) and (not known.current or known.has(file))}
     fresh: list[File] = []
     twins: list[Path] = []
-    for file in sorted(files, key=_age):
+    for file in sorted(files, key=age):
         uid = known.uid_of(file)
         rival = taken.get(uid) if uid else uniques.get(file.said.unique)
         # a copy that nobody was told of, or a file that was being adopted when that was cut short
@@ -145,7 +145,8 @@ def adopt(site: Site, row: MailboxRow, folder: Path, file: File, *, renumber: bo
     return taken is not None and taken.converted
 
 
-def _age(file: File) -> tuple[int, int, str]:
+def age(file: File) -> tuple[int, int, str]:
+    """To sort by: when it came into the store, as its name says."""
     return saved_at(file.said.unique) or file.mtime, file.mtime, file.name
 
 

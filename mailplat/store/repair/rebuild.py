@@ -6,7 +6,8 @@ each client reads all flags again. Of the old index only what no file knows is k
 of appends, the epochs of accounts that are closed.
 
 One transaction for each mailbox; a crash leaves some rebuilt and some not, and a second rebuild completes it. Nothing
-is removed from disk but second files of one message, octet for octet the same, and what `leaving` lists.
+is removed from disk but second files of one message, what a crash left half done (unfinished.py) and what `leaving`
+lists.
 """
 
 import contextlib
@@ -42,6 +43,7 @@ from mailplat.store.repair.links import recount_links
 from mailplat.store.repair.renderers import Renderers
 from mailplat.store.repair.succession import Succession
 from mailplat.store.repair.survey import File
+from mailplat.store.repair.unfinished import Deliveries, remove_unfinished
 from mailplat.store.shard import Shard
 from mailplat.store.site import COLUMNS, MailboxRow, Site
 from mailplat.store.staging import discard
@@ -113,6 +115,7 @@ class _Rebuild:
         self._site = site
         self._report = report
         self._renderers = renderers
+        self._current = current
         self._folders = dict(survey.accounts(site.path))
         numbers = (number for folder in self._folders.values() for number, _ in survey.mailboxes(folder))
         self._succession = Succession(site, numbers, current=current)
@@ -159,10 +162,11 @@ class _Rebuild:
                         "INSERT INTO subscription (account_id, name) VALUES (?, ?) ON CONFLICT DO NOTHING",
                         (account_id, name),
                     )
-        present = survey.mailboxes(folder)
+        present = [each for each in survey.mailboxes(folder) if not self._is_unfinished(account_id, *each)]
         self._drop_vanished(account_id, {number for number, _ in present})
+        deliveries = Deliveries(self._site, account_id)
         for number, path in present:
-            self._mailbox(account_id, number, path)
+            self._mailbox(account_id, number, path, deliveries)
         for name, path in survey.foreign_mailboxes(folder):
             with self._site.read() as connection:
                 number = self._succession.free_id(connection, 0)
@@ -170,9 +174,21 @@ class _Rebuild:
             own = folder / f".m{number}"
             with disk.failures(path):
                 disk.rename(path, own, "rebuild.rename")
-            self._mailbox(account_id, number, own, name)
+            self._mailbox(account_id, number, own, deliveries, name)
         with self._site.database.write() as connection:
             write_account(self._site, connection, account_id)
+
+    def _is_unfinished(self, account_id: int, number: int, path: Path) -> bool:
+        """An empty folder that no index as new as the files knows, or that has no name: it is removed."""
+        with self._site.read() as connection:
+            row = connection.exec_driver_sql(
+                "SELECT 1 FROM mailbox WHERE id = ? AND account_id = ?", (number, account_id)
+            ).fetchone()
+        if number == 0 or row is not None or not (self._current or read_mailbox(path) is None):
+            return False
+        removed = remove_unfinished(path)
+        self._report.swept += removed
+        return removed
 
     def _drop_vanished(self, account_id: int, present: set[int]) -> None:
         """Rows of mailboxes whose folder is gone."""
@@ -192,7 +208,9 @@ class _Rebuild:
         )
         return [MailboxRow(*row) for row in found.fetchall()]
 
-    def _mailbox(self, account_id: int, number: int, folder: Path, wanted: str = "") -> None:
+    def _mailbox(
+        self, account_id: int, number: int, folder: Path, deliveries: Deliveries, wanted: str = ""
+    ) -> None:
         """`wanted`: the name that another program gave it."""
         self._report.mailboxes += 1
         described = read_mailbox(folder)
@@ -218,9 +236,13 @@ class _Rebuild:
                 disk.rename(folder, self._site.mailbox_folder(fresh), "rebuild.rename")
                 folder = self._site.mailbox_folder(fresh)
             known = self._succession.known(connection, old, fresh, described)
-            adoption = plan(folder, found.files, known, fresh.uidnext)
-            discard(adoption.twins)
-            self._report.swept += len(adoption.twins)
+            seconds = deliveries.seconds(connection, old, folder, found.files, known)
+            adoption = plan(
+                folder, [file for file in found.files if file not in seconds], known, fresh.uidnext
+            )
+            doubled = [*adoption.twins, *(folder / file.place / file.name for file in seconds)]
+            discard(doubled)
+            self._report.swept += len(doubled)
             self._note_lost(connection, old, fresh, found.files, folder)
             _replace_row(connection, old, fresh, adoption.messages)
             if described is not None:

@@ -64,14 +64,18 @@ def carry(source: Site, target: Site, account_id: int, done: Carried) -> None:
     thread. Raises DiskFull, Unavailable."""
     if not done.last:
         place_waiting(source)
-        _carry_owner(source, target, account_id)
+    with source.read() as connection:
+        owner = find_owner(connection, account_id)
     items = _next(source, account_id, done.last)
+    # A hold goes before what it keeps. That an account is gone is forgotten where it has no mail: it goes with mail.
+    if owner.held_at is not None or not (done.last or items):
+        target.write(lambda connection: _merge_owner(target, connection, owner), alone=True)
     if items:
         done.last = items[-1].id
         known = _known(target, account_id)
         present = [item for item in items if (source.path / item.path).exists()]
         fresh = [item for item in present if parse_name(item.file).unique not in known]
-        _copy(source, target, fresh, done.boxes)
+        _copy(source, target, fresh, owner, done.boxes)
         source.write(partial(_drop, source, [item.id for item in present]), alone=True)
         source.changed.set()
         done.messages += len(fresh)
@@ -99,7 +103,7 @@ def _known(site: Site, account_id: int) -> set[str]:
         return {parse_name(file).unique for (file,) in rows.fetchall()}
 
 
-def _copy(source: Site, target: Site, items: Sequence[Item], boxes: dict[int, int]) -> None:
+def _copy(source: Site, target: Site, items: Sequence[Item], owner: Owner, boxes: dict[int, int]) -> None:
     """`boxes`: numbers there by numbers here, filled on the way."""
     staged: list[tuple[Item, Path]] = []
     target.check_space(sum(item.size for item in items))
@@ -114,13 +118,17 @@ def _copy(source: Site, target: Site, items: Sequence[Item], boxes: dict[int, in
             finally:
                 body.close()
         if staged:
-            target.write(lambda connection: _enter(target, connection, staged, boxes), alone=True)
+            target.write(lambda connection: _enter(target, connection, staged, owner, boxes), alone=True)
     finally:
         discard(path for _, path in staged)
 
 
 def _enter(
-    site: Site, connection: Connection, staged: Sequence[tuple[Item, Path]], boxes: dict[int, int]
+    site: Site,
+    connection: Connection,
+    staged: Sequence[tuple[Item, Path]],
+    owner: Owner,
+    boxes: dict[int, int],
 ) -> None:
     """Files into their folders, synced, before the commit of the rows that speak of them."""
     folders: dict[Path, None] = {}
@@ -144,6 +152,7 @@ def _enter(
         with disk.failures(folder):
             disk.fsync_directory(folder, "carry.dirsync")
     connection.exec_driver_sql(_INSERT, rows)
+    _merge_owner(site, connection, owner)
 
 
 def _drop(site: Site, ids: Sequence[int], connection: Connection) -> None:
@@ -156,27 +165,18 @@ def _drop(site: Site, ids: Sequence[int], connection: Connection) -> None:
     remove_rows(site, connection, rows)
 
 
-def _carry_owner(source: Site, target: Site, account_id: int) -> None:
-    with source.read() as connection:
-        owner = find_owner(connection, account_id)
-    if owner == Owner(account_id):
-        return
-
-    def apply(connection: Connection) -> None:
-        known = find_owner(connection, account_id)
-        merged = replace(
-            known,
-            address=known.address or owner.address,
-            removed_at=known.removed_at if known.removed_at is not None else owner.removed_at,
-        )
-        if known.held_at is None and owner.held_at is not None:
-            merged = replace(
-                merged, held_at=owner.held_at, hold_reason=owner.hold_reason, hold_by=owner.hold_by
-            )
-        if merged != known:
-            write_owner(target, connection, merged)
-
-    target.write(apply, alone=True)
+def _merge_owner(site: Site, connection: Connection, owner: Owner) -> None:
+    """What is known of it there stays; what is known here fills the gaps."""
+    known = find_owner(connection, owner.account_id)
+    merged = replace(
+        known,
+        address=known.address or owner.address,
+        removed_at=known.removed_at if known.removed_at is not None else owner.removed_at,
+    )
+    if known.held_at is None and owner.held_at is not None:
+        merged = replace(merged, held_at=owner.held_at, hold_reason=owner.hold_reason, hold_by=owner.hold_by)
+    if merged != known:
+        write_owner(site, connection, merged)
 
 
 def _forget_owner(site: Site, connection: Connection, account_id: int) -> None:

@@ -4,12 +4,14 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mailplat.core import disk
 from mailplat.core.errors import InvalidInput
 from mailplat.store.repair import rebuild
+from mailplat.store.vault import carry as carrying
 from mailplat.store.vault import finding, owner, prune
 from mailplat.store.vault.carry import Carried, carry
 from mailplat.store.vault.finding import Item
@@ -68,6 +70,28 @@ def words(rig: Rig) -> list[tuple[object, ...]]:
 
 def vault_files(rig: Rig) -> list[Path]:
     return sorted(path for path in (rig.path / "vault").rglob("*") if path.is_file())
+
+
+def test_the_address_of_an_account_that_is_gone_stays_with_its_mail(
+    pair: tuple[Rig, Rig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Upkeep there forgets accounts that are gone and have nothing: also in the midst of it."""
+    old, new_ = pair
+    fill(old)
+    for rig in pair:
+        rig.shard.remove_account(HOME, address="ann@example.test")
+        rig.shard.sweep()
+    copy = carrying._copy
+
+    def beside_upkeep(*arguments: Any) -> None:
+        prune.prune(new_.shard.site)
+        copy(*arguments)
+
+    monkeypatch.setattr(carrying, "_copy", beside_upkeep)
+    carry_all(old, new_)
+    prune.prune(new_.shard.site)
+    assert len(items(new_)) == 6
+    assert owner.owner_of(new_.shard.site, 1).address == "ann@example.test"
 
 
 def test_all_of_it_goes_and_nothing_stays(pair: tuple[Rig, Rig]) -> None:
