@@ -12,7 +12,6 @@ lists.
 
 import contextlib
 import math
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -49,7 +48,6 @@ from mailplat.store.site import COLUMNS, MailboxRow, Site
 from mailplat.store.staging import discard
 from mailplat.store.tombstones import mark_forgotten
 from mailplat.store.types import MAX_UID, Problem, Report
-from mailplat.store.vault.owner import ROOT
 from mailplat.store.vault.recovery import recover
 
 # Messages rendered and inserted at once: a few MB.
@@ -67,7 +65,7 @@ def rebuild(shard: Shard) -> Report:
     that a later release has encoded: their rows could not be made again."""
     site = shard.site
     site.claim()
-    unreadable = [path for path in _files(site.path) if not parse_name(path.name).readable]
+    unreadable = [path for path in survey.files(site.path) if not parse_name(path.name).readable]
     if unreadable:
         raise Unavailable(
             f"shard {shard.name}: {len(unreadable)} files were encoded by a later release, such as {unreadable[0]}; "
@@ -91,22 +89,6 @@ def rebuild(shard: Shard) -> Report:
     shard.forget()
     shard.settle_names()
     return report
-
-
-def _files(root: Path) -> Iterator[Path]:
-    """Of live messages and of the vault."""
-    for _, account in survey.accounts(root):
-        for _, mailbox in survey.mailboxes(account):
-            for place in ("cur", "new"):
-                yield from _listed(mailbox / place)
-    for box in (root / ROOT).glob("*/*/m*"):
-        yield from _listed(box)
-
-
-def _listed(folder: Path) -> list[Path]:
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        return [folder / name for name in os.listdir(folder)]
-    return []
 
 
 class _Rebuild:

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from mailplat.core import disk
 from mailplat.store.maildir import FileName, folder_of, parse_name, spread
+from mailplat.store.vault.owner import ROOT
 from mailplat.wire.imap import mutf7
 from mailplat.wire.imap.errors import BadSyntax
 
+_PLACES = ("cur", "new")
 _FOLDER = re.compile(r"\.m([1-9][0-9]{0,17})")
 
 
@@ -77,7 +79,7 @@ def foreign_mailboxes(account: Path) -> list[tuple[str, Path]]:
 
 def contents(mailbox: Path) -> Contents:
     found = Contents()
-    for place in ("cur", "new"):
+    for place in _PLACES:
         with disk.failures(mailbox / place):
             try:
                 fd = os.open(mailbox / place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -115,6 +117,28 @@ def _look(place: str, entry: os.DirEntry[str], found: Contents) -> None:
             status.st_ino,
         )
     )
+
+
+def files(root: Path) -> Iterator[Path]:
+    """Of live messages and of the vault."""
+    folders = [
+        mailbox / place
+        for _, account in accounts(root)
+        for _, mailbox in mailboxes(account)
+        for place in _PLACES
+    ]
+    for folder in (*folders, *(root / ROOT).glob("*/*/m*")):
+        for name in names(folder):
+            yield folder / name
+
+
+def names(folder: Path) -> list[str]:
+    """Of what is in it; none where there is no folder."""
+    with disk.failures(folder):
+        try:
+            return os.listdir(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
 
 def leftovers(tmp: Path, before: float) -> list[Path]:

@@ -63,7 +63,7 @@ class Deliveries:
         if self._found is None:
             self._found = {}
             for place in self._places():
-                for name in _names(place):
+                for name in survey.names(place):
                     if ",D=" in name and ",U=" in name:
                         self._found.setdefault(parse_name(name).key, []).append(place / name)
         return self._found
@@ -72,14 +72,6 @@ class Deliveries:
         for _, mailbox in survey.mailboxes(self._site.account_folder(self._account_id)):
             yield from (mailbox / "cur", mailbox / "new")
         yield from (self._site.path / ROOT / spread(self._account_id) / str(self._account_id)).glob("m*")
-
-
-def _names(folder: Path) -> list[str]:
-    with disk.failures(folder):
-        try:
-            return os.listdir(folder)
-        except (FileNotFoundError, NotADirectoryError):
-            return []
 
 
 def _is_copy(one: Path, other: Path) -> bool:
@@ -104,12 +96,12 @@ def remove_unfinished(folder: Path) -> bool:
     """The folder of a mailbox whose creation was not committed: no mail was ever in it. False, and nothing is
     removed, where it holds anything but what a creation makes. Raises DiskFull, Unavailable."""
     made = {*FOLDERS, MARKER}
-    for name in _names(folder):
+    for name in survey.names(folder):
         described = name.removeprefix(".").startswith(MAILBOX_FILE)  # or a new one of it, never renamed
-        if not described and (name not in made or (name in FOLDERS and _names(folder / name))):
+        if not described and (name not in made or (name in FOLDERS and survey.names(folder / name))):
             return False
     with disk.failures(folder):
-        for name in _names(folder):
+        for name in survey.names(folder):
             if name in FOLDERS:
                 os.rmdir(folder / name)
             else:
