@@ -15,6 +15,5 @@ that is older than a second.
 """
 
 from mailplat.admin.health import Check, Health, Report
-from mailplat.admin.server import AdminServer
 
-__all__ = ["AdminServer", "Check", "Health", "Report"]
+__all__ = ["Check", "Health", "Report"]

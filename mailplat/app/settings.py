@@ -25,6 +25,9 @@ ENVIRONMENT_PREFIX = "MAILPLAT_"
 # Variables of our own that are no settings.
 RESERVED = frozenset({"MAILPLAT_CONFIG", "MAILPLAT_SHARED", "MAILPLAT_DIE_AT", "MAILPLAT_TEST_PG_URL"})
 
+# What a process of `mailplat serve` can be told to do.
+ROLES = ("ingress", "access", "queue", "admin", "migration")
+
 PLACES = ("./mailplat.toml", "/etc/mailplat/mailplat.toml")
 
 

@@ -16,12 +16,11 @@ from mailplat.access.forwarding import ForwardedSessions
 from mailplat.access.imap import ImapLimits, ImapServer
 from mailplat.access.login import LoginService, Master
 from mailplat.access.pop3 import Pop3Limits, Pop3Server
-from mailplat.admin import AdminServer
 from mailplat.app import log, supervisor
 from mailplat.app.doors import StreamDoor, bind
 from mailplat.app.figures import watch_figures
 from mailplat.app.readiness import checks
-from mailplat.app.settings import Settings, load
+from mailplat.app.settings import ROLES, Settings, load
 from mailplat.app.tls import Certificate
 from mailplat.app.wiring import Platform
 from mailplat.core.errors import MailplatError, Unavailable
@@ -34,8 +33,6 @@ from mailplat.ingress import IngressLimits, Rooms, SmtpServer
 from mailplat.wire.smtp.address import parse_address
 
 logger = structlog.get_logger("worker")
-
-ROLES = ("ingress", "access", "queue", "admin", "migration")
 
 
 class Process:
@@ -252,6 +249,8 @@ class Process:
         self._start("quota watch", quotas.run(self.stop))
 
     def _open_admin(self) -> None:
+        from mailplat.admin.server import AdminServer  # a web framework: one worker of many pays for it
+
         self._start("figures", watch_figures(self.platform))
         server = AdminServer(checks(self.platform, self.watch), self.settings.platform.hostname)
         for endpoint in self.settings.listen.http:

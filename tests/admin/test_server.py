@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from mailplat.admin import AdminServer, Health
-from mailplat.admin.server import MAX_REQUEST_HEAD
+from mailplat.admin import Health
+from mailplat.admin.server import MAX_REQUEST_HEAD, AdminServer
 from mailplat.core.errors import Unavailable
 
 

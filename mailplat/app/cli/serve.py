@@ -5,9 +5,8 @@ import asyncio
 
 from mailplat.app import log, supervisor
 from mailplat.app.console import Subparsers, add_config
-from mailplat.app.settings import find, load
+from mailplat.app.settings import ROLES, find, load
 from mailplat.app.wiring import check_settings, open_database
-from mailplat.app.worker import ROLES, run_worker
 from mailplat.core.errors import InvalidInput
 
 
@@ -30,5 +29,7 @@ def run(args: argparse.Namespace) -> int:
     workers = args.workers or supervisor.count(settings)
     roles = args.role or list(ROLES)
     if workers == 1:
+        from mailplat.app.worker import run_worker  # the parent of several needs nothing of it
+
         return run_worker(settings, roles)
     return asyncio.run(supervisor.supervise(path, settings, workers, roles))
