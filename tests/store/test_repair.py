@@ -490,7 +490,7 @@ def test_a_key_is_forgotten_after_its_days_also_by_a_rebuild(rig: Rig) -> None:
 
 
 def test_many_messages_are_rendered_by_processes_of_their_own(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(renderers, "_MANY", 20)
     rig.fill(40)
@@ -499,3 +499,4 @@ def test_many_messages_are_rendered_by_processes_of_their_own(
     drop_index(rig)
     rig.rebuild()
     assert picture(rig) == before
+    assert capfd.readouterr().err == ""

@@ -28,6 +28,14 @@ _MANY = 2000
 # Messages of a mailbox below which two pipes cost more than they bring.
 _FEW = 16
 
+# Not `-m`: the package imports this module before it would run as a program, and Python says so on stderr.
+_PROGRAM = f"""
+import sys
+from multiprocessing.connection import Connection
+from {__name__} import serve
+serve(Connection(int(sys.argv[1])))
+"""
+
 
 class Renderers:
     """Slices are rendered in their order. Raises what reading a file raises."""
@@ -73,7 +81,7 @@ class Renderers:
         for _ in range(self._count):
             ours, theirs = socket.socketpair()
             with theirs:
-                command = [sys.executable, "-m", __name__, str(theirs.fileno())]
+                command = [sys.executable, "-c", _PROGRAM, str(theirs.fileno())]
                 process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
             self._pipes.append(Connection(ours.detach()))
             self._processes.append(process)
@@ -100,7 +108,7 @@ def _columns(path: Path) -> Columns:
     return columns(render_file(path))
 
 
-def _serve(pipe: Connection) -> None:
+def serve(pipe: Connection) -> None:
     with contextlib.suppress(EOFError, KeyboardInterrupt, BrokenPipeError):
         while True:
             paths = pipe.recv()
@@ -109,7 +117,3 @@ def _serve(pipe: Connection) -> None:
             except Exception as error:  # noqa: BLE001 - raised again where it was asked for
                 answer = error
             pipe.send(answer)
-
-
-if __name__ == "__main__":
-    _serve(Connection(int(sys.argv[1])))
