@@ -60,6 +60,9 @@ class Scene:
     refusals: list[tuple[str, str]] = field(default_factory=list)  # account, reply
     cuts: deque[str] = field(default_factory=lambda: deque(maxlen=100))  # the last ones
     timed: Timed = lambda verb, ms: None
+    dark: threading.Event = field(
+        default_factory=threading.Event
+    )  # set: the power is out, nobody hears an answer
     pause: float = 0.0  # seconds that a client rests between two things, on average; 0: full load
     enough: int = ENOUGH
 
@@ -103,13 +106,29 @@ class Client(threading.Thread):
         return self.rng.sample(accounts, self.rng.randint(1, min(3, len(accounts))))
 
 
+class Smtp(smtplib.SMTP):
+    door = "smtp"
+
+    def __init__(self, scene: Scene) -> None:
+        self._dark = scene.dark
+        super().__init__("127.0.0.1", scene.ports[self.door], local_hostname="drill.test", timeout=30)
+
+    def getreply(self) -> tuple[int, bytes]:
+        reply = super().getreply()
+        if self._dark.is_set():
+            raise smtplib.SMTPServerDisconnected("the power is out")
+        return reply
+
+
+class Lmtp(Smtp, smtplib.LMTP):
+    door = "lmtp"
+
+
 class Sender(Client):
     """SMTP: one 250 for all recipients, in both shards."""
 
     def session(self) -> None:
-        with smtplib.SMTP(
-            "127.0.0.1", self.scene.ports["smtp"], local_hostname="drill.test", timeout=30
-        ) as smtp:
+        with Smtp(self.scene) as smtp:
             for _ in range(20):
                 self.rest()
                 if self.stop.is_set():
@@ -140,9 +159,7 @@ class Postman(Client):
     """LMTP: a reply for each recipient (RFC 2033 4.2). Now and then the first message of an account."""
 
     def session(self) -> None:
-        with smtplib.LMTP(
-            "127.0.0.1", self.scene.ports["lmtp"], local_hostname="drill.test", timeout=30
-        ) as lmtp:
+        with Lmtp(self.scene) as lmtp:
             for _ in range(20):
                 self.rest()
                 if self.stop.is_set():
@@ -181,7 +198,7 @@ class Mailbox:
         self.ledger = scene.ledger
         self.scene = scene
         self.account = account
-        self.imap = Imap(scene.ports["imap"], account, PASSWORD, timed=scene.timed)
+        self.imap = Imap(scene.ports["imap"], account, PASSWORD, timed=scene.timed, dark=scene.dark)
         self.selected: Box | None = None
 
     def select(self, name: str) -> Box:

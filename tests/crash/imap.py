@@ -2,6 +2,7 @@
 
 import re
 import socket
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,10 +35,18 @@ class Answer:
 
 class Imap:
     def __init__(
-        self, port: int, account: str, password: str, *, timed: Timed = lambda verb, ms: None
+        self,
+        port: int,
+        account: str,
+        password: str,
+        *,
+        timed: Timed = lambda verb, ms: None,
+        dark: threading.Event | None = None,
     ) -> None:
-        """Logged in. `timed` hears how long each command took. Raises ConnectionError, OSError."""
+        """Logged in. `timed` hears how long each command took. Once `dark` is set no answer is heard any more. Raises
+        ConnectionError, OSError."""
         self._timed = timed
+        self._dark = dark or threading.Event()
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S)
         self._file = self._socket.makefile("rb")
         try:
@@ -109,7 +118,7 @@ class Imap:
 
     def _line(self) -> bytes:
         line = self._file.readline()
-        if not line.endswith(b"\n"):
+        if self._dark.is_set() or not line.endswith(b"\n"):
             raise ConnectionError("cut")
         return line
 

@@ -4,7 +4,12 @@
 
 Everything that the platform keeps lies on a loop image, once with ext4 and once with XFS. `xfs_io -c shutdown` stops
 the filesystem at once, as a power cut does: what no fsync made durable is gone, the journal is replayed at the next
-mount. Clients go on for a moment, so that an answer which was given after the cut is noticed.
+mount.
+
+From the instant at which the call begins nobody hears an answer any more, as behind a power cut. An answer that is
+given while it runs proves nothing: ext4 (Linux 6.18) lets an fsync succeed meanwhile whose data it then loses. 
+Without any code of ours, 4 writers of 4 KB and fdatasync, 60 cuts: of 18,842 calls that had returned before none was lost,
+of 616 that returned within the 5 to 12 ms of the call 15 were. XFS lost none.
 
 The control does the same with libeatmydata, which turns every fsync into nothing. It must lose acknowledged mail:
 else this drill would prove nothing.
@@ -96,6 +101,7 @@ class PowerDrill(Drill):
             raise RuntimeError("a worker died by itself")
         with self.load():
             time.sleep(self.rng.uniform(0.3, 1.5))
+            self.scene.dark.set()
             self.image.cut()
             time.sleep(0.05)
             for index in range(WORKERS):
@@ -104,6 +110,7 @@ class PowerDrill(Drill):
             self.bury(index, "power cut")
         self.image.unmount()
         self.image.mount()
+        self.scene.dark.clear()
 
     def bury(self, index: int, armed: str) -> None:
         """A worker may end by itself once it has no disk."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from tests.crash import letters
-from tests.crash.clients import ARCHIVE, INBOX, WORK, Mailbox, Refused, Scene, Writer
+from tests.crash.clients import ARCHIVE, INBOX, WORK, Lmtp, Mailbox, Refused, Scene, Smtp, Writer
 from tests.crash.imap import Answer
 
 # Messages in a mailbox beyond which the script takes some out: an inspection stays quick.
@@ -94,8 +94,7 @@ class Script:
     # deliveries
 
     def _send(self, recipients: list[str]) -> None:
-        port = self.scene.ports["smtp"]
-        with smtplib.SMTP("127.0.0.1", port, local_hostname="drill.test", timeout=30) as smtp:
+        with Smtp(self.scene) as smtp:
             token, _ = self._begin(smtp, recipients)
             code, text = smtp.data(letters.letter(token, self.rng))
             if code != 250:
@@ -104,8 +103,7 @@ class Script:
                 self.ledger.accepted(self.ledger.box(recipient, INBOX), token)
 
     def _post(self, recipients: list[str]) -> None:
-        port = self.scene.ports["lmtp"]
-        with smtplib.LMTP("127.0.0.1", port, local_hostname="drill.test", timeout=30) as lmtp:
+        with Lmtp(self.scene) as lmtp:
             token, taken = self._begin(lmtp, recipients)
             replies = [lmtp.data(letters.letter(token, self.rng))]
             replies += [lmtp.getreply() for _ in taken[1:]]
