@@ -121,6 +121,8 @@ class StoreSection(Section):
 class VaultSection(Section):
     # That expunged mail can be brought back, 0.5 is twelve hours; 0: no vault
     days: float = Field(default=14, ge=0, le=36_500)
+    # Octets of one account in the vault of a shard: the eldest go before their days are over; 0: no limit
+    max_account_size: int = Field(default=0, ge=0)
 
 
 class QuotaSection(Section):

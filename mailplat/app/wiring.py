@@ -39,6 +39,7 @@ class Platform:
         self.shards = Shards(settings)
         limits = StoreLimits(
             vault_days=settings.vault.days,
+            vault_octets=settings.vault.max_account_size,
             tombstones=settings.store.tombstones,
             quota_warn=tuple(settings.quota.warn),
         )

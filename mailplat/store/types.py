@@ -121,6 +121,7 @@ class StoreLimits:
     names: int = 200  # file names that the namer changes in one transaction, for the same reason
     quota_warn: tuple[int, ...] = (80, 95)  # percent of a quota at which its owner is warned
     vault_days: float = 14  # that expunged mail can be brought back; 0: it is removed at once
+    vault_octets: int = 0  # of one account; beyond it the eldest go at once; 0: no limit
     # Expunged UIDs remembered of one mailbox: 200 days at 50 a day. Who was away for longer compares all UIDs.
     tombstones: int = 10_000
     dedupe_days: int = 14  # a queue gives up after 5 days; a key is kept well beyond

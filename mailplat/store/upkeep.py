@@ -24,6 +24,9 @@ IDLE_S = 60.0
 # The vault's days are long: a look each so often is enough, unless a round had its fill.
 PRUNE_S = 600.0
 
+# A change is dated before it waits for its commit.
+MARGIN_S = 60
+
 # Of the last round, at the end.
 LAST_TRIES = 3
 # A vault of less than a day is looked at as often as a tenth of its time passes.
@@ -39,6 +42,7 @@ class Upkeep:
         self._site = site
         self._stop = threading.Event()
         self._prune_at = 0.0
+        self._pruned = 0  # Unix time; each account was within its limit then
         self._thread = threading.Thread(target=self._run, name=f"{site.name}-upkeep", daemon=True)
         site.changed.set()  # what an earlier process left undone
         self._thread.start()
@@ -83,8 +87,10 @@ class Upkeep:
         if time.monotonic() < self._prune_at or self._stop.is_set():
             return
         forget_tombstones(self._site)
-        if prune(self._site):
+        began = int(self._site.clock.now())
+        if prune(self._site, self._pruned):
             self._site.changed.set()  # more of it, and files to be swept
         else:
+            self._pruned = began - MARGIN_S
             days = self._site.limits.vault_days
             self._prune_at = time.monotonic() + (min(PRUNE_S, days * _DAY * _PART) or PRUNE_S)

@@ -1,4 +1,5 @@
-"""Out of the vault: rows whose days are over, and what an admin purges. Files go behind the commit (sweeper.py)."""
+"""Out of the vault: rows whose days are over, what an account has beyond its limit, and what an admin purges. Files
+go behind the commit (sweeper.py)."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -35,8 +36,9 @@ _GONE = (
 Row = Sequence[int | str]
 
 
-def prune(site: Site) -> int:
-    """One round: the oldest first. Returns how many; 0 when there is nothing to do. Raises DiskFull, Unavailable."""
+def prune(site: Site, since: int = 0) -> int:
+    """One round: the oldest first. Returns how many; 0 when there is nothing to do. `since` (Unix time): accounts
+    whose vault got nothing since then are known to be within the limit. Raises DiskFull, Unavailable."""
     before = int(site.clock.now() - site.limits.vault_days * _DAY)
     removed = 0
     for _ in range(_BATCHES):
@@ -44,11 +46,52 @@ def prune(site: Site) -> int:
             if connection.exec_driver_sql(_OLD, (before, 1)).fetchone() is None:
                 break
         removed += site.write(lambda connection: _prune_some(site, connection, before), alone=True)
+    for account_id in _crowded(site, since):
+        removed += site.write(partial(_trim_some, site, account_id=account_id), alone=True)
     with site.read() as connection:
         gone = connection.exec_driver_sql(_GONE).fetchone()
     if gone is not None:
         site.write(lambda connection: _forget_owners(site, connection), alone=True)
     return removed
+
+
+def _crowded(site: Site, since: int) -> list[int]:
+    """Accounts that have more in the vault than limits.vault_octets."""
+    most = site.limits.vault_octets
+    if not most:
+        return []
+    with site.read() as connection:
+        touched = connection.exec_driver_sql(
+            "SELECT DISTINCT account_id FROM vault WHERE at >= ?", (since,)
+        ).fetchall()
+        return [account_id for (account_id,) in touched if _octets(connection, account_id) > most]
+
+
+def _octets(connection: Connection, account_id: int) -> int:
+    (octets,) = connection.exec_driver_sql(
+        "SELECT coalesce(sum(size), 0) FROM vault WHERE account_id = ?", (account_id,)
+    ).one()
+    return int(octets)
+
+
+def _trim_some(site: Site, connection: Connection, account_id: int) -> int:
+    """The eldest of one account, a batch at most. A hold keeps all."""
+    if _held(site, connection, account_id):
+        return 0
+    beyond = _octets(connection, account_id) - site.limits.vault_octets
+    eldest = connection.exec_driver_sql(
+        "SELECT id, account_id, mailbox_id, name, size FROM vault WHERE account_id = ? AND placed = 1"
+        " ORDER BY at, id LIMIT ?",
+        (account_id, _BATCH),
+    )
+    rows: list[Row] = []
+    for row in eldest.fetchall():
+        if beyond <= 0:
+            break
+        rows.append(row[:4])
+        beyond -= row[4]
+    remove_rows(site, connection, rows)
+    return len(rows)
 
 
 def purge(site: Site, account_id: int, numbers: Sequence[int] | None = None) -> int:

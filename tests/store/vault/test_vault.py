@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,10 @@ def age(rig: Rig, days: float, account_id: int = 1) -> None:
         connection.exec_driver_sql(
             "UPDATE vault SET at = at - ? WHERE account_id = ?", (int(days * DAY), account_id)
         )
+
+
+def limited(rig: Rig, octets: int) -> None:
+    rig.shard.site.limits = replace(rig.limits, vault_octets=octets)
 
 
 def vault_files(rig: Rig) -> list[Path]:
@@ -357,6 +362,42 @@ class TestDays:
         rig.shard.sweep()
         box = rig.shard.mailbox(HOME, "Box")
         assert rig.shard.octets(HOME, box.id, 1) == letter("Number 0")
+
+    def test_an_account_has_no_more_than_its_limit(self, rig: Rig) -> None:
+        """The eldest go, those of others and those that are held stay."""
+        rig.fill(4)
+        rig.shard.grant(2, 1)
+        rig.append(new(), home=OTHER)
+        for number in range(1, 5):
+            expunge(rig, uids=[(number, number)])
+        rig.shard.expunge_uids(OTHER, rig.shard.mailbox(OTHER, "INBOX").id, None)
+        rig.shard.sweep()
+        sizes = [item.size for item in vaulted(rig)]
+        limited(rig, sum(sizes[2:]))
+        now = int(rig.shard.site.clock.now())
+        assert prune.prune(rig.shard.site, now + 10) == 0  # nothing has come since
+        assert prune.prune(rig.shard.site, now - 10) == 2
+        assert [item.uid for item in vaulted(rig)] == [3, 4]
+        assert len(list(finding.find(rig.shard.site, [2]))) == 1
+        owner.hold(rig.shard.site, 1, address="ann@example.test", reason="case 7", by="root")
+        limited(rig, 1)
+        assert prune.prune(rig.shard.site) == 1
+        assert [item.uid for item in vaulted(rig)] == [3, 4]
+        assert list(finding.find(rig.shard.site, [2])) == []
+        rig.shard.sweep()
+        assert len(vault_files(rig)) == 2
+
+    def test_beyond_the_limit_batch_by_batch(self, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(prune, "_BATCH", 3)
+        rig.fill(10)
+        expunge(rig)
+        rig.shard.sweep()
+        limited(rig, vaulted(rig)[0].size)
+        counts = []
+        while removed := prune.prune(rig.shard.site):
+            counts.append(removed)
+        assert counts == [3, 3, 3]
+        assert [item.uid for item in vaulted(rig)] == [10]
 
     def test_upkeep_prunes(self, tmp_path: Path) -> None:
         path = tmp_path / "busy"
