@@ -261,7 +261,7 @@ def _add(platform: Platform, number: int) -> None:
     account = platform.directory.add_account(
         parse_address(address(number)), home=ShardHome(SHARD), password_hash="{PLAIN}" + PASSWORD
     )
-    platform.store.shard(SHARD).grant(account.id, 1)
+    platform.store.shard(SHARD).grant(account.id, 1, DOMAIN)
 
 
 def show(title: str, unit: str, rows: Sequence[Row]) -> None:
