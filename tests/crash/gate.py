@@ -191,5 +191,8 @@ def _of_memory(thread: int, address: int) -> str:
         # Page by page: what follows the last one need not be readable.
         octets = b""
         while b"\0" not in octets and len(octets) < _PATH_MAX:
-            octets += memory.read(_PATH_MAX - (address + len(octets)) % _PATH_MAX)
+            more = memory.read(_PATH_MAX - (address + len(octets)) % _PATH_MAX)
+            if not more:
+                raise ProcessLookupError(f"thread {thread} was killed while it waited")
+            octets += more
     return os.fsdecode(octets.partition(b"\0")[0])
