@@ -18,6 +18,9 @@ from unittest import mock
 
 from mailplat.app.cli import main
 
+# For `environment`: one process and no bus. A start costs half of what two workers and their parent take.
+ONE_WORKER = {"MAILPLAT_PLATFORM__WORKERS": "1"}
+
 DOORS = ("smtp", "lmtp", "imap", "imaps", "pop3", "pop3s", "http")
 
 # A start includes Python's imports on a shared machine; a stop includes draining.

@@ -14,14 +14,14 @@ import pytest
 from mailplat.store import identity
 from tests.e2e.test_trouble import PASSWORD, send, subjects
 from tests.e2e.wire import Wire
-from tests.rig import Rig
+from tests.rig import ONE_WORKER, Rig
 
 ANNA, BEN = "anna@example.test", "ben@example.test"
 
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
-    made = Rig(tmp_path / "platform")
+    made = Rig(tmp_path / "platform", environment=ONE_WORKER)
     made.call("domain", "add", "example.test")
     made.add_account(ANNA, PASSWORD, "--home", "shard:s1")
     made.add_account(BEN, PASSWORD, "--home", "shard:s2")

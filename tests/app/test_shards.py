@@ -9,14 +9,14 @@ from mailplat.app.settings import load
 from mailplat.app.shards import Shards
 from tests.e2e.test_trouble import PASSWORD, send, subjects
 from tests.e2e.wire import Wire
-from tests.rig import Rig
+from tests.rig import ONE_WORKER, Rig
 
 CARL = "carl@example.test"
 
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Rig:
-    return Rig(tmp_path / "platform")
+    return Rig(tmp_path / "platform", environment=ONE_WORKER)
 
 
 def test_a_shard_is_added_while_everything_runs(rig: Rig, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.test_trouble import ANNA, PASSWORD, append, send, subjects
 from tests.e2e.wire import Wire
-from tests.rig import Rig
+from tests.rig import ONE_WORKER, Rig
 
 BERT = "bert@example.test"  # in s2, whose disk is in trouble; ANNA is in s1
 
@@ -23,7 +23,7 @@ PATIENCE_S = 1
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Rig:
-    made = Rig(tmp_path / "platform", environment={"MAILPLAT_STORE__PATIENCE": str(PATIENCE_S)})
+    made = Rig(tmp_path / "platform", environment=ONE_WORKER | {"MAILPLAT_STORE__PATIENCE": str(PATIENCE_S)})
     made.call("domain", "add", "example.test")
     made.add_account(ANNA, PASSWORD, "--home", "shard:s1")
     made.add_account(BERT, PASSWORD, "--home", "shard:s2")

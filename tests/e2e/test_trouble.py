@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from tests.e2e.wire import Wire
-from tests.rig import Rig
+from tests.rig import ONE_WORKER, Rig
 
 ANNA, PASSWORD = "anna@example.test", "correct horse"
 
@@ -25,7 +25,7 @@ LOCKED_S = 10.0
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
     """Stopped, with one account in shard s1."""
-    made = Rig(tmp_path / "platform")
+    made = Rig(tmp_path / "platform", environment=ONE_WORKER)
     made.call("domain", "add", "example.test")
     made.add_account(ANNA, PASSWORD, "--home", "shard:s1")
     yield made
