@@ -14,6 +14,7 @@ import random
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,6 +49,8 @@ SMALL = 10
 PATIENCE_S = 300.0
 # Accounts are made by so many threads, that wait for the disk together.
 THREADS = 32
+# The directory takes one at a time; SQLite would let some of the threads wait beyond its patience.
+_adding = threading.Lock()
 # Of these accounts samples are taken; each has 20 messages.
 ASKED = 60
 
@@ -258,9 +261,10 @@ def populations(root: Path, small: Rig, sizes: Sequence[int]) -> Iterator[Row]:
 
 
 def _add(platform: Platform, number: int) -> None:
-    account = platform.directory.add_account(
-        parse_address(address(number)), home=ShardHome(SHARD), password_hash="{PLAIN}" + PASSWORD
-    )
+    with _adding:
+        account = platform.directory.add_account(
+            parse_address(address(number)), home=ShardHome(SHARD), password_hash="{PLAIN}" + PASSWORD
+        )
     platform.store.shard(SHARD).grant(account.id, 1, DOMAIN)
 
 

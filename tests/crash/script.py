@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from tests.crash import letters
 from tests.crash.clients import ARCHIVE, INBOX, WORK, Lmtp, Mailbox, Refused, Scene, Smtp, Writer
 from tests.crash.imap import Answer
+from tests.crash.ledger import Key
 
 # Messages in a mailbox beyond which the script takes some out: an inspection stays quick.
 ENOUGH = 40
@@ -132,22 +133,28 @@ class Script:
 
     def _create(self, mailbox: Mailbox, name: str) -> None:
         key = (mailbox.account, name)
-        if self.scene.exists.get(key):
+        if not self._is_free(key):
             return
         self.scene.exists[key] = None
         mailbox.must(b"CREATE " + name.encode())
         self.scene.exists[key] = True
+
+    def _is_free(self, key: Key) -> bool:
+        """False also for a mailbox whose DELETE was refused: the next inspection sees whether it is there."""
+        return self.scene.exists.get(key, False) is False
 
     def _delete(self, mailbox: Mailbox, name: str) -> None:
         key = (mailbox.account, name)
         self.scene.exists[key] = None
         mailbox.must(b"DELETE " + name.encode())
         self.scene.exists[key] = False
+        if self._renaming is not None and self._renaming[:2] == key:
+            self._renaming = None  # it was refused, and what is deleted has its old name
         box = self.ledger.boxes.pop(key, None)
         self.scene.validity[key] = max(box.uidvalidity if box else 0, self.scene.validity.get(key, 0))
 
     def _rename(self, mailbox: Mailbox, old: str, new: str) -> None:
-        if self.scene.exists.get((mailbox.account, new)):
+        if not self._is_free((mailbox.account, new)):
             return
         self._renaming = mailbox.account, old, new
         mailbox.must(b"RENAME %s %s" % (old.encode(), new.encode()))
