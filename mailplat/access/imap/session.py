@@ -10,7 +10,7 @@ from typing import ParamSpec, TypeVar
 import structlog
 
 from mailplat.access.imap.limits import ImapLimits
-from mailplat.access.imap.view import View
+from mailplat.access.imap.view import Manner, View
 from mailplat.access.login import LoginService, Serve
 from mailplat.access.stream import Stream
 from mailplat.bus import Bus, Listener
@@ -99,6 +99,7 @@ class Session:
         self.granted: Serve | None = None
         self.view: View | None = None
         self.enabled: set[str] = set()  # CONDSTORE ...
+        self.manner = Manner()  # follows `enabled`
         self.failures = 0  # logins
         self.listener: Listener | None = None
         self._patience = services.limits.preauth  # what is left of it; drops while we wait for the client
@@ -233,16 +234,22 @@ class Session:
         return result
 
     def enable(self, name: str) -> None:
-        """RFC 7162 3.1: from now on replies carry MODSEQ."""
-        if name not in self.enabled:
-            self.enabled.add(name)
-            if name == "CONDSTORE" and self.view is not None:
-                self.out(b"* OK [HIGHESTMODSEQ %d] Highest\r\n" % self.view.modseq)
+        """From now on replies are as this extension wants. Called by ENABLE, and where CONDSTORE is used (RFC 7162
+        3.1)."""
+        if name in self.enabled:
+            return
+        if name == "QRESYNC":
+            self.enable("CONDSTORE")  # RFC 7162 3.2.3
+        self.enabled.add(name)
+        uid_only = "UIDONLY" in self.enabled
+        self.manner = Manner(self.condstore, uid_only or "QRESYNC" in self.enabled, uid_only)
+        if name == "CONDSTORE" and self.view is not None:
+            self.out(b"* OK [HIGHESTMODSEQ %d] Highest\r\n" % self.view.modseq)
 
     def announce(self, *, expunge: bool) -> None:
         """Tell the client what the view learned."""
         if self.view is not None:
-            lines = self.view.flush(expunge=expunge, modseq=self.condstore)
+            lines = self.view.flush(expunge=expunge, manner=self.manner)
             if lines:
                 self.out(lines)
 

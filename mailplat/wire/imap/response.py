@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Literal
 
 from mailplat.wire.imap import mutf7
-from mailplat.wire.imap.sequence import in_order
+from mailplat.wire.imap.sequence import Range, in_order, render
 from mailplat.wire.imap.strings import astring, string
 
 Status = Literal["OK", "NO", "BAD", "BYE", "PREAUTH"]
@@ -133,6 +133,19 @@ def flags_lines(
 
 # Other untagged replies.
 
+# Ranges in one VANISHED line: clients read a line into a buffer of some KiB.
+VANISHED_RANGES = 400
+
+
+def vanished_lines(ranges: Sequence[Range], *, earlier: bool = False) -> bytes:
+    """RFC 7162 3.2.10: UIDs that are gone, as ranges; nothing where there are none. `earlier`: they went before this
+    connection knew the mailbox, and no sequence number changes."""
+    head = b"* VANISHED (EARLIER) " if earlier else b"* VANISHED "
+    starts = range(0, len(ranges), VANISHED_RANGES)
+    return b"".join(
+        [b"%b%b\r\n" % (head, render(ranges[start : start + VANISHED_RANGES])) for start in starts]
+    )
+
 
 def list_line(
     name: str,
@@ -206,6 +219,11 @@ def copyuid(uidvalidity: int, sources: Sequence[int], targets: Sequence[int]) ->
 def modified(numbers: Sequence[int]) -> bytes:
     """RFC 7162 3.1.3: the messages that UNCHANGEDSINCE left alone."""
     return b"MODIFIED " + in_order(numbers)
+
+
+def highest_modseq(modseq: int) -> bytes:
+    """RFC 7162 3.2.7."""
+    return b"HIGHESTMODSEQ %d" % modseq
 
 
 def permanent_flags(flags: Iterable[str]) -> bytes:

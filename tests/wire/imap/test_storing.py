@@ -54,7 +54,7 @@ def test_append() -> None:
 def test_select() -> None:
     assert parse_select(arguments(b"inbox")) == SelectProgram("INBOX", False)
     assert parse_select(arguments(b"a (CONDSTORE)")) == SelectProgram("a", True)
-    for text in (b"", b"a b", b"a ()", b"a (QRESYNC (1 2))", b"a (CONDSTORE"):
+    for text in (b"", b"a b", b"a ()", b"a (QRESYNC (1))", b"a (CONDSTORE"):
         with pytest.raises(BadSyntax):
             parse_select(arguments(text))
 

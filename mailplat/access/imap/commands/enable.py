@@ -4,7 +4,12 @@ from mailplat.access.imap.command import AFTER_LOGIN, Command
 from mailplat.access.imap.refusal import Tagged, ok
 from mailplat.access.imap.session import Request, Session
 
-KNOWN = frozenset({"CONDSTORE"})  # RFC 7162 3.1.2
+KNOWN = frozenset(
+    {
+        "CONDSTORE",  # RFC 7162 3.1.2
+        "QRESYNC",  # RFC 7162 3.2.3
+    }
+)
 
 
 async def run(session: Session, request: Request) -> Tagged:

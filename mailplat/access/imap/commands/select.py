@@ -1,7 +1,8 @@
-"""SELECT and EXAMINE (RFC 3501 6.3.1, 6.3.2), with CONDSTORE (RFC 7162 3.1.8)."""
+"""SELECT and EXAMINE (RFC 3501 6.3.1, 6.3.2), with CONDSTORE and QRESYNC (RFC 7162 3.1.8, 3.2.5)."""
 
 from mailplat.access.imap.command import Command
-from mailplat.access.imap.refusal import Tagged, ok
+from mailplat.access.imap.refusal import Tagged, bad, ok
+from mailplat.access.imap.resync import catch_up
 from mailplat.access.imap.session import Request, Session
 from mailplat.access.imap.view import View
 from mailplat.core.route import Residence
@@ -13,6 +14,8 @@ from mailplat.wire.imap.storing import parse_select
 
 async def run(session: Session, request: Request) -> Tagged:
     program = parse_select(request.arguments)
+    if program.resync is not None and "QRESYNC" not in session.enabled:
+        return bad("QRESYNC needs ENABLE QRESYNC")  # RFC 7162 3.2.5
     if session.view is not None:
         # RFC 3501 6.3.1: the mailbox is deselected even where this SELECT fails. CLOSED: RFC 7162 3.2.11.
         session.unselect()
@@ -28,6 +31,8 @@ async def run(session: Session, request: Request) -> Tagged:
     session.select(view)
     request.fresh = True
     session.out(_describe(view, session.limits.keywords_shown))
+    if program.resync is not None and program.resync.uidvalidity == view.uidvalidity:
+        await catch_up(session, program.resync)
     return ok(f"{request.name} completed", "READ-ONLY" if read_only else "READ-WRITE")
 
 
