@@ -4,9 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mailplat.core.errors import NotFound
 from mailplat.core.quota import NO_QUOTA, Quota
 from mailplat.core.route import Residence
 from mailplat.core.spool import Body
+
+
+class MessageGone(NotFound):
+    """The message that was to be replaced was expunged meanwhile, or never was."""
+
 
 # Ranges of UIDs, both ends included, in any order; None stands for every message.
 UidRanges = Sequence[tuple[int, int]] | None

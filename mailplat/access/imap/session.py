@@ -37,6 +37,10 @@ T = TypeVar("T")
 MOVED = "[UNAVAILABLE] Mailbox has moved, connect again"
 
 
+# To who has not logged in in time.
+FAREWELL = b"* BYE Log in sooner\r\n"
+
+
 class State(enum.Enum):
     """RFC 3501 3."""
 
@@ -76,6 +80,7 @@ class Services:
     plaintext_without_tls: bool
     large: asyncio.Semaphore  # messages that are held whole, see limits.large_messages
     enter: "Callable[[Session, Serve], None]"  # Sessions.enter
+    leave: "Callable[[Session], None]"  # Sessions.leave
 
 
 class Farewell(Exception):
@@ -139,6 +144,17 @@ class Session:
     def condstore(self) -> bool:
         return "CONDSTORE" in self.enabled
 
+    @property
+    def utf8(self) -> bool:
+        """Mailbox names go over the wire as UTF-8 (RFC 6855 3)."""
+        return "UTF8=ACCEPT" in self.enabled
+
+    @property
+    def syntax(self) -> dict[str, bool]:
+        """How arguments are read, as wire.imap.Arguments takes it."""
+        accept = "UTF8=ACCEPT" in self.enabled
+        return {"utf8": self.utf8, "uid_only": self.manner.uid_only, "no_charset": accept}
+
     async def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """A synchronous reading call of the store, in its threads. Raises Unavailable when its disk is stalled."""
         return await self.services.executors.ask(self.lane, function, *args, **kwargs)
@@ -163,6 +179,18 @@ class Session:
         self.framer.limits = self.limits.after_login
         self.stream.timeout = self.limits.autologout
         self.stream.farewell = b"* BYE Autologout; idle for too long\r\n"
+
+    def log_out(self) -> None:
+        """RFC 8437 3: as if nobody had logged in yet; TLS stays, and what was selected is not expunged."""
+        self.services.leave(self)
+        self.close()
+        self.granted = None
+        self.enabled.clear()
+        self.manner = Manner()
+        self.state = State.NOT_AUTHENTICATED
+        self.framer.limits = self.limits.before_login
+        self._patience = self.limits.preauth
+        self.stream.farewell = FAREWELL
 
     def listen(self) -> Listener:
         """Hints for this account. Always before the mailbox is read, so that no change falls between."""

@@ -210,16 +210,14 @@ class View:
 
     def flag_lines(self, places: Iterable[int], manner: Manner) -> bytes:
         """FETCH of UID and FLAGS, and of MODSEQ where it is wanted, of the messages at these positions."""
-        fetch, modseq = (b"UIDFETCH" if manner.uid_only else b"FETCH"), b" MODSEQ (%d)" * manner.modseq
-        template = b"* %d " + fetch + b" (UID %d" + modseq + b" FLAGS %b)\r\n"
         lines = []
         for place in places:
             uid, flags = self.uids[place], self.rendered[self.flags[place]]
-            number = uid if manner.uid_only else place + 1
-            if manner.modseq:
-                lines.append(template % (number, uid, self.modseqs[place], flags))
+            modseq = b"MODSEQ (%d) " % self.modseqs[place] if manner.modseq else b""
+            if manner.uid_only:
+                lines.append(b"* %d UIDFETCH (%bFLAGS %b)\r\n" % (uid, modseq, flags))
             else:
-                lines.append(template % (number, uid, flags))
+                lines.append(b"* %d FETCH (UID %d %bFLAGS %b)\r\n" % (place + 1, uid, modseq, flags))
         return b"".join(lines)
 
     def _remove(self, expunged: Sequence[int]) -> None:

@@ -52,14 +52,25 @@ T = TypeVar("T")
 
 
 class Arguments:
-    """`utf8`: the client has enabled UTF-8, mailbox names are UTF-8 and not modified UTF-7 (RFC 6855, RFC 9051)."""
+    """What the client has enabled: `utf8`: mailbox names are UTF-8 and not modified UTF-7 (RFC 6855, RFC 9051);
+    `uid_only`: a sequence number is an error (RFC 9586); `no_charset`: SEARCH has none (RFC 6855 3)."""
 
-    __slots__ = ("at", "octets", "utf8")
+    __slots__ = ("at", "no_charset", "octets", "uid_only", "utf8")
 
-    def __init__(self, octets: bytes, at: int = 0, *, utf8: bool = False) -> None:
+    def __init__(
+        self,
+        octets: bytes,
+        at: int = 0,
+        *,
+        utf8: bool = False,
+        uid_only: bool = False,
+        no_charset: bool = False,
+    ) -> None:
         self.octets = octets
         self.at = at
         self.utf8 = utf8
+        self.uid_only = uid_only
+        self.no_charset = no_charset
 
     @property
     def at_end(self) -> bool:

@@ -203,6 +203,19 @@ def esearch_line(
     return b" ".join(parts) + b"\r\n"
 
 
+def quota_line(root: str, storage: tuple[int, int]) -> bytes:
+    """RFC 9208 4.2.1; `storage`: octets there are, octets there may be. On the wire they are units of 1024 octets
+    (5.1): what is there is rounded up and what may be down, so that full never looks like room."""
+    used, limit = storage
+    return b"* QUOTA %b (STORAGE %d %d)\r\n" % (string(root.encode("ascii")), -(-used // 1024), limit // 1024)
+
+
+def quotaroot_line(name: str, roots: Iterable[str], *, utf8: bool = False) -> bytes:
+    """RFC 9208 4.2.2."""
+    shown = b"".join(b" " + string(root.encode("ascii")) for root in roots)
+    return b"* QUOTAROOT %b%b\r\n" % (mailbox(name, utf8), shown)
+
+
 # Response codes (without brackets).
 
 

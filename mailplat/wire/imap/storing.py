@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mailplat.wire.imap.arguments import Arguments
-from mailplat.wire.imap.errors import BadSyntax
+from mailplat.wire.imap.errors import BadSyntax, UidRequired
 from mailplat.wire.imap.sequence import STAR, SequenceSet
 
-# What STATUS may be asked for (RFC 3501 6.3.10; RFC 7162 3.1.7; RFC 8438; RFC 9051 6.3.11).
-STATUS_ITEMS = ("MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "HIGHESTMODSEQ", "SIZE", "DELETED")
+# What STATUS may be asked for (RFC 3501 6.3.10; RFC 7162 3.1.7; RFC 8438; RFC 9051 6.3.11; RFC 9208 4.1.4).
+STATUS_ITEMS = (
+    "MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "HIGHESTMODSEQ", "SIZE", "DELETED", "DELETED-STORAGE",
+)  # fmt: skip
 
 Mode = Literal["set", "add", "remove"]
 
@@ -100,6 +102,15 @@ def parse_append(arguments: Arguments, *, first: bool = True) -> AppendProgram:
     return AppendProgram(mailbox, flags, internaldate, zone)
 
 
+def parse_replace(arguments: Arguments) -> tuple[SequenceSet, AppendProgram]:
+    """REPLACE and UID REPLACE (RFC 8508 5): one message, and what stands before the literal of the new one."""
+    arguments.space()
+    numbers = arguments.sequence_set()
+    if numbers.saved or len(numbers.ranges) != 1 or numbers.ranges[0][0] != numbers.ranges[0][1]:
+        raise BadSyntax("one message expected")
+    return numbers, parse_append(arguments)
+
+
 def parse_select(arguments: Arguments) -> SelectProgram:
     """SELECT and EXAMINE with the parameters CONDSTORE (RFC 7162 3.1.8) and QRESYNC (3.2.5)."""
     arguments.space()
@@ -132,6 +143,8 @@ def _resync(arguments: Arguments) -> Resync:
         known = _without_star(arguments.sequence_set())
         arguments.take(b" ")
     if arguments.take(b"("):
+        if arguments.uid_only:
+            raise UidRequired  # RFC 9586 3.4
         numbers = _without_star(arguments.sequence_set())
         arguments.space()
         uids = _without_star(arguments.sequence_set())

@@ -8,6 +8,8 @@ KNOWN = frozenset(
     {
         "CONDSTORE",  # RFC 7162 3.1.2
         "QRESYNC",  # RFC 7162 3.2.3
+        "UIDONLY",  # RFC 9586
+        "UTF8=ACCEPT",  # RFC 6855 3
     }
 )
 

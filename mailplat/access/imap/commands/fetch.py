@@ -25,7 +25,9 @@ async def run(session: Session, request: Request) -> Tagged:
             await tell_vanished(session, program.numbers, program.changed_since)
         places = fetch.changed_since(view, spans, program.changed_since)
         spans = [(place, place + 1) for place in places]
-    plan = fetch.make_plan(program, by_uid=request.by_uid, read_only=view.read_only)
+    plan = fetch.make_plan(
+        program, by_uid=request.by_uid, read_only=view.read_only, uid_only=session.manner.uid_only
+    )
     if plan.sections:
         gone = await fetch_bodies(session, plan, spans)
     elif plan.columns:

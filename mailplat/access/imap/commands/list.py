@@ -20,18 +20,18 @@ async def run(session: Session, request: Request) -> Tagged:
         return _DONE
     if "HIGHESTMODSEQ" in program.status:
         session.enable("CONDSTORE")  # RFC 7162 3.1
-    session.out(await session.call(_lines, session.shard, session.residence, program))
+    session.out(await session.call(_lines, session.shard, session.residence, program, session.utf8))
     return _DONE
 
 
-def _lines(shard: Shard, residence: Residence, program: ListProgram) -> bytes:
+def _lines(shard: Shard, residence: Residence, program: ListProgram, utf8: bool) -> bytes:
     lines: list[bytes] = []
     subscriptions = frozenset(shard.subscriptions(residence))
     for entry in list_entries(program, shard.mailboxes(residence), subscriptions):
-        lines.append(response.list_line(entry.name, entry.attributes, child_info=entry.child_info))
+        lines.append(response.list_line(entry.name, entry.attributes, utf8=utf8, child_info=entry.child_info))
         if program.status and entry.mailbox is not None:
             numbers = count(shard, residence, entry.mailbox, program.status)
-            lines.append(response.status_line(entry.name, numbers))
+            lines.append(response.status_line(entry.name, numbers, utf8=utf8))
     return b"".join(lines)
 
 

@@ -30,7 +30,7 @@ async def run(session: Session, request: Request) -> Tagged:
         session.enable("CONDSTORE")
     session.select(view)
     request.fresh = True
-    session.out(_describe(view, session.limits.keywords_shown))
+    session.out(_describe(view, session.limits.keywords_shown, uid_only=session.manner.uid_only))
     if program.resync is not None and program.resync.uidvalidity == view.uidvalidity:
         await catch_up(session, program.resync)
     return ok(f"{request.name} completed", "READ-ONLY" if read_only else "READ-WRITE")
@@ -41,7 +41,8 @@ def _open(shard: Shard, residence: Residence, name: str) -> tuple[Mailbox, Snaps
     return mailbox, shard.snapshot(residence, mailbox.id)
 
 
-def _describe(view: View, keywords: int) -> bytes:
+def _describe(view: View, keywords: int, *, uid_only: bool) -> bytes:
+    """`uid_only`: UNSEEN is left out, since it is a sequence number (RFC 9586 3)."""
     permanent = () if view.read_only else (*SYSTEM_FLAGS, *view.keywords[:keywords], "\\*")
     lines = [
         view.flags_line(),
@@ -49,7 +50,7 @@ def _describe(view: View, keywords: int) -> bytes:
         b"* %d EXISTS\r\n* 0 RECENT\r\n" % len(view),
     ]
     unseen = view.first_without("\\Seen")
-    if unseen is not None:
+    if unseen is not None and not uid_only:
         lines.append(b"* OK [UNSEEN %d] First unseen\r\n" % (unseen + 1))
     lines.append(
         b"* OK [UIDVALIDITY %d] UIDs valid\r\n"
