@@ -39,7 +39,8 @@ def capabilities(session: Session) -> bytes:
     """The atoms after CAPABILITY, for the state the connection is in."""
     if session.state is not State.NOT_AUTHENTICATED:
         limit = f"APPENDLIMIT={session.limits.message_size}"  # RFC 7889
-        return " ".join((*ALWAYS, *AFTER_LOGIN, limit)).encode()
+        compress = () if session.stream.compressed else ("COMPRESS=DEFLATE",)  # RFC 4978
+        return " ".join((*ALWAYS, *AFTER_LOGIN, *compress, limit)).encode()
     atoms = [*ALWAYS]
     if session.services.tls is not None and not session.stream.tls:
         atoms.append("STARTTLS")

@@ -9,6 +9,7 @@ from typing import ParamSpec, TypeVar
 
 import structlog
 
+from mailplat.access.deflate import BadDeflate
 from mailplat.access.imap.limits import ImapLimits
 from mailplat.access.imap.view import Manner, View
 from mailplat.access.login import LoginService, Serve
@@ -291,6 +292,9 @@ class Session:
             self.stream.timeout = max(0.0, self._patience)
         try:
             return await self.stream.read()
+        except BadDeflate as error:
+            log.warning("bad compression", account=self.account_id, peer=self.peer.address, reason=str(error))
+            raise Farewell("Compression went wrong") from error
         finally:
             self.interruptible = False
             self._patience -= self.services.clock.monotonic() - started
