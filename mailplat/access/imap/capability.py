@@ -30,6 +30,10 @@ AFTER_LOGIN = (
 )
 
 
+# RFC 9051 is offered once all that it has taken in is here (its appendix E).
+REV2 = ("IMAP4rev2",) if {"BINARY", "SEARCHRES"} <= set(AFTER_LOGIN) else ()
+
+
 def may_log_in(session: Session) -> bool:
     """Passwords in clear need TLS, unless the admin's setting says otherwise (RFC 3501 6.2.3, LOGINDISABLED)."""
     return session.stream.tls or session.services.plaintext_without_tls
@@ -40,8 +44,8 @@ def capabilities(session: Session) -> bytes:
     if session.state is not State.NOT_AUTHENTICATED:
         limit = f"APPENDLIMIT={session.limits.message_size}"  # RFC 7889
         compress = () if session.stream.compressed else ("COMPRESS=DEFLATE",)  # RFC 4978
-        return " ".join((*ALWAYS, *AFTER_LOGIN, *compress, limit)).encode()
-    atoms = [*ALWAYS]
+        return " ".join((*ALWAYS, *REV2, *AFTER_LOGIN, *compress, limit)).encode()
+    atoms = [*ALWAYS, *REV2]
     if session.services.tls is not None and not session.stream.tls:
         atoms.append("STARTTLS")
     atoms.append("AUTH=PLAIN" if may_log_in(session) else "LOGINDISABLED")

@@ -147,8 +147,13 @@ class Session:
 
     @property
     def utf8(self) -> bool:
-        """Mailbox names go over the wire as UTF-8 (RFC 6855 3)."""
-        return "UTF8=ACCEPT" in self.enabled
+        """Mailbox names go over the wire as UTF-8 (RFC 6855 3, RFC 9051 5.1)."""
+        return self.rev2 or "UTF8=ACCEPT" in self.enabled
+
+    @property
+    def rev2(self) -> bool:
+        """RFC 9051 6.3.1: replies are those of IMAP4rev2."""
+        return "IMAP4REV2" in self.enabled
 
     @property
     def syntax(self) -> dict[str, bool]:

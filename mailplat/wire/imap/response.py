@@ -155,12 +155,16 @@ def list_line(
     command: Literal["LIST", "LSUB"] = "LIST",
     utf8: bool = False,
     child_info: Iterable[str] = (),
+    old_name: str = "",
 ) -> bytes:
     """`* LIST (\\HasNoChildren) "/" INBOX`; `child_info`: the selection options that a child met
-    (RFC 5258 4, CHILDINFO)."""
+    (RFC 5258 4, CHILDINFO); `old_name`: what it was called before (RFC 9051 6.3.9.7, OLDNAME)."""
     shown = b" ".join(attribute.encode("ascii") for attribute in attributes)
     met = b" ".join(string(option.encode("ascii")) for option in child_info)
-    extended = b' ("CHILDINFO" (%b))' % met if met else b""
+    items = [b'"CHILDINFO" (%b)' % met] if met else []
+    if old_name:
+        items.append(b'"OLDNAME" (%b)' % mailbox(old_name, utf8))
+    extended = b" (%b)" % b" ".join(items) if items else b""
     quoted = string(delimiter.encode("ascii")) if delimiter else b"NIL"
     return b"* %b (%b) %b %b%b\r\n" % (command.encode("ascii"), shown, quoted, mailbox(name, utf8), extended)
 

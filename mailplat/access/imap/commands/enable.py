@@ -1,17 +1,17 @@
 """ENABLE (RFC 5161). Names that we do not know are ignored (3.1)."""
 
+from mailplat.access.imap.capability import REV2
 from mailplat.access.imap.command import AFTER_LOGIN, Command
 from mailplat.access.imap.refusal import Tagged, ok
 from mailplat.access.imap.session import Request, Session
 
-KNOWN = frozenset(
-    {
-        "CONDSTORE",  # RFC 7162 3.1.2
-        "QRESYNC",  # RFC 7162 3.2.3
-        "UIDONLY",  # RFC 9586
-        "UTF8=ACCEPT",  # RFC 6855 3
-    }
-)
+KNOWN = {
+    "CONDSTORE",  # RFC 7162 3.1.2
+    "QRESYNC",  # RFC 7162 3.2.3
+    "UIDONLY",  # RFC 9586
+    "UTF8=ACCEPT",  # RFC 6855 3
+    *(name.upper() for name in REV2),  # RFC 9051 6.3.1
+}
 
 
 async def run(session: Session, request: Request) -> Tagged:

@@ -1,5 +1,7 @@
 """LIST (RFC 3501 6.3.8), LIST-EXTENDED (RFC 5258), LIST-STATUS (RFC 5819), SPECIAL-USE (RFC 6154)."""
 
+from dataclasses import replace
+
 from mailplat.access.imap.command import Command
 from mailplat.access.imap.counting import count
 from mailplat.access.imap.listing import list_entries
@@ -18,6 +20,8 @@ async def run(session: Session, request: Request) -> Tagged:
     if program.asks_delimiter:
         session.out(b'* LIST (\\Noselect) "/" ""\r\n')
         return _DONE
+    if session.rev2:
+        program = replace(program, extended=True)  # RFC 9051 6.3.9: \\NonExistent, never \\Noselect
     if "HIGHESTMODSEQ" in program.status:
         session.enable("CONDSTORE")  # RFC 7162 3.1
     session.out(await session.call(_lines, session.shard, session.residence, program, session.utf8))
