@@ -34,7 +34,7 @@ async def run(session: Session, request: Request) -> Tagged:
     request.fresh = True
     session.out(_describe(session, view))
     if session.rev2:
-        # RFC 9051 6.3.2: LIST with the mailbox as it is. None where it was deleted just now: the next command says so.
+        # RFC 9051 6.3.2: LIST with the mailbox as it is; none where it was deleted just now.
         for entry in await session.call(_entry, session.shard, session.residence, mailbox.name):
             session.out(response.list_line(entry.name, entry.attributes, utf8=True))
     if program.resync is not None and program.resync.uidvalidity == view.uidvalidity:
