@@ -18,6 +18,7 @@ Files of this room
     door.py      Store: shards by name, append and deliver         shard.py   Shard: all other verbs
     tombstones.py   what was expunged, up to a limit
     staging.py, append.py   the two halves of an append
+    annotations.py   small values of mailboxes and accounts (RFC 5464)
     accounts.py, mailboxes.py, renaming.py, fetch.py, changes.py, search.py, flags.py, expunge.py, copy.py   verbs
     deliveries.py   what was delivered, remembered when the index is made anew
     quota.py, pools.py   what accounts and domains may keep, counted with each change; a domain's octets elsewhere

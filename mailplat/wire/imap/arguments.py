@@ -140,6 +140,17 @@ class Arguments:
             return None
         return self.string()
 
+    def binary(self) -> bytes | None:
+        """nstring, or literal8, which may hold NUL (RFC 3516 4.4, RFC 5464 5)."""
+        if not self.peek(b"~"):
+            return self.nstring()
+        start = self._match(_LITERAL, "a literal")
+        octets = self.octets[self.at : self.at + int(start[1])]
+        self.at += len(octets)
+        if len(octets) < int(start[1]):
+            raise BadSyntax("a literal is shorter than it says")
+        return octets
+
     def mailbox(self) -> str:
         """A mailbox name, decoded; INBOX, also as the first level of a name, in upper case (RFC 3501 5.1)."""
         return _inbox(self._name(_UTF8_ATOM if self.utf8 else _ASTRING_ATOM))

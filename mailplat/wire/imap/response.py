@@ -12,7 +12,7 @@ from typing import Literal
 
 from mailplat.wire.imap import mutf7
 from mailplat.wire.imap.sequence import Range, in_order, render
-from mailplat.wire.imap.strings import astring, string
+from mailplat.wire.imap.strings import astring, literal, nstring, string
 
 Status = Literal["OK", "NO", "BAD", "BYE", "PREAUTH"]
 
@@ -205,6 +205,17 @@ def esearch_line(
     if modseq is not None and numbers:
         parts.append(b"MODSEQ %d" % modseq)
     return b" ".join(parts) + b"\r\n"
+
+
+def metadata_line(name: str, values: Mapping[str, bytes | None], *, utf8: bool = False) -> bytes:
+    """RFC 5464 4.4.1. A value with NUL goes as literal8."""
+    shown = b" ".join(
+        astring(entry.encode("ascii"))
+        + b" "
+        + (b"~" + literal(value) if value and b"\0" in value else nstring(value))
+        for entry, value in values.items()
+    )
+    return b"* METADATA %b (%b)\r\n" % (mailbox(name, utf8) if name else b'""', shown)
 
 
 def quota_line(root: str, storage: tuple[int, int]) -> bytes:
