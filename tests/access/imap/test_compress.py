@@ -119,7 +119,7 @@ async def test_the_client_ends_its_stream(rig: Rig) -> None:
 
 async def test_a_bomb_at_and_past_the_limit(rigs: MakeRig) -> None:
     """The ratio's share grows with what was sent; the allowance is what an honest client may need beyond it."""
-    rig = await rigs(limits=ImapLimits(inflate_ratio=10, inflate_allowance=100_000))
+    rig = await rigs(limits=ImapLimits(inflate_ratio=10, inflate_allowance=100_000, message_size=100_000))
     client = await deflated(rig, "INBOX")
     count = 90_000
     client.send(b"a APPEND INBOX {%d+}\r\n" % count + b"\0" * count + b"\r\n")

@@ -21,7 +21,8 @@ async def run(session: Session, request: Request) -> Tagged | None:
     session.announce(expunge=True)
     session.out(response.tagged(request.tag, "OK", "DEFLATE active", ""))
     limits = session.limits
-    session.stream.start_deflate(limits.inflate_ratio, limits.inflate_allowance)
+    # One message of any kind can be sent.
+    session.stream.start_deflate(limits.inflate_ratio, max(limits.inflate_allowance, limits.message_size))
     return None
 
 
