@@ -28,6 +28,7 @@ AFTER_LOGIN = (
     "QUOTA",  # RFC 9208
     "QUOTA=RES-STORAGE",  # RFC 9208
     "UIDONLY",  # RFC 9586
+    "LIST-METADATA",  # RFC 9590
 )
 
 

@@ -52,14 +52,14 @@ def parse_get(arguments: Arguments) -> GetMetadata:
         arguments.space()
     mailbox = arguments.mailbox()
     arguments.space()
-    if arguments.peek(b"("):
-        entries = arguments.items(lambda: _entry(arguments), limit=MAX_ENTRIES, empty=False)
-    else:
-        entries = [_entry(arguments)]
+    entries = parse_entries(arguments) if arguments.peek(b"(") else (_entry(arguments),)
     arguments.end()
-    return GetMetadata(
-        mailbox, tuple(dict.fromkeys(entries)), options.get("MAXSIZE"), options.get("DEPTH", 0)
-    )
+    return GetMetadata(mailbox, entries, options.get("MAXSIZE"), options.get("DEPTH", 0))
+
+
+def parse_entries(arguments: Arguments) -> tuple[str, ...]:
+    """Names in parentheses, without duplicates."""
+    return tuple(dict.fromkeys(arguments.items(lambda: _entry(arguments), limit=MAX_ENTRIES, empty=False)))
 
 
 def parse_set(arguments: Arguments) -> tuple[str, dict[str, bytes | None]]:

@@ -110,3 +110,41 @@ async def test_limits_and_bad_input(rig: Rig) -> None:
             client.send(b"x)\r\n")
             line = await client.line()
         assert line.startswith(b"x BAD"), arguments
+
+
+async def test_in_a_list(rig: Rig) -> None:
+    """RFC 9590."""
+    client = await rig.login()
+    await client.ok("CREATE a/b")
+    await client.ok("CREATE nil")
+    await client.talk(
+        """
+        C: a SETMETADATA a/b (/shared/vendor/x/color "#b71c1c" /private/comment "two")
+        S: a OK ...
+        C: b LIST "" * RETURN (METADATA ("/shared/vendor/x/color") STATUS (MESSAGES))
+        S: * LIST (\\HasNoChildren) "/" INBOX
+        S: * STATUS INBOX (MESSAGES 0)
+        S: * METADATA INBOX (/shared/vendor/x/color NIL)
+        S: * LIST (\\HasChildren) "/" a
+        S: * STATUS a (MESSAGES 0)
+        S: * METADATA a (/shared/vendor/x/color NIL)
+        S: * LIST (\\HasNoChildren) "/" a/b
+        S: * STATUS a/b (MESSAGES 0)
+        S: * METADATA a/b (/shared/vendor/x/color "#b71c1c")
+        S: * LIST (\\HasNoChildren) "/" "nil"
+        S: * STATUS "nil" (MESSAGES 0)
+        S: * METADATA "nil" (/shared/vendor/x/color NIL)
+        S: b OK ...
+        C: c SUBSCRIBE gone
+        S: c OK ...
+        C: d LIST (SUBSCRIBED) "" * RETURN (METADATA (/private/comment))
+        S: * LIST (\\NonExistent \\HasNoChildren \\Subscribed) "/" gone
+        S: d OK ...
+        C: e LIST "" * RETURN (METADATA)
+        S: e BAD ...
+        C: f LIST "" * RETURN (METADATA ())
+        S: f BAD ...
+        C: g LIST "" * RETURN (METADATA (comment))
+        S: g BAD ...
+        """
+    )

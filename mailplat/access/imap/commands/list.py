@@ -1,4 +1,5 @@
-"""LIST (RFC 3501 6.3.8), LIST-EXTENDED (RFC 5258), LIST-STATUS (RFC 5819), SPECIAL-USE (RFC 6154)."""
+"""LIST (RFC 3501 6.3.8), LIST-EXTENDED (RFC 5258), LIST-STATUS (RFC 5819), SPECIAL-USE (RFC 6154),
+LIST-METADATA (RFC 9590)."""
 
 from dataclasses import replace
 
@@ -36,6 +37,11 @@ def _lines(shard: Shard, residence: Residence, program: ListProgram, utf8: bool)
         if program.status and entry.mailbox is not None:
             numbers = count(shard, residence, entry.mailbox, program.status)
             lines.append(response.status_line(entry.name, numbers, utf8=utf8))
+        if program.entries and entry.mailbox is not None:
+            # RFC 9590 3: behind the LIST line, NIL for what has no value.
+            values = shard.annotations(residence, entry.mailbox.id)
+            found = {name: values.get(name) for name in program.entries}
+            lines.append(response.metadata_line(entry.name, found, utf8=utf8))
     return b"".join(lines)
 
 
