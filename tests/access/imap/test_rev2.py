@@ -24,7 +24,7 @@ async def test_replies(rig: Rig) -> None:
     await client.talk(
         """
         C: a ENABLE IMAP4rev2
-        S: * ENABLED IMAP4REV2
+        S: * ENABLED IMAP4rev2
         S: a OK ...
         C: b CREATE Entwürfe/2026
         S: b OK ...

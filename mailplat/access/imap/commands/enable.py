@@ -13,6 +13,9 @@ KNOWN = {
     *(name.upper() for name in REV2),  # RFC 9051 6.3.1
 }
 
+# As they are advertised, where that is not in capitals.
+_SPELLED = {name.upper(): name for name in ("IMAP4rev2",)}
+
 
 async def run(session: Session, request: Request) -> Tagged:
     arguments = request.arguments
@@ -22,7 +25,8 @@ async def run(session: Session, request: Request) -> Tagged:
         wanted.append(arguments.atom().decode("ascii").upper())
     arguments.end()
     enabled = [name for name in dict.fromkeys(wanted) if name in KNOWN and name not in session.enabled]
-    session.out(" ".join(("* ENABLED", *enabled)).encode() + b"\r\n")
+    shown = [_SPELLED.get(name, name) for name in enabled]
+    session.out(" ".join(("* ENABLED", *shown)).encode() + b"\r\n")
     for name in enabled:
         session.enable(name)
     return ok("ENABLE completed")
