@@ -28,9 +28,7 @@ class Upload:
 
     tag: str
     mailbox: str
-    replaces: int | None = (
-        None  # UID in the selected mailbox, of the message that this one is put in the place of
-    )
+    replaces: int | None = None  # REPLACE: UID of the old message, in the selected mailbox
     messages: list[NewMessage] = field(default_factory=list)
     failure: Exception | None = None  # while it was spooled
 
