@@ -4,6 +4,7 @@
     proxy/      sessions of forwarded accounts: log in at the backend, splice, end when the route changes
     forwarding  the list of these sessions by account, which the route watch ends
     stream      the socket of one session, for both servers
+    deflate     a connection in DEFLATE, and what it may inflate to
     imap/       the IMAP server
     pop3/       the POP3 server
 

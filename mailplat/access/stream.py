@@ -5,6 +5,7 @@ import ssl
 from asyncio import StreamReader, StreamWriter
 from typing import Protocol
 
+from mailplat.access.deflate import Deflate
 from mailplat.core.envelope import Peer
 
 
@@ -60,6 +61,7 @@ class Stream:
 
     __slots__ = (
         "_deadline",
+        "_deflate",
         "_gathered",
         "_handle",
         "_limits",
@@ -93,6 +95,7 @@ class Stream:
         self._loop = asyncio.get_running_loop()
         self._gathered: list[bytes] = []
         self._size = 0
+        self._deflate: Deflate | None = None
         self._deadline: float | None = None  # of the wait that goes on, loop time
         self._writing = False
         self._handle: asyncio.TimerHandle | None = None
@@ -103,14 +106,26 @@ class Stream:
         return self.protected or self.writer.get_extra_info("ssl_object") is not None
 
     async def read(self) -> bytes:
-        """What the client sent next; b"" when it is gone or its time is over."""
+        """What the client sent next; b"" when it is gone or its time is over. Raises BadDeflate."""
         self._start(self.timeout)
         try:
+            if self._deflate is not None:
+                return await self._read_deflated(self._deflate)
             return await self.reader.read(self._limits.read_size)
         except (ConnectionError, ssl.SSLError, TimeoutError):
             return b""  # a reset connection is an ended one
         finally:
             self._deadline = None
+
+    async def _read_deflated(self, deflate: Deflate) -> bytes:
+        while not (octets := deflate.take(self._limits.read_size)):
+            if deflate.ended:
+                return b""
+            compressed = await self.reader.read(self._limits.read_size)
+            if not compressed:
+                return b""
+            deflate.feed(compressed)
+        return octets
 
     def write(self, octets: bytes) -> None:
         """Gather; what is large is handed to the socket at once (flush then waits)."""
@@ -128,7 +143,7 @@ class Stream:
             octets = self._gathered[0] if len(self._gathered) == 1 else b"".join(self._gathered)
             self._gathered.clear()
             self._size = 0
-            self.writer.write(octets)
+            self.writer.write(self._on_the_wire(octets))
 
     async def flush(self) -> None:
         """Send what is gathered; wait while the socket's buffer is above its limit."""
@@ -141,6 +156,22 @@ class Stream:
         finally:
             self._writing = False
             self._deadline = reading
+
+    def _on_the_wire(self, octets: bytes) -> bytes:
+        return octets if self._deflate is None else self._deflate.deflate(octets)
+
+    @property
+    def compressed(self) -> bool:
+        """By us or by TLS."""
+        secured = self.writer.get_extra_info("ssl_object")
+        return self._deflate is not None or (secured is not None and secured.compression() is not None)
+
+    def start_deflate(self, ratio: int, allowance: int) -> None:
+        """What is gathered goes out as it is, everything after it compressed, and so is what comes in. The limits are
+        those of Deflate. Never twice, and never before start_tls or detach."""
+        assert self._deflate is None
+        self.push()
+        self._deflate = Deflate(ratio, allowance)
 
     async def start_tls(self, context: ssl.SSLContext, reply: bytes) -> None:
         """RFC 3501 6.2.1. `reply` is the OK that goes out in clear. Raises PlaintextInjection when the client sent
@@ -201,7 +232,7 @@ class Stream:
         if self._writing:
             self.writer.transport.abort()
         else:
-            self.writer.write(self.farewell)
+            self.writer.write(self._on_the_wire(self.farewell))
             self.writer.close()
             # close() waits for the client to take what is buffered; this one may never.
             self._handle = self._loop.call_later(self._limits.stop_grace, self.writer.transport.abort)

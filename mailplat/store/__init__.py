@@ -18,6 +18,7 @@ Files of this room
     door.py      Store: shards by name, append and deliver         shard.py   Shard: all other verbs
     tombstones.py   what was expunged, up to a limit
     staging.py, append.py   the two halves of an append
+    annotations.py   small values of mailboxes and accounts (RFC 5464)
     accounts.py, mailboxes.py, renaming.py, fetch.py, changes.py, search.py, flags.py, expunge.py, copy.py   verbs
     deliveries.py   what was delivered, remembered when the index is made anew
     quota.py, pools.py   what accounts and domains may keep, counted with each change; a domain's octets elsewhere
@@ -40,6 +41,7 @@ Invariants
     * A message gets a MODSEQ below the mailbox's only in a copy that nobody is served from yet (transfer.py).
     * Every write checks the account's epoch inside its transaction. An account that left stays closed.
     * What was expunged since a MODSEQ is told whole, or not at all and all UIDs instead (tombstones.py).
+    * Where one message takes the place of another (Store.append, `replacing`), exactly one is there at any time.
     * Totals of mailboxes, accounts and pools (domains) change in the transaction that changes the rows.
     * One message for many accounts of a shard is one file with many links; so is what COPY makes. The usage of each
       account counts it in full. Their rows have one number in `shared` (sharing.py), so that the shard's figures
@@ -56,6 +58,7 @@ What is true after a crash (kill -9, power cut) behind each step; tests/store/te
     index.apply              nothing: the transaction is rolled back. What was placed for it is a file without a row
     append.commit, copy.commit, index.commit   all of it, though nobody was told; a retry with a dedupe key is a no-op
                              a level of a quota that it reached is due: delivery/quotawatch.py has the rest
+    the same, where a message is replaced   the old one, and the new one as above; both change in one transaction
     copy.link, .rename       links without a row, as append.link; copy.write, .fsync as append.write
     create.mkdir, .dirsync   an empty folder without a row; harmless, its number may be used by the next creation, and
                              a rebuild removes it

@@ -101,6 +101,9 @@ def remove_account(site: Site, residence: Residence, *, address: str = "", moved
             note_removed(site, connection, account_id, address)
         connection.exec_driver_sql("DELETE FROM subscription WHERE account_id = ?", (account_id,))
         connection.exec_driver_sql(
+            "DELETE FROM annotation WHERE mailbox_id = 0 AND account_id = ?", (account_id,)
+        )
+        connection.exec_driver_sql(
             "DELETE FROM leaving WHERE account_id = ? AND mailbox_id > 0", (account_id,)
         )
         add_usage(connection, account_id, -standing.octets, -standing.messages)

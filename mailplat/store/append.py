@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 
 from mailplat.core import disk
 from mailplat.core.errors import AlreadyExists, LimitReached, MailplatError, NotFound, OverQuota, StaleEpoch
+from mailplat.store.expunge import take_out
 from mailplat.store.flagsets import SEEN, Numbering
 from mailplat.store.index.tables import rendering_id
 from mailplat.store.mailboxes import advance
@@ -49,6 +50,7 @@ class Arrival:
     berths: Sequence[Berth]
     staged: Sequence[Staged]
     each: bool = False
+    replacing: tuple[int, int] | None = None  # (mailbox, UID) of a message that goes in the same transaction
     links: list[str] = field(default_factory=list)  # where files stand by now, in the order of `_targets`
     gone: dict[int, NotFound] = field(
         default_factory=dict
@@ -86,6 +88,9 @@ class Arrival:
 
     def apply(self, connection: Connection) -> list[Appended | MailplatError]:
         results: list[Appended | MailplatError] = []
+        if self.replacing is not None:
+            # First, so that what it took is room for the new one (RFC 8508 3.3).
+            take_out(self.site, connection, self.berths[0].residence, *self.replacing)
         shared = share(connection, [self.staged[0].size])[0] if len(self.berths) > 1 else None
         for number, berth in enumerate(self.berths):
             if number in self.gone:

@@ -1,14 +1,15 @@
 """The two small files that say what the names of message files cannot: enough to make the index again.
 
-mailplat-mailbox.json in each mailbox   id, name, UIDVALIDITY, special use, keywords by number, and two ceilings:
+mailplat-mailbox.json in each mailbox   id, name, UIDVALIDITY, special use, keywords, annotations, two ceilings:
                                         no UID at or above `uidnext`, no MODSEQ above `modseq` was ever handed out
-mailplat-account.json in the account    epoch, last UIDVALIDITY, subscriptions, the pool (domain) it is counted with
+mailplat-account.json in the account    epoch, last UIDVALIDITY, subscriptions, annotations, its pool (domain)
 
 Ceilings are raised here, in blocks and durably, before the transaction commits that would pass them. All else
 may lag behind the index for as long as the namer takes (about 2 s). Both are written only under the index's
 write lock, so that two processes never write one file at the same time.
 """
 
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ class MailboxDescription:
     uidnext: int  # ceiling
     modseq: int  # ceiling
     keywords: tuple[str, ...]
+    annotations: Mapping[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class AccountDescription:
     uidvalidity: int
     subscriptions: tuple[str, ...]
     pool: str
+    annotations: Mapping[str, bytes]
 
 
 def uid_ceiling(uidnext: int) -> int:
@@ -72,6 +75,7 @@ def write_mailbox(site: Site, connection: Connection, row: MailboxRow) -> None:
         "uidnext": row.uid_ceiling,
         "modseq": row.modseq_ceiling,
         "keywords": [name for (name,) in keywords],
+        "annotations": _annotations(connection, row.account_id, row.id),
     }
     disk.write_file(site.mailbox_folder(row) / MAILBOX_FILE, _encode(content), "mailbox")
     connection.exec_driver_sql("UPDATE mailbox SET described = 1 WHERE id = ?", (row.id,))
@@ -91,6 +95,7 @@ def write_account(site: Site, connection: Connection, account_id: int) -> None:
         "uidvalidity": account[1],
         "pool": account[2],
         "subscriptions": [name for (name,) in subscriptions],
+        "annotations": _annotations(connection, account_id, 0),
     }
     disk.write_file(site.account_folder(account_id) / ACCOUNT_FILE, _encode(content), "account")
     connection.exec_driver_sql("UPDATE account SET described = 1 WHERE account_id = ?", (account_id,))
@@ -120,6 +125,7 @@ def read_mailbox(folder: Path) -> MailboxDescription | None:
             uidnext=int(content["uidnext"]),
             modseq=int(content["modseq"]),
             keywords=tuple(map(str, content["keywords"])),
+            annotations=_values(content),
         )
     except (KeyError, TypeError, ValueError):
         return None
@@ -134,9 +140,27 @@ def read_account(folder: Path) -> AccountDescription | None:
             uidvalidity=int(content["uidvalidity"]),
             subscriptions=tuple(map(str, content["subscriptions"])),
             pool=str(content.get("pool", "")),  # absent in files of before
+            annotations=_values(content),
         )
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def _annotations(connection: Connection, account_id: int, mailbox_id: int) -> dict[str, str]:
+    """Values in base64: they may be any octets."""
+    found = connection.exec_driver_sql(
+        "SELECT name, value FROM annotation WHERE mailbox_id = ? AND account_id = ? ORDER BY name",
+        (mailbox_id, account_id),
+    )
+    return {name: base64.b64encode(value).decode("ascii") for name, value in found}
+
+
+def _values(content: Mapping[str, Any]) -> dict[str, bytes]:
+    """Raises ValueError, TypeError. Absent in files of before."""
+    return {
+        str(name): base64.b64decode(value, validate=True)
+        for name, value in dict(content.get("annotations", {})).items()
+    }
 
 
 def _encode(content: Mapping[str, Any]) -> bytes:

@@ -120,13 +120,20 @@ class Store:
         return shard if shard is not None else await self._executors.ask(f"store/{name}", self.shard, name)
 
     async def append(
-        self, residence: Residence, mailbox: str, messages: Sequence[NewMessage], *, quota: Quota = NO_QUOTA
+        self,
+        residence: Residence,
+        mailbox: str,
+        messages: Sequence[NewMessage],
+        *,
+        quota: Quota = NO_QUOTA,
+        replacing: tuple[int, int] | None = None,
     ) -> list[Appended]:
         """Store all or none, in one commit that is on disk when this returns. A residence with a higher epoch
-        than the shard knows is granted on the way. Runs to its end when it is cancelled. Raises NotFound,
-        StaleEpoch, OverQuota, DiskFull, Unavailable, LimitReached, InvalidInput,
-        AlreadyExists for a UID that is taken."""
-        return await _to_the_end(_again(lambda: self._append(residence, mailbox, messages, quota)))
+        than the shard knows is granted on the way. Runs to its end when it is cancelled. `replacing`: (number of a
+        mailbox, UID) of a message that is expunged in the same commit, and whose octets count for the quota. Raises
+        NotFound, MessageGone where there is none to replace, StaleEpoch, OverQuota, DiskFull, Unavailable,
+        LimitReached, InvalidInput, AlreadyExists for a UID that is taken."""
+        return await _to_the_end(_again(lambda: self._append(residence, mailbox, messages, quota, replacing)))
 
     async def deliver(
         self, copies: Sequence[tuple[Residence, str, Quota]], message: NewMessage
@@ -146,7 +153,12 @@ class Store:
         return await _to_the_end(_again(lambda: self._deliver_each(copies, message)))
 
     async def _append(
-        self, residence: Residence, mailbox: str, messages: Sequence[NewMessage], quota: Quota
+        self,
+        residence: Residence,
+        mailbox: str,
+        messages: Sequence[NewMessage],
+        quota: Quota,
+        replacing: tuple[int, int] | None,
     ) -> list[Appended]:
         if not messages:
             return []
@@ -154,7 +166,7 @@ class Store:
         lane = residence.shard
         if len(messages) < _MANY:
             berth, staged = await self._stage(
-                lane, "spool", _berth_and_stage, site, residence, mailbox, quota, messages
+                lane, "spool", _berth_and_stage, site, residence, mailbox, quota, messages, replacing
             )
         else:
             berth = await self._executors.ask(
@@ -162,7 +174,7 @@ class Store:
             )
             stage_many = self._stage_batch if disk.Batch.supported else self._stage_slices
             staged = await stage_many(site, messages, berth)
-        return _all_stored(await self._commit(site, [berth], staged))
+        return _all_stored(await self._commit(site, [berth], staged, replacing=replacing))
 
     async def _deliver(
         self, copies: Sequence[tuple[Residence, str, Quota]], message: NewMessage
@@ -242,10 +254,16 @@ class Store:
         return staged
 
     async def _commit(
-        self, site: Site, berths: Sequence[Berth], staged: Sequence[Staged], *, each: bool = False
+        self,
+        site: Site,
+        berths: Sequence[Berth],
+        staged: Sequence[Staged],
+        *,
+        each: bool = False,
+        replacing: tuple[int, int] | None = None,
     ) -> list[Appended | MailplatError]:
         """Raises _Outdated where a mailbox that was remembered is another one now, or gone."""
-        arrival = Arrival(site, berths, staged, each)
+        arrival = Arrival(site, berths, staged, each, replacing)
         try:
             results = await asyncio.wrap_future(site.submit(Work(arrival.apply, arrival.place)))
         except InDoubt:
@@ -260,7 +278,10 @@ class Store:
         disk.step("append.commit")
         if not all(map(is_fresh, results)):
             await self._executors.run(f"spool/{site.name}", arrival.drop_unused, results)
-        site.publish(*(MailboxChanged(berth.residence.account_id, berth.mailbox_id) for berth in berths))
+        changed = [(berth.residence.account_id, berth.mailbox_id) for berth in berths]
+        if replacing is not None:
+            changed.append((changed[0][0], replacing[0]))
+        site.publish(*(MailboxChanged(*each) for each in dict.fromkeys(changed)))
         return results
 
     def close(self) -> None:
@@ -272,9 +293,17 @@ class Store:
 
 
 def _berth_and_stage(
-    site: Site, residence: Residence, mailbox: str, quota: Quota, messages: Sequence[NewMessage]
+    site: Site,
+    residence: Residence,
+    mailbox: str,
+    quota: Quota,
+    messages: Sequence[NewMessage],
+    replacing: tuple[int, int] | None,
 ) -> tuple[Berth, list[Staged]]:
-    berth = find_berth(site, residence, mailbox, quota, messages)
+    # What is replaced makes room: only the transaction can tell whether it is enough.
+    berth = find_berth(site, residence, mailbox, quota if replacing is None else quota.counted, messages)
+    if replacing is not None:
+        berth = replace(berth, quota=quota, elsewhere=site.elsewhere(quota))
     return berth, stage_all(site, messages, berth.keywords)
 
 

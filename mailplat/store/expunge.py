@@ -15,7 +15,7 @@ from mailplat.store.mailboxes import advance
 from mailplat.store.maildir import account_path, folder_of, mailbox_folder
 from mailplat.store.quota import add_usage
 from mailplat.store.site import MailboxRow, Site
-from mailplat.store.types import UidRanges
+from mailplat.store.types import MessageGone, UidRanges
 from mailplat.store.vault.entry import EXPUNGED, enter, keeps
 
 # Columns of the rows that remove_messages takes.
@@ -45,6 +45,21 @@ def expunge(
     if removed:
         site.publish(MailboxChanged(residence.account_id, mailbox_id))
     return removed
+
+
+def take_out(site: Site, connection: Connection, residence: Residence, mailbox_id: int, uid: int) -> None:
+    """One message, within a transaction that puts another one in its place. Raises MessageGone, NotFound,
+    StaleEpoch."""
+    site.check_epoch(connection, residence)
+    row = site.mailbox_by_id(connection, residence.account_id, mailbox_id)
+    found = [
+        each for piece in select_messages(connection, mailbox_id, [(uid, uid)], REMOVED) for each in piece
+    ]
+    if not found:
+        raise MessageGone(f"mailbox {row.name!r} of account {residence.account_id} has no message {uid}")
+    numbering = Numbering(connection, site.library, mailbox_id, site.limits)
+    kept = keeps(site, connection, row.account_id)
+    remove_messages(site, connection, row, found, numbering, vault=kept)
 
 
 def remove_messages(

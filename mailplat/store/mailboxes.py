@@ -185,6 +185,7 @@ def forget_messages(connection: Connection, mailbox_id: int) -> None:
 def forget_rows(connection: Connection, mailbox_id: int) -> None:
     """The mailbox and all that the index knows of it."""
     forget_messages(connection, mailbox_id)
+    connection.exec_driver_sql("DELETE FROM annotation WHERE mailbox_id = ?", (mailbox_id,))
     connection.exec_driver_sql("DELETE FROM mailbox WHERE id = ?", (mailbox_id,))
 
 

@@ -10,6 +10,7 @@ from mailplat.core.quota import NO_QUOTA, Quota
 from mailplat.core.route import Residence
 from mailplat.store import (
     accounts,
+    annotations,
     changes,
     copy,
     expunge,
@@ -186,6 +187,12 @@ class Shard:
 
     def subscriptions(self, residence: Residence) -> list[str]:
         return mailboxes.subscriptions(self.site, residence)
+
+    def annotations(self, residence: Residence, mailbox_id: int) -> dict[str, bytes]:
+        return annotations.read_annotations(self.site, residence, mailbox_id)
+
+    def annotate(self, residence: Residence, mailbox_id: int, values: Mapping[str, bytes | None]) -> None:
+        annotations.annotate(self.site, residence, mailbox_id, values)
 
     def raise_uidnext(self, residence: Residence, mailbox_id: int, uidnext: int, modseq: int) -> None:
         mailboxes.raise_uidnext(self.site, residence, mailbox_id, uidnext, modseq)

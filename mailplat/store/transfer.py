@@ -4,19 +4,22 @@ A shard that takes an account over is served by nobody before the route's row sa
 they are there, also below the mailbox's HIGHESTMODSEQ; in all other verbs they only grow.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.engine import Connection
 
 from mailplat.core.errors import Unavailable
 from mailplat.core.route import Residence
+from mailplat.store import annotations
 from mailplat.store.accounts import leave
+from mailplat.store.annotations import ACCOUNT
 from mailplat.store.fetch import select_messages
 from mailplat.store.flagsets import SEEN, Numbering
 from mailplat.store.index.tables import rendering_id
 from mailplat.store.mailboxes import advance, forget_rows
 from mailplat.store.maildir import account_path, folder_of, mailbox_folder
+from mailplat.store.names import INBOX
 from mailplat.store.quota import add_usage
 from mailplat.store.site import MailboxRow, Site
 from mailplat.store.tombstones import FORGOTTEN
@@ -38,6 +41,8 @@ class Traces:
     present: Sequence[int] | None = (
         None  # all UIDs, where what was expunged is forgotten in part (tombstones.py)
     )
+    # All of the mailbox's; with INBOX come, second, all of the account's.
+    annotations: Sequence[Mapping[str, bytes]] = ()
 
 
 def traces(site: Site, residence: Residence, mailbox_id: int, since: int) -> Traces:
@@ -62,6 +67,8 @@ def traces(site: Site, residence: Residence, mailbox_id: int, since: int) -> Tra
             "SELECT key, uid, modseq, at FROM dedupe WHERE mailbox_id = ? AND modseq > ?", (mailbox_id, since)
         ).fetchall()
         book = site.library.book(connection, mailbox_id, {number for _, _, number in changed})
+        owners = (mailbox_id, ACCOUNT) if row.name == INBOX else (mailbox_id,)
+        notes = [annotations.rows(connection, residence.account_id, owner) for owner in owners]
     return Traces(
         row.uidnext,
         row.modseq,
@@ -70,6 +77,7 @@ def traces(site: Site, residence: Residence, mailbox_id: int, since: int) -> Tra
         [(uid, modseq) for uid, modseq in expunged],
         [(key, uid, modseq, at) for key, uid, modseq, at in keys],
         present,
+        notes,
     )
 
 
@@ -82,6 +90,9 @@ def take_over(site: Site, residence: Residence, mailbox_id: int, said: Traces) -
     def apply(connection: Connection) -> tuple[int, int]:
         site.check_epoch(connection, residence)
         row = site.mailbox_by_id(connection, residence.account_id, mailbox_id)
+        if said.modseq >= row.modseq:  # what comes late changes nothing
+            for owner, values in zip((mailbox_id, ACCOUNT), said.annotations, strict=False):
+                annotations.put(connection, residence.account_id, owner, values)
         went = _expunge(site, connection, row, [*said.expunged, *_vanished(connection, row, said)])
         changed = _change(site, connection, row, said.changed)
         row = site.mailbox_by_id(connection, residence.account_id, mailbox_id)
@@ -206,8 +217,9 @@ def discard(site: Site, account_id: int, epoch: int) -> None:
         mailboxes = connection.exec_driver_sql("SELECT id FROM mailbox WHERE account_id = ?", (account_id,))
         for (mailbox_id,) in mailboxes.fetchall():
             forget_rows(connection, mailbox_id)
-        for table in ("subscription", "leaving"):
-            behind = " AND mailbox_id > 0" if table == "leaving" else ""
+        for table, behind in (
+            ("subscription", ""), ("leaving", " AND mailbox_id > 0"), ("annotation", " AND mailbox_id = 0"),
+        ):  # fmt: skip
             connection.exec_driver_sql(f"DELETE FROM {table} WHERE account_id = ?{behind}", (account_id,))
         add_usage(connection, account_id, -found[2], -found[3])
         connection.exec_driver_sql(

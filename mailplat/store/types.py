@@ -4,9 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mailplat.core.errors import NotFound
 from mailplat.core.quota import NO_QUOTA, Quota
 from mailplat.core.route import Residence
 from mailplat.core.spool import Body
+
+
+class MessageGone(NotFound):
+    """The message that was to be replaced was expunged meanwhile, or never was."""
+
 
 # Ranges of UIDs, both ends included, in any order; None stands for every message.
 UidRanges = Sequence[tuple[int, int]] | None
@@ -116,6 +122,10 @@ class StoreLimits:
     depth: int = 64  # levels; clients draw them as a tree
     keywords: int = 250  # of one mailbox; as a bit set they must fit into a file name
     keyword: int = 100  # octets of one keyword
+    annotations: int = 50  # of one mailbox, or of the account: its small file has them all
+    annotation: int = (
+        8192  # octets of one; RFC 5464 asks for 1024, and clients keep colours and orders in them
+    )
     subscriptions: int = 20_000  # of one account: twice its mailboxes, names outlive what they name
     group: int = 200  # appends in one commit: more would hold the write lock longer than others should wait
     names: int = 200  # file names that the namer changes in one transaction, for the same reason

@@ -14,6 +14,7 @@ from mailplat.core.spool import Body
 from mailplat.directory import Account
 from mailplat.directory.watch import RouteWatch
 from mailplat.store import Appended, Mailbox, NewMessage, Shard
+from mailplat.store.annotations import ACCOUNT
 from mailplat.store.transfer import residents
 from migration.role import Migration
 from migration.shardmoves import MOVE, ShardMove, ShardMoves
@@ -99,6 +100,7 @@ class Shards:
         shard = self.shard(home.shard)
         columns = ("uid", "modseq", "flags", "internaldate", "internaldate_zone", "size", "saved_at", "uidl")
         found: Content = {"subscriptions": shard.subscriptions(home), "usage": shard.usage(home)}
+        found["annotations"] = shard.annotations(home, ACCOUNT)
         for box in shard.mailboxes(home):
             numbers = (
                 box.uidvalidity,
@@ -114,7 +116,8 @@ class Shards:
             ]
             said = shard.traces(home, box.id, 0)
             octets = dict(shard.octets_many(home, box.id, None))
-            found[box.name] = (numbers, rows, sorted(said.expunged), sorted(said.keys), octets)
+            notes = shard.annotations(home, box.id)
+            found[box.name] = (numbers, rows, sorted(said.expunged), sorted(said.keys), octets, notes)
         return found
 
     def ask(self, shard: str, *names: str) -> None:

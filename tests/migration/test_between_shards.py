@@ -11,6 +11,7 @@ from mailplat.core.errors import DiskFull, StaleEpoch
 from mailplat.core.route import Residence, RouteState, ShardHome
 from mailplat.core.spool import Body
 from mailplat.store import Mailbox, NewMessage
+from mailplat.store.annotations import ACCOUNT
 from mailplat.store.vault import owner
 from migration import fence, transfer
 from tests.migration.house import letter
@@ -58,6 +59,8 @@ async def furnish(here: Shards, name: str) -> None:
     shard.delete(home, "Archive")  # its child stays
     shard.subscribe(home, "Sent", True)
     shard.subscribe(home, "Nowhere", True)
+    for number in (ACCOUNT, inbox.id, here.mailbox(name, "Empty").id):
+        shard.annotate(home, number, {"/private/comment": b"of %d" % number})
 
 
 async def test_to_another_shard_and_back(house: Callable[..., Shards]) -> None:

@@ -81,6 +81,7 @@ class Day:
         forget_tombstones(shard.site)
         self._append(BOB, "INBOX", 1)
         self._append(BOB, "INBOX", 20)  # many: one syncfs
+        self._replace(ANN, "Box", box, 3, "INBOX")
         shard.sweep()
         shard.settle_names()
         self._store.close()
@@ -90,6 +91,13 @@ class Day:
         messages = [NewMessage(Body.of(text.encode()), uid=uid) for text in texts]
         append = self._store.append(home, mailbox, messages, quota=QUOTA)
         with self._noted("append", home, mailbox, texts) as told:
+            told += [each.uid for each in asyncio.run(append)]
+
+    def _replace(self, home: Residence, name: str, mailbox_id: int, uid: int, target: str) -> None:
+        text = self._text()
+        message = NewMessage(Body.of(text.encode()))
+        append = self._store.append(home, target, [message], quota=QUOTA, replacing=(mailbox_id, uid))
+        with self._noted("replace", home, name, uid, text, target) as told:
             told += [each.uid for each in asyncio.run(append)]
 
     def _deliver(self, mailbox: str, *homes: Residence) -> None:

@@ -91,6 +91,10 @@ class Expected:
                 if verb == "move":
                     del self.told[account, name][uid]
                     self.expunged.add(((account, name), uid))
+            case "replace", (name, uid, text, target):
+                self.vaulted[self.told[account, name].pop(uid)] += 1
+                self.expunged.add(((account, name), uid))
+                self._put((account, target), told[0], text)
             case "expunge", (name, uids):
                 for uid in uids:
                     self.vaulted[self.told[account, name].pop(uid)] += 1

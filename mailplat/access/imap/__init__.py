@@ -8,6 +8,7 @@ Layout of this room
     command.py       Command: name, states, what it may send; the registry is the folder commands/
     commands/x.py    one file a command (twins such as FETCH and UID FETCH share one)
     view.py          View: what this client believes about its mailbox: sequence numbers, flags, MODSEQ
+    resync.py        QRESYNC: what happened while the client was away
     fetch.py         plan of a FETCH; rows of the index to reply lines.   bodies.py: sections of message files
     matching.py      SEARCH keys that the view alone can answer
     listing.py       the names that LIST and LSUB answer, with their attributes

@@ -1,4 +1,5 @@
 """APPEND (RFC 3501 6.3.11), MULTIAPPEND (RFC 3502), UIDPLUS (RFC 4315 3): pipelined commands share one commit.
+REPLACE (RFC 8508) is committed alone.
 
 A client that uploads a folder sends many APPENDs with LITERAL+ in a row. A durable commit costs an fsync whatever it
 holds, so consecutive APPENDs to one mailbox are gathered while the commit before them runs, and then stored by
@@ -9,14 +10,16 @@ command is tried alone, so that only the one at fault is refused.
 import asyncio
 from dataclasses import dataclass, field
 
-from mailplat.access.imap.refusal import BUG, Tagged, bad, no, ok, refusal
+from mailplat.access.imap.refusal import BUG, ReadOnly, Tagged, bad, no, ok, refusal
+from mailplat.access.imap.resync import highest
 from mailplat.access.imap.session import MOVED, Farewell, Session, State, log
 from mailplat.core.errors import MailplatError, StaleEpoch, Unavailable
 from mailplat.core.spool import MEMORY_LIMIT, Body
-from mailplat.store.types import Appended, NewMessage
+from mailplat.store.types import Appended, MessageGone, NewMessage
 from mailplat.wire.imap import events, response
-from mailplat.wire.imap.errors import BadSyntax
-from mailplat.wire.imap.storing import AppendProgram, parse_append
+from mailplat.wire.imap.errors import BadSyntax, UidRequired
+from mailplat.wire.imap.sequence import SequenceSet
+from mailplat.wire.imap.storing import AppendProgram, parse_append, parse_replace
 
 
 @dataclass(slots=True)
@@ -25,6 +28,7 @@ class Upload:
 
     tag: str
     mailbox: str
+    replaces: int | None = None  # REPLACE: UID of the old message, in the selected mailbox
     messages: list[NewMessage] = field(default_factory=list)
     failure: Exception | None = None  # while it was spooled
 
@@ -49,8 +53,14 @@ class Appender:
     async def begin(self, event: events.Append) -> None:
         """A message is announced: take it, or refuse it before it is sent where the client waits to be asked."""
         session = self._session
+        replaces: int | None = None
         try:
-            program = parse_append(event.arguments(), first=event.index == 0)
+            if event.name == "APPEND":
+                program = parse_append(event.arguments(**session.syntax), first=event.index == 0)
+            else:
+                await self.finish()  # what is appended before may be what is replaced
+                numbers, program = parse_replace(event.arguments(**session.syntax))
+                replaces = await self._replaced(numbers, by_uid=event.name == "UID REPLACE")
             refused = await self._judge(event, program)
         except (BadSyntax, MailplatError) as error:
             refused = refusal(error, missing="TRYCREATE")
@@ -62,7 +72,7 @@ class Appender:
             return
         if event.index == 0:
             self.drop()
-            self._upload = Upload(event.tag, program.mailbox)
+            self._upload = Upload(event.tag, program.mailbox, replaces)
         assert self._upload is not None
         body = Body.create(session.shard.tmp)
         self._upload.messages.append(
@@ -75,11 +85,28 @@ class Appender:
             session.out(b"+ OK\r\n")
             await session.stream.flush()
 
+    async def _replaced(self, numbers: SequenceSet, *, by_uid: bool) -> int:
+        """The UID of the message that REPLACE names. Raises BadSyntax, NotFound, ReadOnly."""
+        session = self._session
+        if session.state is not State.SELECTED:
+            raise BadSyntax("Select a mailbox first" if session.granted else "Log in first")
+        if session.manner.uid_only and not by_uid:
+            raise UidRequired
+        view = session.selected
+        if view.read_only:
+            raise ReadOnly
+        spans = view.spans(numbers, by_uid=by_uid)
+        if not spans:
+            raise MessageGone(f"mailbox {view.mailbox_id} has no such message")
+        return view.uids[spans[0][0]]
+
     async def _judge(self, event: events.Append, program: AppendProgram) -> Tagged | None:
         """Why this message is not wanted; None when it is."""
         session = self._session
         if session.state not in (State.AUTHENTICATED, State.SELECTED):
             return bad("Log in first")
+        if event.utf8 and "UTF8=ACCEPT" not in session.enabled:
+            return bad("UTF8 needs ENABLE UTF8=ACCEPT")  # RFC 6855 4
         if event.size > session.limits.message_size:
             return no(f"Message is larger than {session.limits.message_size} octets", "TOOBIG")
         if event.synchronising and event.index == 0:
@@ -108,6 +135,11 @@ class Appender:
         if upload.failure is not None:
             await self.finish()
             self._answer(upload, upload.failure)
+            return
+        if upload.replaces is not None:
+            await self.finish()
+            self._task = asyncio.create_task(self._replace(upload))
+            await self.finish()
             return
         self._complete.append(upload)
         self._octets += upload.size
@@ -157,6 +189,13 @@ class Appender:
         finally:
             self._task = None
 
+    async def _replace(self, upload: Upload) -> None:
+        try:
+            await self._store([upload])
+            upload.close()
+        finally:
+            self._task = None
+
     def _take(self) -> list[Upload]:
         """The longest run of commands for one mailbox."""
         mailbox = self._complete[0].mailbox
@@ -171,8 +210,13 @@ class Appender:
         messages = [message for upload in batch for message in upload.messages]
         try:
             quota = await session.quota()
+            replaces = batch[0].replaces
             appended = await session.services.store.append(
-                session.residence, batch[0].mailbox, messages, quota=quota
+                session.residence,
+                batch[0].mailbox,
+                messages,
+                quota=quota,
+                replacing=None if replaces is None else (session.selected.mailbox_id, replaces),
             )
         except StaleEpoch:
             self._stale = True
@@ -185,19 +229,24 @@ class Appender:
             else:
                 self._answer(batch[0], error)
             return
-        await self._look(batch[0].mailbox)
+        if replaces is not None:
+            # RFC 8508 3.4: APPENDUID in an untagged OK, before EXPUNGE.
+            code = response.appenduid(appended[0].uidvalidity, [appended[0].uid])
+            session.out(response.untagged_status("OK", "Replacement stored", code))
+        await self._look(batch[0].mailbox, now=replaces is not None)
         for upload in batch:
             count = len(upload.messages)
             self._answer(upload, appended[:count])
             appended = appended[count:]
 
-    async def _look(self, mailbox: str) -> None:
-        """RFC 3501 6.3.11: who appends to the selected mailbox hears of the new messages at once."""
+    async def _look(self, mailbox: str, *, now: bool) -> None:
+        """RFC 3501 6.3.11: who appends to the selected mailbox hears of the new messages at once. `now`: whichever it
+        is."""
         session = self._session
         if session.view is None:
             return
         try:
-            await session.refresh(now=session.view.name == mailbox)
+            await session.refresh(now=now or session.view.name == mailbox)
             session.announce(expunge=True)
         except MailplatError as error:  # the messages are stored; the next command looks again
             log.warning("no look after APPEND", account=session.account_id, reason=str(error))
@@ -210,6 +259,8 @@ class Appender:
                 log.error("APPEND failed", account=session.account_id, exc_info=result)
                 tagged = BUG
             upload.close()
+        elif upload.replaces is not None:
+            tagged = ok("Replaced", highest(session))
         else:
             uids = [appended.uid for appended in result]
             tagged = ok("Stored", response.appenduid(result[0].uidvalidity, uids))

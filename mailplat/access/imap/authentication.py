@@ -17,6 +17,9 @@ async def authenticate(session: Session, tag: str, name: str, password: str) -> 
     for _ in range(_ATTEMPTS):
         try:
             granted = await session.services.login.login(name, password, session.peer, "imap")
+            if isinstance(granted, Forward) and session.stream.compressed:
+                # After UNAUTHENTICATE (RFC 8437): a backend takes over the octets of a connection as they are.
+                return no("This account needs a connection without compression", "UNAVAILABLE")
             if isinstance(granted, Forward):
                 return await _forward(session, tag, granted)
             return _enter(session, granted)

@@ -135,9 +135,9 @@ class _Reader:
     def _describe(
         self, places: Sequence[int], rows: Sequence[tuple[Any, ...]], changed: frozenset[int]
     ) -> list[Message]:
-        template = b"* %d FETCH (" + self._plan.template + (b" " if self._plan.items else b"")
+        template = self._plan.head + self._plan.template + (b" " if self._plan.items else b"")
         columns = item_columns(self._plan, self._view, places, rows)
-        values = zip((place + 1 for place in places), *columns, strict=True)
+        values = zip(self._plan.numbers(self._view, places), *columns, strict=True)
         return [
             Message(row[0], row[-2], row[-1], template % value, self._tail(place, row[0] in changed))
             for place, row, value in zip(places, rows, values, strict=True)

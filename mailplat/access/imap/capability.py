@@ -17,9 +17,23 @@ AFTER_LOGIN = (
     "LIST-STATUS",  # RFC 5819
     "SPECIAL-USE",  # RFC 6154
     "CREATE-SPECIAL-USE",  # RFC 6154
+    "METADATA",  # RFC 5464
     "MOVE",  # RFC 6851
+    "UTF8=ACCEPT",  # RFC 6855
     "CONDSTORE",  # RFC 7162
+    "QRESYNC",  # RFC 7162
+    "UNAUTHENTICATE",  # RFC 8437
+    "STATUS=SIZE",  # RFC 8438
+    "REPLACE",  # RFC 8508
+    "QUOTA",  # RFC 9208
+    "QUOTA=RES-STORAGE",  # RFC 9208
+    "UIDONLY",  # RFC 9586
+    "LIST-METADATA",  # RFC 9590
 )
+
+
+# RFC 9051 is offered once all that it has taken in is here (its appendix E).
+REV2 = ("IMAP4rev2",) if {"BINARY", "SEARCHRES"} <= set(AFTER_LOGIN) else ()
 
 
 def may_log_in(session: Session) -> bool:
@@ -31,8 +45,9 @@ def capabilities(session: Session) -> bytes:
     """The atoms after CAPABILITY, for the state the connection is in."""
     if session.state is not State.NOT_AUTHENTICATED:
         limit = f"APPENDLIMIT={session.limits.message_size}"  # RFC 7889
-        return " ".join((*ALWAYS, *AFTER_LOGIN, limit)).encode()
-    atoms = [*ALWAYS]
+        compress = () if session.stream.compressed else ("COMPRESS=DEFLATE",)  # RFC 4978
+        return " ".join((*ALWAYS, *REV2, *AFTER_LOGIN, *compress, limit)).encode()
+    atoms = [*ALWAYS, *REV2]
     if session.services.tls is not None and not session.stream.tls:
         atoms.append("STARTTLS")
     atoms.append("AUTH=PLAIN" if may_log_in(session) else "LOGINDISABLED")

@@ -30,6 +30,12 @@ class Command:
     creates_messages: bool = False
 
 
+def names_by_number(name: str) -> bool:
+    """Whether the command names messages by sequence number: it has a twin that does so by UID. EXPUNGE has one too
+    and names none."""
+    return name != "EXPUNGE" and f"UID {name}" in registry()
+
+
 @functools.cache
 def registry() -> Mapping[str, Command]:
     """All commands by name: each module of commands/ has COMMANDS, a tuple."""

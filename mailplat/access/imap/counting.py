@@ -5,6 +5,14 @@ from collections.abc import Sequence
 from mailplat.core.route import Residence
 from mailplat.store import Shard
 from mailplat.store.types import Mailbox
+from mailplat.wire.imap.sequence import ranges
+
+
+def _deleted(shard: Shard, residence: Residence, mailbox: Mailbox) -> list[int]:
+    """UIDs of the messages with \\Deleted."""
+    snapshot = shard.snapshot(residence, mailbox.id)
+    deleted = {number for number, flags in enumerate(snapshot.flagsets) if "\\Deleted" in flags}
+    return [uid for uid, number in zip(snapshot.uids, snapshot.flags, strict=True) if number in deleted]
 
 
 def count(shard: Shard, residence: Residence, mailbox: Mailbox, items: Sequence[str]) -> dict[str, int]:
@@ -29,8 +37,10 @@ def _number(shard: Shard, residence: Residence, mailbox: Mailbox, item: str) -> 
         case "SIZE":
             return mailbox.size
         case "DELETED":
-            snapshot = shard.snapshot(residence, mailbox.id)
-            deleted = {number for number, flags in enumerate(snapshot.flagsets) if "\\Deleted" in flags}
-            return sum(number in deleted for number in snapshot.flags)
+            return len(_deleted(shard, residence, mailbox))
+        case "DELETED-STORAGE":  # RFC 9208 4.1.4: octets, not the units of QUOTA
+            uids = ranges(_deleted(shard, residence, mailbox))
+            rows = shard.rows(residence, mailbox.id, uids, ("uid", "size")) if uids else []
+            return sum(size for _, size in rows)
         case _:
             raise ValueError(f"STATUS has no item {item}")

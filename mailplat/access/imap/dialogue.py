@@ -5,8 +5,8 @@ import ssl
 
 from mailplat.access.imap.appending import Appender
 from mailplat.access.imap.capability import capabilities
-from mailplat.access.imap.command import Command, registry
-from mailplat.access.imap.refusal import BUG, Tagged, bad, refusal
+from mailplat.access.imap.command import Command, names_by_number, registry
+from mailplat.access.imap.refusal import BUG, NUMBERED, Tagged, bad, refusal
 from mailplat.access.imap.session import MOVED, ConnectionGone, Farewell, Request, Session, State, log
 from mailplat.core.errors import NotFound, StaleEpoch
 from mailplat.wire.imap import events, response
@@ -107,7 +107,11 @@ class Dialogue:
         if session.state not in command.states:
             self._reply(event.tag, _misplaced(session, command))
             return
-        request = Request(event.tag, event.name, event.arguments())
+        if session.manner.uid_only and names_by_number(event.name):
+            self._reply(event.tag, NUMBERED)
+            self._count_bad()
+            return
+        request = Request(event.tag, event.name, event.arguments(**session.syntax))
         tagged = await self._attempt(command, request)
         if tagged is None:
             return

@@ -55,12 +55,22 @@ class Plan:
     # Of the index: "uid", what the items need, for sections the sizes at the end; empty when the view knows all.
     columns: tuple[str, ...]
     marks_seen: bool
+    uid_only: bool = False  # RFC 9586 3.2: UIDFETCH and UIDs instead of FETCH and sequence numbers
+
+    @property
+    def head(self) -> bytes:
+        """What each reply line begins with."""
+        return b"* %d UIDFETCH (" if self.uid_only else b"* %d FETCH ("
+
+    def numbers(self, view: View, places: Places) -> Iterable[int]:
+        """The number of each line."""
+        return _pick(view.uids, places) if self.uid_only else _numbers(places)
 
 
-def make_plan(program: FetchProgram, *, by_uid: bool, read_only: bool) -> Plan:
+def make_plan(program: FetchProgram, *, by_uid: bool, read_only: bool, uid_only: bool = False) -> Plan:
     items = list(dict.fromkeys(item for item in program.items if isinstance(item, Item)))
     sections = tuple(item for item in program.items if isinstance(item, Section))
-    if by_uid and Item.UID not in items:
+    if by_uid and not uid_only and Item.UID not in items:
         items.insert(0, Item.UID)  # RFC 3501 6.4.8
     if Item.MODSEQ not in items and program.changed_since is not None:
         items.append(Item.MODSEQ)  # RFC 7162 3.1.4.1
@@ -71,6 +81,7 @@ def make_plan(program: FetchProgram, *, by_uid: bool, read_only: bool) -> Plan:
         template=b" ".join(_FORMATS[item] for item in items),
         columns=("uid", *columns, *_sizes(sections)) if columns or sections else (),
         marks_seen=program.sets_seen and not read_only,
+        uid_only=uid_only,
     )
 
 
@@ -116,9 +127,9 @@ def uid_ranges(view: View, places: Places) -> list[tuple[int, int]]:
 
 def from_view(plan: Plan, view: View, places: Places) -> bytes:
     """Reply lines of a plan that needs no column of the index."""
-    template = b"* %d FETCH (" + plan.template + b")\r\n"
+    template = plan.head + plan.template + b")\r\n"
     columns = [_from_view(item, view, places) for item in plan.items]
-    return b"".join(map(template.__mod__, zip(_numbers(places), *columns, strict=True)))
+    return b"".join(map(template.__mod__, zip(plan.numbers(view, places), *columns, strict=True)))
 
 
 def from_index(
@@ -127,9 +138,9 @@ def from_index(
     """Reply lines of a plan without sections, and whether a message was gone. Runs in a thread of the store."""
     rows = shard.rows(residence, view.mailbox_id, uid_ranges(view, places), plan.columns)
     there = present(view, places, rows)
-    template = b"* %d FETCH (" + plan.template + b")\r\n"
+    template = plan.head + plan.template + b")\r\n"
     columns = item_columns(plan, view, there, rows)
-    lines = b"".join(map(template.__mod__, zip(_numbers(there), *columns, strict=True)))
+    lines = b"".join(map(template.__mod__, zip(plan.numbers(view, there), *columns, strict=True)))
     return lines, len(there) < len(places)
 
 

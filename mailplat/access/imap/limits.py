@@ -58,6 +58,10 @@ class ImapLimits:
     # Pipelined APPENDs that are gathered into one commit, and their octets.
     append_batch: int = 100
     append_octets: int = 8 * 1024 * 1024
+    # COMPRESS (RFC 4978): octets that one compressed octet may become, and how many more in the life of a connection.
+    # Commands and mail deflate to a tenth; the allowance is for one message that is nothing but zeros.
+    inflate_ratio: int = 100
+    inflate_allowance: int = 64 * 1024 * 1024
     # Keywords of one mailbox that the FLAGS line of SELECT names: beyond, the line would be longer than clients read.
     keywords_shown: int = 200
 

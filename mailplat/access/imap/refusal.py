@@ -15,7 +15,8 @@ from mailplat.core.errors import (
     OverQuota,
     Unavailable,
 )
-from mailplat.wire.imap.errors import BadCharset, BadSyntax
+from mailplat.store.types import MessageGone
+from mailplat.wire.imap.errors import BadCharset, BadSyntax, UidRequired
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,10 @@ class Tagged:
     status: Literal["OK", "NO", "BAD"]
     text: str
     code: str | bytes = ""  # without brackets
+
+
+class ReadOnly(MailplatError):
+    """The selected mailbox may not be changed: EXAMINE."""
 
 
 def ok(text: str, code: str | bytes = "") -> Tagged:
@@ -40,6 +45,7 @@ def bad(text: str) -> Tagged:
 
 
 EXPUNGED = no("Some of the messages no longer exist", "EXPUNGEISSUED")  # RFC 2180 4, RFC 5530
+NUMBERED = Tagged("BAD", str(UidRequired()), "UIDREQUIRED")  # RFC 9586 3.1
 BUG = no("Internal error, it has been logged", "SERVERBUG")
 UNAVAILABLE = no("Mailbox is temporarily unavailable, try again later", "UNAVAILABLE")
 BAD_LOGIN = no("Invalid user name or password", "AUTHENTICATIONFAILED")
@@ -53,10 +59,16 @@ def refusal(error: Exception, *, missing: str = "NONEXISTENT") -> Tagged | None:
     match error:
         case BadCharset():
             return no("Charset is not supported", "BADCHARSET (US-ASCII UTF-8)")
+        case UidRequired():
+            return Tagged("BAD", str(error), "UIDREQUIRED")
         case BadSyntax():
             return bad(str(error))
         case InvalidInput():
             return no(_printable(str(error)), "CANNOT")
+        case ReadOnly():
+            return READ_ONLY
+        case MessageGone():
+            return EXPUNGED
         case NotFound():
             return no("No such mailbox", missing)
         case AlreadyExists():

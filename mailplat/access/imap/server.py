@@ -7,7 +7,7 @@ from asyncio import StreamReader, StreamWriter
 from mailplat.access.imap.command import registry
 from mailplat.access.imap.dialogue import Dialogue
 from mailplat.access.imap.limits import DEFAULTS, ImapLimits
-from mailplat.access.imap.session import Services, Session, log
+from mailplat.access.imap.session import FAREWELL, Services, Session, log
 from mailplat.access.imap.sessions import Sessions
 from mailplat.access.login import LoginService
 from mailplat.access.stream import Stream, peer_of
@@ -52,6 +52,7 @@ class ImapServer:
             plaintext_without_tls=plaintext_without_tls,
             large=asyncio.Semaphore(limits.large_messages),
             enter=self.sessions.enter,
+            leave=self.sessions.leave,
         )
 
     async def serve(self, reader: StreamReader, writer: StreamWriter, implicit_tls: bool = False) -> None:
@@ -62,7 +63,7 @@ class ImapServer:
             writer,
             self._services.limits,
             protected=implicit_tls,
-            farewell=b"* BYE Log in sooner\r\n",
+            farewell=FAREWELL,
         )
         session = Session(self._services, stream, peer_of(writer))
         try:

@@ -9,8 +9,9 @@ from typing import ParamSpec, TypeVar
 
 import structlog
 
+from mailplat.access.deflate import BadDeflate
 from mailplat.access.imap.limits import ImapLimits
-from mailplat.access.imap.view import View
+from mailplat.access.imap.view import Manner, View
 from mailplat.access.login import LoginService, Serve
 from mailplat.access.stream import Stream
 from mailplat.bus import Bus, Listener
@@ -35,6 +36,10 @@ T = TypeVar("T")
 
 # RFC 5530: the route of the account says another home.
 MOVED = "[UNAVAILABLE] Mailbox has moved, connect again"
+
+
+# To who has not logged in in time.
+FAREWELL = b"* BYE Log in sooner\r\n"
 
 
 class State(enum.Enum):
@@ -76,6 +81,7 @@ class Services:
     plaintext_without_tls: bool
     large: asyncio.Semaphore  # messages that are held whole, see limits.large_messages
     enter: "Callable[[Session, Serve], None]"  # Sessions.enter
+    leave: "Callable[[Session], None]"  # Sessions.leave
 
 
 class Farewell(Exception):
@@ -99,6 +105,7 @@ class Session:
         self.granted: Serve | None = None
         self.view: View | None = None
         self.enabled: set[str] = set()  # CONDSTORE ...
+        self.manner = Manner()  # follows `enabled`
         self.failures = 0  # logins
         self.listener: Listener | None = None
         self._patience = services.limits.preauth  # what is left of it; drops while we wait for the client
@@ -138,6 +145,22 @@ class Session:
     def condstore(self) -> bool:
         return "CONDSTORE" in self.enabled
 
+    @property
+    def utf8(self) -> bool:
+        """Mailbox names go over the wire as UTF-8 (RFC 6855 3, RFC 9051 5.1)."""
+        return self.rev2 or "UTF8=ACCEPT" in self.enabled
+
+    @property
+    def rev2(self) -> bool:
+        """RFC 9051 6.3.1: replies are those of IMAP4rev2."""
+        return "IMAP4REV2" in self.enabled
+
+    @property
+    def syntax(self) -> dict[str, bool]:
+        """How arguments are read, as wire.imap.Arguments takes it."""
+        accept = "UTF8=ACCEPT" in self.enabled
+        return {"utf8": self.utf8, "uid_only": self.manner.uid_only, "no_charset": accept}
+
     async def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """A synchronous reading call of the store, in its threads. Raises Unavailable when its disk is stalled."""
         return await self.services.executors.ask(self.lane, function, *args, **kwargs)
@@ -162,6 +185,18 @@ class Session:
         self.framer.limits = self.limits.after_login
         self.stream.timeout = self.limits.autologout
         self.stream.farewell = b"* BYE Autologout; idle for too long\r\n"
+
+    def log_out(self) -> None:
+        """RFC 8437 3: as if nobody had logged in yet; TLS stays, and what was selected is not expunged."""
+        self.services.leave(self)
+        self.close()
+        self.granted = None
+        self.enabled.clear()
+        self.manner = Manner()
+        self.state = State.NOT_AUTHENTICATED
+        self.framer.limits = self.limits.before_login
+        self._patience = self.limits.preauth
+        self.stream.farewell = FAREWELL
 
     def listen(self) -> Listener:
         """Hints for this account. Always before the mailbox is read, so that no change falls between."""
@@ -233,16 +268,22 @@ class Session:
         return result
 
     def enable(self, name: str) -> None:
-        """RFC 7162 3.1: from now on replies carry MODSEQ."""
-        if name not in self.enabled:
-            self.enabled.add(name)
-            if name == "CONDSTORE" and self.view is not None:
-                self.out(b"* OK [HIGHESTMODSEQ %d] Highest\r\n" % self.view.modseq)
+        """From now on replies are as this extension wants. Called by ENABLE, and where CONDSTORE is used (RFC 7162
+        3.1)."""
+        if name in self.enabled:
+            return
+        if name == "QRESYNC":
+            self.enable("CONDSTORE")  # RFC 7162 3.2.3
+        self.enabled.add(name)
+        uid_only = "UIDONLY" in self.enabled
+        self.manner = Manner(self.condstore, uid_only or "QRESYNC" in self.enabled, uid_only)
+        if name == "CONDSTORE" and self.view is not None:
+            self.out(b"* OK [HIGHESTMODSEQ %d] Highest\r\n" % self.view.modseq)
 
     def announce(self, *, expunge: bool) -> None:
         """Tell the client what the view learned."""
         if self.view is not None:
-            lines = self.view.flush(expunge=expunge, modseq=self.condstore)
+            lines = self.view.flush(expunge=expunge, manner=self.manner)
             if lines:
                 self.out(lines)
 
@@ -256,6 +297,9 @@ class Session:
             self.stream.timeout = max(0.0, self._patience)
         try:
             return await self.stream.read()
+        except BadDeflate as error:
+            log.warning("bad compression", account=self.account_id, peer=self.peer.address, reason=str(error))
+            raise Farewell("Compression went wrong") from error
         finally:
             self.interruptible = False
             self._patience -= self.services.clock.monotonic() - started

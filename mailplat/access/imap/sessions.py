@@ -45,7 +45,12 @@ class Sessions:
         there.add(session)
 
     def remove(self, session: Session) -> None:
+        """The connection is over."""
         self._all.discard(session)
+        self.leave(session)
+
+    def leave(self, session: Session) -> None:
+        """The session is not logged in any more."""
         account_id = session.account_id
         if account_id is not None and (there := self._by_account.get(account_id)) is not None:
             there.discard(session)

@@ -2,25 +2,35 @@
 
 The store tells the truth by UID; a client counts messages. A View holds the list of UIDs that the client has been
 told of, in order (sequence number = position + 1), takes changes in as the store reports them, and says in `flush`
-what the client must hear so that both agree again: EXPUNGE, EXISTS, FLAGS, FETCH, in this order.
+what the client must hear so that both agree again: EXPUNGE (or VANISHED), EXISTS, FLAGS, FETCH, in this order.
 
 Held in arrays: a message costs 14 octets, and most connections are idle.
 """
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from mailplat.store.types import SYSTEM_FLAGS, Changes, Snapshot
 from mailplat.wire.imap import response
 from mailplat.wire.imap.errors import BadSyntax
-from mailplat.wire.imap.sequence import SequenceSet
+from mailplat.wire.imap.sequence import SequenceSet, ranges
 
 # [low, high) positions in the view, ascending, not touching each other.
 Spans = list[tuple[int, int]]
 
 # Sets of flags that are looked for one by one, each at the speed of memory.
 _FEW_SETS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a client wants to be told, by what it has enabled."""
+
+    modseq: bool = False  # CONDSTORE (RFC 7162 3.1): FETCH has MODSEQ
+    vanished: bool = False  # QRESYNC (RFC 7162 3.2.10), UIDONLY (RFC 9586 3.3): VANISHED instead of EXPUNGE
+    uid_only: bool = False  # UIDONLY (RFC 9586 3.2): UIDFETCH instead of FETCH
 
 
 class View:
@@ -165,15 +175,19 @@ class View:
         for low, high in spans:
             self._dirty.update(self.uids[low:high])
 
-    def flush(self, *, expunge: bool, modseq: bool) -> bytes:
-        """What the client must hear now. `expunge`: the running command may renumber (RFC 3501 7.4.1); `modseq`: it
-        asked for CONDSTORE (RFC 7162 3.1)."""
+    def flush(self, *, expunge: bool, manner: Manner) -> bytes:
+        """What the client must hear now. `expunge`: the running command may renumber (RFC 3501 7.4.1)."""
         if not (self._gone or self._dirty or self._keywords_changed) and self._told == len(self.uids):
             return b""
         lines: list[bytes] = []
         if expunge and self._gone:
             places = sorted((p for uid in self._gone if (p := self.position(uid)) is not None), reverse=True)
-            lines += [b"* %d EXPUNGE\r\n" % (place + 1) for place in places]
+            if manner.vanished:
+                lines.append(
+                    response.vanished_lines(ranges([self.uids[place] for place in reversed(places)]))
+                )
+            else:
+                lines += [b"* %d EXPUNGE\r\n" % (place + 1) for place in places]
             self._told -= len(places)
             self._cut(places)
             self._dirty -= self._gone
@@ -185,7 +199,8 @@ class View:
             self._keywords_changed = False
             lines.append(self.flags_line())
         if self._dirty:
-            lines += [self._flags_of(uid, modseq) for uid in sorted(self._dirty - self._gone)]
+            heard = (self.position(uid) for uid in sorted(self._dirty - self._gone))
+            lines.append(self.flag_lines((place for place in heard if place is not None), manner))
             self._dirty.clear()
         return b"".join(lines)
 
@@ -193,19 +208,17 @@ class View:
         """RFC 3501 7.2.6."""
         return b"* FLAGS %b\r\n" % response.flag_list((*SYSTEM_FLAGS, *self.keywords[:limit]))
 
-    def _flags_of(self, uid: int, modseq: bool) -> bytes:
-        place = self.position(uid)
-        if place is None:
-            return b""
-        flags = self.rendered[self.flags[place]]
-        if modseq:
-            return b"* %d FETCH (UID %d MODSEQ (%d) FLAGS %b)\r\n" % (
-                place + 1,
-                uid,
-                self.modseqs[place],
-                flags,
-            )
-        return b"* %d FETCH (UID %d FLAGS %b)\r\n" % (place + 1, uid, flags)
+    def flag_lines(self, places: Iterable[int], manner: Manner) -> bytes:
+        """FETCH of UID and FLAGS, and of MODSEQ where it is wanted, of the messages at these positions."""
+        lines = []
+        for place in places:
+            uid, flags = self.uids[place], self.rendered[self.flags[place]]
+            modseq = b"MODSEQ (%d) " % self.modseqs[place] if manner.modseq else b""
+            if manner.uid_only:
+                lines.append(b"* %d UIDFETCH (%bFLAGS %b)\r\n" % (uid, modseq, flags))
+            else:
+                lines.append(b"* %d FETCH (UID %d %bFLAGS %b)\r\n" % (place + 1, uid, modseq, flags))
+        return b"".join(lines)
 
     def _remove(self, expunged: Sequence[int]) -> None:
         unheard: list[int] = []

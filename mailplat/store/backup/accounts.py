@@ -6,7 +6,7 @@ short is simply begun again: what it brought is found there (matching.py).
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
@@ -14,6 +14,7 @@ from mailplat.core.errors import AlreadyExists, LimitReached, NotFound, OverQuot
 from mailplat.core.quota import NO_QUOTA, Quota
 from mailplat.core.route import Residence
 from mailplat.core.spool import Body
+from mailplat.store.annotations import ACCOUNT
 from mailplat.store.backup.catalogue import Catalogue, SavedMailbox, SavedMessage
 from mailplat.store.backup.manifest import digest_file
 from mailplat.store.backup.matching import Pair, Present
@@ -24,7 +25,7 @@ from mailplat.store.flagsets import Book
 from mailplat.store.maildir import parse_name
 from mailplat.store.names import INBOX, canonical
 from mailplat.store.opening import unreadable
-from mailplat.store.repair.problems import UNREADABLE
+from mailplat.store.repair.problems import DESCRIPTION, UNREADABLE
 from mailplat.store.types import NewMessage, Problem
 
 # One append: so many messages are open files at a time, and no more octets than are written in a second or two.
@@ -93,6 +94,10 @@ class _Restore:
             scope = [number for _, number in pairs]
         else:
             scope = [mailbox.id for mailbox in self._shard.mailboxes(self._residence)]
+        for each, number in pairs:
+            self._annotate(number, each.name, self._catalogue.annotations(account_id, each.id))
+        if not self._scope.beside and self._scope.mailbox is None:
+            self._annotate(ACCOUNT, "", self._catalogue.annotations(account_id, ACCOUNT))
         total = sum(each.messages for each in saved)
         present = Present(self._shard, self._residence, scope)
         with asyncio.Runner() as runner:
@@ -101,6 +106,16 @@ class _Restore:
                 self._bring(runner, pair, missing)
         self._report.present = total
         return self._report
+
+    def _annotate(self, number: int, name: str, saved: Mapping[str, bytes]) -> None:
+        """Annotations come back where there is none of that name now; what finds no room is reported."""
+        absent = saved.keys() - self._shard.annotations(self._residence, number).keys()
+        if not absent:
+            return
+        try:
+            self._shard.annotate(self._residence, number, {each: saved[each] for each in absent})
+        except LimitReached as error:
+            self._report.problems.append(Problem(DESCRIPTION, name, f"annotations not restored: {error}"))
 
     def _target(self, saved: SavedMailbox) -> int:
         """The mailbox that the saved one is brought into, made where it is absent."""

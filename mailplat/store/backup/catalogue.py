@@ -110,6 +110,19 @@ class Catalogue:
         )
         return [SavedMailbox(*row) for row in found]
 
+    def annotations(self, account_id: int, mailbox_id: int) -> dict[str, bytes]:
+        """Of a mailbox, or of the account (number 0). Points of before have none."""
+        known = self._connection.execute(
+            "SELECT 1 FROM point.sqlite_master WHERE name = 'annotation'"
+        ).fetchone()
+        if known is None:
+            return {}
+        found = self._connection.execute(
+            "SELECT name, value FROM point.annotation WHERE mailbox_id = ? AND account_id = ?",
+            (mailbox_id, account_id),
+        )
+        return {name: bytes(value) for name, value in found}
+
     def messages(self, mailbox_id: int) -> Iterator[SavedMessage]:
         """By UID."""
         query = f"{_MESSAGES} WHERE m.mailbox_id = ? ORDER BY m.uid"

@@ -93,6 +93,17 @@ subscription = Table(  # outlives the mailbox of that name (RFC 3501 6.3.6)
     sqlite_with_rowid=False,
 )
 
+annotation = Table(  # RFC 5464, see store/annotations.py
+    "annotation",
+    metadata,
+    Column("mailbox_id", BigInteger, nullable=False),  # 0: the account's
+    Column("account_id", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),  # of the entry, in lower case
+    Column("value", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("mailbox_id", "account_id", "name"),
+    sqlite_with_rowid=False,
+)
+
 mailbox = Table(
     "mailbox",
     metadata,

@@ -19,6 +19,7 @@ from sqlalchemy.engine import Connection
 
 from mailplat.core import disk
 from mailplat.core.errors import Unavailable
+from mailplat.store.annotations import ACCOUNT, put
 from mailplat.store.append import INSERT_MESSAGE, INSERT_RENDERING
 from mailplat.store.deliveries import remember
 from mailplat.store.description import (
@@ -138,6 +139,7 @@ class _Rebuild:
                 (account_id, epoch, uidvalidity, described.pool if described else ""),
             )
             if described is not None:
+                put(connection, account_id, ACCOUNT, described.annotations)
                 connection.exec_driver_sql("DELETE FROM subscription WHERE account_id = ?", (account_id,))
                 for name in described.subscriptions:
                     connection.exec_driver_sql(
@@ -228,6 +230,7 @@ class _Rebuild:
             self._note_lost(connection, old, fresh, found.files, folder)
             _replace_row(connection, old, fresh, adoption.messages)
             if described is not None:
+                put(connection, account_id, fresh.id, described.annotations)
                 for place, word in enumerate(described.keywords):
                     connection.exec_driver_sql(
                         "INSERT INTO keyword (mailbox_id, number, name) VALUES (?, ?, ?)",

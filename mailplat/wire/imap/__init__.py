@@ -1,6 +1,7 @@
 r"""IMAP without I/O: octets to commands, arguments to values, values to replies.
 
-RFC 3501, and of RFC 9051 what both allow; RFC 7162 (CONDSTORE), 5258, 5819, 6154 (LIST), 4731 (ESEARCH), 7888
+RFC 3501, and of RFC 9051 what both allow; RFC 7162 (CONDSTORE, QRESYNC), 5464 (METADATA), 6855 (UTF8=ACCEPT), 8508
+(REPLACE, as framing), 9208 (QUOTA), 9586 (UIDONLY), 5258, 5819, 6154 (LIST), 4731 (ESEARCH), 7888
 (LITERAL+), 4315 (UIDPLUS), 6851 (MOVE), 2177 (IDLE), 4959 (SASL-IR), 3502 (MULTIAPPEND, as framing).
 
 Layout of this room
@@ -11,7 +12,8 @@ Layout of this room
     mutf7.py       `encode(str) -> bytes`, `decode(bytes) -> str` (strict; raises BadSyntax)
     fetch.py       parse_fetch -> FetchProgram       search.py   parse_search -> SearchProgram
     listing.py     parse_list, parse_lsub -> ListProgram, Matcher
-    storing.py     parse_store, parse_append, parse_select, parse_status, parse_copy
+    storing.py     parse_store, parse_append, parse_replace, parse_select, parse_status, parse_copy
+    metadata.py    parse_get, parse_set
     response.py    FETCH, LIST, STATUS, SEARCH, ESEARCH lines, response codes, tagged replies
     strings.py     quoted strings and literals   errors.py  BadSyntax, BadCharset
 
@@ -21,7 +23,7 @@ The way of one command through the session that uses this room
     while (event := framer.next()) is not None:
         match event:
             case Command():                    # tag: str, name: str ("NOOP", "UID FETCH", upper case)
-                arguments = event.arguments(utf8=False)   # utf8=True after ENABLE UTF8=ACCEPT
+                arguments = event.arguments(utf8=False)   # utf8=True after ENABLE UTF8=ACCEPT; see Arguments
                 program = parse_fetch(arguments)          # or arguments.space(); arguments.mailbox(); arguments.end()
             case Continue():                   # write `+ OK\r\n` now: the client waits to send a literal
             case Append():                     # one APPEND message is about to come: tag, size, arguments(), index

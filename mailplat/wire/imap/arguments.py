@@ -52,14 +52,25 @@ T = TypeVar("T")
 
 
 class Arguments:
-    """`utf8`: the client has enabled UTF-8, mailbox names are UTF-8 and not modified UTF-7 (RFC 6855, RFC 9051)."""
+    """What the client has enabled: `utf8`: mailbox names are UTF-8 and not modified UTF-7 (RFC 6855, RFC 9051);
+    `uid_only`: a sequence number is an error (RFC 9586); `no_charset`: SEARCH has none (RFC 6855 3)."""
 
-    __slots__ = ("at", "octets", "utf8")
+    __slots__ = ("at", "no_charset", "octets", "uid_only", "utf8")
 
-    def __init__(self, octets: bytes, at: int = 0, *, utf8: bool = False) -> None:
+    def __init__(
+        self,
+        octets: bytes,
+        at: int = 0,
+        *,
+        utf8: bool = False,
+        uid_only: bool = False,
+        no_charset: bool = False,
+    ) -> None:
         self.octets = octets
         self.at = at
         self.utf8 = utf8
+        self.uid_only = uid_only
+        self.no_charset = no_charset
 
     @property
     def at_end(self) -> bool:
@@ -128,6 +139,17 @@ class Arguments:
             self.at += 3
             return None
         return self.string()
+
+    def binary(self) -> bytes | None:
+        """nstring, or literal8, which may hold NUL (RFC 3516 4.4, RFC 5464 5)."""
+        if not self.peek(b"~"):
+            return self.nstring()
+        start = self._match(_LITERAL, "a literal")
+        octets = self.octets[self.at : self.at + int(start[1])]
+        self.at += len(octets)
+        if len(octets) < int(start[1]):
+            raise BadSyntax("a literal is shorter than it says")
+        return octets
 
     def mailbox(self) -> str:
         """A mailbox name, decoded; INBOX, also as the first level of a name, in upper case (RFC 3501 5.1)."""

@@ -14,8 +14,9 @@ class Command:
     octets: bytes = field(repr=False)
     start: int  # of what follows the name
 
-    def arguments(self, *, utf8: bool = False) -> Arguments:
-        return Arguments(self.octets, self.start, utf8=utf8)
+    def arguments(self, **enabled: bool) -> Arguments:
+        """`enabled`: as Arguments has them."""
+        return Arguments(self.octets, self.start, **enabled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Continue:
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """A message of an APPEND is about to come. Call accept() or refuse() before next().
+    """A message of an APPEND, REPLACE or UID REPLACE is about to come. Call accept() or refuse() before next().
 
     `index` counts the messages of one command (RFC 3502); only the first has the mailbox in its arguments."""
 
@@ -35,9 +36,11 @@ class Append:
     index: int
     octets: bytes
     start: int
+    name: str = "APPEND"
+    utf8: bool = False  # announced as UTF8 (~{n} (RFC 6855 4)
 
-    def arguments(self, *, utf8: bool = False) -> Arguments:
-        return Arguments(self.octets, self.start, utf8=utf8)
+    def arguments(self, **enabled: bool) -> Arguments:
+        return Arguments(self.octets, self.start, **enabled)
 
 
 @dataclass(frozen=True, slots=True)

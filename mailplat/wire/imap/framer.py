@@ -28,6 +28,9 @@ from mailplat.wire.imap.events import (
 # RFC 3501 sets no limit for tags. Clients use some ten octets.
 _LONGEST_TAG = 128
 
+# Commands with a message, and how many arguments come before it: a literal before is one of these.
+_WITH_MESSAGE = {"APPEND": 1, "REPLACE": 2, "UID REPLACE": 2}
+
 # `{` 20 digits `+}` CR, and more than enough: the end of a line that is swallowed.
 _TAIL = 64
 
@@ -66,6 +69,7 @@ _HEAD = re.compile(
 _TAG = re.compile(rb'([^\x00-\x20\x7f-\xff(){%%*"\\+]{1,%d}) ' % _LONGEST_TAG)
 _UID_NAME = re.compile(rb" +([A-Za-z]{1,32})(?= |$)")
 _LITERAL = re.compile(rb"~?\{(\d+)(\+?)\}$")
+_UTF8 = re.compile(rb" UTF8 \($", re.IGNORECASE)  # RFC 6855 4: UTF8 (~{5} ... )
 _SWALLOWED_LITERAL = re.compile(rb"(\{?)(\d+)\+\}\r?$")
 
 
@@ -223,10 +227,10 @@ class Framer:
     def _announce(self, line: bytes, spec: re.Match[bytes]) -> None:
         """A line that ends in a literal's size: take the literal, ask, or refuse."""
         size = _size(spec)
-        if self._name == "APPEND":
-            # Its first literal may be the mailbox's name; one that has anything before it is the message.
+        if (before := _WITH_MESSAGE.get(self._name)) is not None:
+            # A literal before the message is the mailbox's name; one that has all arguments before it is the message.
             text = bytes(self._command) + line[: spec.start()]
-            if text[self._start :].strip():
+            if len(text[self._start :].split(None, before)) >= before:
                 self._announce_message(text, spec, size, index=0)
                 return
         if size > self.limits.literal or len(self._command) + len(line) + size > self.limits.command:
@@ -244,7 +248,12 @@ class Framer:
             self._refuse_line("NO", f"a message of more than {self.limits.append} octets", spec, "TOOBIG")
             return
         start = self._start if index == 0 else 0
-        self._append = Append(self._tag, size, not spec[2], index, text.rstrip(b" "), start)
+        utf8 = _UTF8.search(text) if spec[0].startswith(b"~") else None
+        if utf8 is not None:
+            text = text[: utf8.start()]
+        self._append = Append(
+            self._tag, size, not spec[2], index, text.rstrip(b" "), start, self._name, utf8 is not None
+        )
         self._state = _State.DECISION
         self._events.append(self._append)
 
@@ -275,10 +284,16 @@ class Framer:
         if line is None:
             return self._state is not _State.BEHIND_MESSAGE
         spec = _LITERAL.search(line) if line.endswith(b"}") else None
+        if self._append is not None and self._append.utf8:
+            if not line.startswith(b")"):
+                self._refuse_line("BAD", "')' expected behind the message", spec)
+                return True
+            line = line[1:]
+            spec = _LITERAL.search(line) if spec is not None else None
         if not line.strip(b" "):
             self._events.append(AppendEnd(self._tag))
             self._begin()
-        elif spec is not None and line.startswith(b" "):
+        elif spec is not None and line.startswith(b" ") and self._name == "APPEND":
             # RFC 3502: another message of the same command.
             self._announce_message(line[: spec.start()], spec, _size(spec), self._messages)
         else:

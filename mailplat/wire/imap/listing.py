@@ -1,16 +1,18 @@
-"""LIST and LSUB: arguments, and which names a pattern matches (RFC 3501 6.3.8; RFC 5258, 5819, 6154)."""
+"""LIST and LSUB: arguments, and which names a pattern matches (RFC 3501 6.3.8; RFC 5258, 5819, 6154,
+9590)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mailplat.wire.imap.arguments import Arguments
 from mailplat.wire.imap.errors import BadSyntax
+from mailplat.wire.imap.metadata import parse_entries
 from mailplat.wire.imap.storing import status_items
 
 DELIMITER = "/"
 
 SELECT_OPTIONS = ("SUBSCRIBED", "REMOTE", "RECURSIVEMATCH", "SPECIAL-USE")
-RETURN_OPTIONS = ("SUBSCRIBED", "CHILDREN", "SPECIAL-USE", "STATUS")
+RETURN_OPTIONS = ("SUBSCRIBED", "CHILDREN", "SPECIAL-USE", "STATUS", "METADATA")
 
 # Patterns of one LIST, and characters of one: no mailbox's name is longer.
 MAX_PATTERNS = 100
@@ -25,6 +27,7 @@ class ListProgram:
     returns: frozenset[str] = frozenset()  # of RETURN_OPTIONS
     status: tuple[str, ...] = ()  # items of RETURN (STATUS (...))
     extended: bool = False  # written in the form of RFC 5258
+    entries: tuple[str, ...] = ()  # of RETURN (METADATA (...))
 
     @property
     def asks_delimiter(self) -> bool:
@@ -49,11 +52,11 @@ def parse_list(arguments: Arguments) -> ListProgram:
         patterns = tuple(arguments.items(arguments.pattern, limit=MAX_PATTERNS, empty=False))
     else:
         patterns = (arguments.pattern(),)
-    returns, status = _returns(arguments)
+    returns, status, entries = _returns(arguments)
     arguments.end()
     _check(patterns)
     return ListProgram(
-        reference, patterns, selects, returns or frozenset(), status, extended or returns is not None
+        reference, patterns, selects, returns or frozenset(), status, extended or returns is not None, entries
     )
 
 
@@ -68,22 +71,27 @@ def parse_lsub(arguments: Arguments) -> ListProgram:
     return ListProgram(reference, patterns, frozenset(("SUBSCRIBED",)))
 
 
-def _returns(arguments: Arguments) -> tuple[frozenset[str] | None, tuple[str, ...]]:
+def _returns(arguments: Arguments) -> tuple[frozenset[str] | None, tuple[str, ...], tuple[str, ...]]:
+    """Options, items of STATUS, entries of METADATA."""
     if not arguments.take(b" ") or arguments.at_end:
-        return None, ()
+        return None, (), ()
     arguments.keyword("RETURN")
     arguments.space()
     status: tuple[str, ...] = ()
+    entries: tuple[str, ...] = ()
 
     def option() -> str:
-        nonlocal status
+        nonlocal entries, status
         name = arguments.keyword(*RETURN_OPTIONS)
         if name == "STATUS":
             arguments.space()
             status = status_items(arguments)  # RFC 5819 2
+        elif name == "METADATA":
+            arguments.space()
+            entries = parse_entries(arguments)  # RFC 9590 3
         return name
 
-    return frozenset(arguments.items(option)), status
+    return frozenset(arguments.items(option)), status, entries
 
 
 def _check(patterns: Sequence[str]) -> None:

@@ -11,8 +11,8 @@ from functools import lru_cache
 from typing import Literal
 
 from mailplat.wire.imap import mutf7
-from mailplat.wire.imap.sequence import in_order
-from mailplat.wire.imap.strings import astring, string
+from mailplat.wire.imap.sequence import Range, in_order, render
+from mailplat.wire.imap.strings import astring, literal, nstring, string
 
 Status = Literal["OK", "NO", "BAD", "BYE", "PREAUTH"]
 
@@ -133,6 +133,19 @@ def flags_lines(
 
 # Other untagged replies.
 
+# Ranges in one VANISHED line: clients read a line into a buffer of some KiB.
+VANISHED_RANGES = 400
+
+
+def vanished_lines(ranges: Sequence[Range], *, earlier: bool = False) -> bytes:
+    """RFC 7162 3.2.10: UIDs that are gone, as ranges; nothing where there are none. `earlier`: they went before this
+    connection knew the mailbox, and no sequence number changes."""
+    head = b"* VANISHED (EARLIER) " if earlier else b"* VANISHED "
+    starts = range(0, len(ranges), VANISHED_RANGES)
+    return b"".join(
+        [b"%b%b\r\n" % (head, render(ranges[start : start + VANISHED_RANGES])) for start in starts]
+    )
+
 
 def list_line(
     name: str,
@@ -142,12 +155,16 @@ def list_line(
     command: Literal["LIST", "LSUB"] = "LIST",
     utf8: bool = False,
     child_info: Iterable[str] = (),
+    old_name: str = "",
 ) -> bytes:
     """`* LIST (\\HasNoChildren) "/" INBOX`; `child_info`: the selection options that a child met
-    (RFC 5258 4, CHILDINFO)."""
+    (RFC 5258 4, CHILDINFO); `old_name`: what it was called before (RFC 9051 6.3.9.7, OLDNAME)."""
     shown = b" ".join(attribute.encode("ascii") for attribute in attributes)
     met = b" ".join(string(option.encode("ascii")) for option in child_info)
-    extended = b' ("CHILDINFO" (%b))' % met if met else b""
+    items = [b'"CHILDINFO" (%b)' % met] if met else []
+    if old_name:
+        items.append(b'"OLDNAME" (%b)' % mailbox(old_name, utf8))
+    extended = b" (%b)" % b" ".join(items) if items else b""
     quoted = string(delimiter.encode("ascii")) if delimiter else b"NIL"
     return b"* %b (%b) %b %b%b\r\n" % (command.encode("ascii"), shown, quoted, mailbox(name, utf8), extended)
 
@@ -190,6 +207,30 @@ def esearch_line(
     return b" ".join(parts) + b"\r\n"
 
 
+def metadata_line(name: str, values: Mapping[str, bytes | None], *, utf8: bool = False) -> bytes:
+    """RFC 5464 4.4.1. A value with NUL goes as literal8."""
+    shown = b" ".join(
+        astring(entry.encode("ascii"))
+        + b" "
+        + (b"~" + literal(value) if value and b"\0" in value else nstring(value))
+        for entry, value in values.items()
+    )
+    return b"* METADATA %b (%b)\r\n" % (mailbox(name, utf8) if name else b'""', shown)
+
+
+def quota_line(root: str, storage: tuple[int, int]) -> bytes:
+    """RFC 9208 4.2.1; `storage`: octets there are, octets there may be. On the wire they are units of 1024 octets
+    (5.1): what is there is rounded up and what may be down, so that full never looks like room."""
+    used, limit = storage
+    return b"* QUOTA %b (STORAGE %d %d)\r\n" % (string(root.encode("ascii")), -(-used // 1024), limit // 1024)
+
+
+def quotaroot_line(name: str, roots: Iterable[str], *, utf8: bool = False) -> bytes:
+    """RFC 9208 4.2.2."""
+    shown = b"".join(b" " + string(root.encode("ascii")) for root in roots)
+    return b"* QUOTAROOT %b%b\r\n" % (mailbox(name, utf8), shown)
+
+
 # Response codes (without brackets).
 
 
@@ -206,6 +247,11 @@ def copyuid(uidvalidity: int, sources: Sequence[int], targets: Sequence[int]) ->
 def modified(numbers: Sequence[int]) -> bytes:
     """RFC 7162 3.1.3: the messages that UNCHANGEDSINCE left alone."""
     return b"MODIFIED " + in_order(numbers)
+
+
+def highest_modseq(modseq: int) -> bytes:
+    """RFC 7162 3.2.7."""
+    return b"HIGHESTMODSEQ %d" % modseq
 
 
 def permanent_flags(flags: Iterable[str]) -> bytes:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from mailplat.wire.imap.arguments import MAX_KEYWORD, Arguments
-from mailplat.wire.imap.errors import BadCharset, BadSyntax
+from mailplat.wire.imap.errors import BadCharset, BadSyntax, UidRequired
 from mailplat.wire.imap.sequence import Range, SequenceSet
 
 # Keys in one query. Clients that search many fields for many words stay below a hundred.
@@ -225,6 +225,8 @@ class _Parser:
     def _read_charset(self) -> None:
         if self._in.octets[self._in.at : self._in.at + 8].upper() != b"CHARSET ":
             return
+        if self._in.no_charset:
+            raise BadSyntax("no CHARSET after ENABLE UTF8=ACCEPT")  # RFC 6855 3
         self._in.at += 8
         charset = _CHARSETS.get(self._in.astring().upper())
         if charset is None:
@@ -242,6 +244,8 @@ class _Parser:
             return _together(self._in.items(lambda: self._key(depth + 1), limit=MAX_KEYS, empty=False))
         here = self._in.octets[self._in.at : self._in.at + 1]
         if here.isdigit() or here in (b"*", b"$"):
+            if self._in.uid_only and here != b"$":
+                raise UidRequired  # RFC 9586 3.5
             return Numbers(self._in.sequence_set())
         word = self._in.atom().decode("ascii").upper()
         if (key := _WORDS.get(word)) is not None:

@@ -82,6 +82,26 @@ def merge(pairs: Iterable[Range]) -> list[Range]:
     return merged
 
 
+def missing(within: Iterable[Range], present: Sequence[int]) -> list[Range]:
+    """What of some ranges, sorted and apart from each other, is not in `present` (ascending), as ranges: as many as
+    `present` has gaps there, however long they are."""
+    found: list[Range] = []
+    for low, high in within:
+        for number in present[bisect_left(present, low) : bisect_right(present, high)]:
+            if low < number:
+                found.append((low, number - 1))
+            low = number + 1
+        if low <= high:
+            found.append((low, high))
+    return found
+
+
+def among(numbers: Iterable[int], within: Sequence[Range]) -> list[int]:
+    """Those of ascending numbers that lie in ranges, sorted and apart from each other."""
+    lows = [low for low, _ in within]
+    return [n for n in numbers if (at := bisect_right(lows, n)) and n <= within[at - 1][1]]
+
+
 def ranges(numbers: Iterable[int]) -> list[Range]:
     """Ascending numbers as ranges: [1, 2, 3, 9] -> [(1, 3), (9, 9)]."""
     found: list[Range] = []

@@ -1,14 +1,18 @@
 """The arguments of STORE, APPEND, SELECT, STATUS, COPY and their UID forms."""
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from mailplat.wire.imap.arguments import Arguments
-from mailplat.wire.imap.errors import BadSyntax
-from mailplat.wire.imap.sequence import SequenceSet
+from mailplat.wire.imap.errors import BadSyntax, UidRequired
+from mailplat.wire.imap.sequence import STAR, SequenceSet
 
-# What STATUS may be asked for (RFC 3501 6.3.10; RFC 7162 3.1.7; RFC 8438; RFC 9051 6.3.11).
-STATUS_ITEMS = ("MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "HIGHESTMODSEQ", "SIZE", "DELETED")
+# What STATUS may be asked for (RFC 3501 6.3.10; RFC 7162 3.1.7; RFC 8438; RFC 9051 6.3.11; RFC 9208 4.1.4).
+STATUS_ITEMS = (
+    "MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "HIGHESTMODSEQ", "SIZE", "DELETED", "DELETED-STORAGE",
+)  # fmt: skip
 
 Mode = Literal["set", "add", "remove"]
 
@@ -31,9 +35,28 @@ class AppendProgram:
 
 
 @dataclass(frozen=True, slots=True)
+class Resync:
+    """QRESYNC (RFC 7162 3.2.5): what the client knew when it was here last."""
+
+    uidvalidity: int
+    modseq: int
+    known: SequenceSet | None = None  # UIDs; None: all
+    # RFC 7162 3.2.5.2: sequence numbers and the UIDs that they had, pair by pair; both without "*".
+    numbers: SequenceSet | None = None
+    uids: SequenceSet | None = None
+
+    def matches(self) -> Iterator[tuple[int, int]]:
+        """The pairs (sequence number, UID), in the order given. There may be billions: take no more than needed."""
+        if self.numbers is None or self.uids is None:
+            return iter(())
+        return zip(_expand(self.numbers), _expand(self.uids), strict=False)
+
+
+@dataclass(frozen=True, slots=True)
 class SelectProgram:
     mailbox: str
     condstore: bool
+    resync: Resync | None = None
 
 
 def parse_store(arguments: Arguments) -> StoreProgram:
@@ -79,16 +102,72 @@ def parse_append(arguments: Arguments, *, first: bool = True) -> AppendProgram:
     return AppendProgram(mailbox, flags, internaldate, zone)
 
 
+def parse_replace(arguments: Arguments) -> tuple[SequenceSet, AppendProgram]:
+    """REPLACE and UID REPLACE (RFC 8508 5): one message, and what stands before the literal of the new one."""
+    arguments.space()
+    numbers = arguments.sequence_set()
+    if numbers.saved or len(numbers.ranges) != 1 or numbers.ranges[0][0] != numbers.ranges[0][1]:
+        raise BadSyntax("one message expected")
+    return numbers, parse_append(arguments)
+
+
 def parse_select(arguments: Arguments) -> SelectProgram:
-    """SELECT and EXAMINE with the parameter CONDSTORE (RFC 7162 3.1.8)."""
+    """SELECT and EXAMINE with the parameters CONDSTORE (RFC 7162 3.1.8) and QRESYNC (3.2.5)."""
     arguments.space()
     mailbox = arguments.mailbox()
-    condstore = False
+    names: list[str] = []
+    resync: Resync | None = None
+
+    def parameter() -> None:
+        nonlocal resync
+        names.append(arguments.keyword("CONDSTORE", "QRESYNC"))
+        if names[-1] == "QRESYNC":
+            arguments.space()
+            resync = _resync(arguments)
+
     if arguments.take(b" ") and not arguments.at_end:
-        arguments.items(lambda: arguments.keyword("CONDSTORE"), empty=False)
-        condstore = True
+        arguments.items(parameter, empty=False)
+        if len(set(names)) != len(names):
+            raise BadSyntax("a parameter twice")
     arguments.end()
-    return SelectProgram(mailbox, condstore)
+    return SelectProgram(mailbox, bool(names), resync)
+
+
+def _resync(arguments: Arguments) -> Resync:
+    arguments.expect(b"(")
+    uidvalidity = arguments.number(1)
+    arguments.space()
+    modseq = arguments.number64(1)
+    known = numbers = uids = None
+    if arguments.take(b" ") and not arguments.peek(b"("):
+        known = _without_star(arguments.sequence_set())
+        arguments.take(b" ")
+    if arguments.take(b"("):
+        if arguments.uid_only:
+            raise UidRequired  # RFC 9586 3.4
+        numbers = _without_star(arguments.sequence_set())
+        arguments.space()
+        uids = _without_star(arguments.sequence_set())
+        arguments.expect(b")")
+        if _count(numbers) != _count(uids):
+            raise BadSyntax("as many UIDs as sequence numbers expected")
+    arguments.expect(b")")
+    return Resync(uidvalidity, modseq, known, numbers, uids)
+
+
+def _without_star(numbers: SequenceSet) -> SequenceSet:
+    """RFC 7162 7: known-uids and both sets of seq-match-data have no "*"."""
+    if numbers.saved or any(STAR in pair for pair in numbers.ranges):
+        raise BadSyntax("'*' and '$' have no meaning here")
+    return numbers
+
+
+def _count(numbers: SequenceSet) -> int:
+    return sum(abs(high - low) + 1 for low, high in numbers.ranges)
+
+
+def _expand(numbers: SequenceSet) -> Iterator[int]:
+    return itertools.chain.from_iterable(range(min(pair), max(pair) + 1) for pair in numbers.ranges)
 
 
 def parse_status(arguments: Arguments) -> tuple[str, tuple[str, ...]]:

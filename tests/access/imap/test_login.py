@@ -36,7 +36,7 @@ async def test_login(rig: Rig) -> None:
         C: e LOGIN "{USER}" {{6}}
         S: + OK
         C: {PASSWORD}
-        S: e OK [CAPABILITY IMAP4rev1 ...CONDSTORE APPENDLIMIT=50000000] Logged in
+        S: e OK [CAPABILITY IMAP4rev1 ...CONDSTORE ... APPENDLIMIT=50000000] Logged in
         C: f LOGIN {USER} {PASSWORD}
         S: f BAD Already logged in
         C: g ID ("name" "test" "version" NIL)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailplat.access.imap.view import View
+from mailplat.access.imap.view import Manner, View
 from mailplat.store.types import Changes, Snapshot
 
 # More sets than are looked for one by one, and numbers whose octets turn up across two neighbours.
@@ -46,7 +46,7 @@ def test_what_went_is_cut_out(flags: list[int], draw: st.DataObject) -> None:
     for changes in (Changes(6, 100, [], sorted(gone)), Changes(6, 100, [], [], left)):
         seen = view(flags)
         seen.apply(changes, 0.0)
-        said = seen.flush(expunge=True, modseq=False)
+        said = seen.flush(expunge=True, manner=Manner())
         assert list(seen.uids) == left
         assert list(seen.flags) == [flags[uid - 1] for uid in left]
         assert said.count(b" EXPUNGE") == len(gone)

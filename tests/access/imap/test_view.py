@@ -1,7 +1,8 @@
 """Three clients on one mailbox at once: each must be able to follow by what it is told alone.
 
 RFC 3501 5.5 and 7.4.1: sequence numbers are right for each client at every moment, and no EXPUNGE comes while FETCH,
-STORE or SEARCH is answered.
+STORE or SEARCH is answered. Each client has enabled something else: nothing, CONDSTORE, QRESYNC (RFC 7162 3.2.10:
+VANISHED instead of EXPUNGE), UIDONLY (RFC 9586: no sequence numbers at all).
 """
 
 import asyncio
@@ -13,15 +14,18 @@ import pytest
 from tests.access.imap.client import Answer, Client
 from tests.access.imap.conftest import Rig, message
 
-_COUNTED = re.compile(rb"\* (\d+) (EXISTS|EXPUNGE|FETCH \((.*)\))\Z", re.DOTALL)
+_COUNTED = re.compile(rb"\* (\d+) (EXISTS|EXPUNGE|(?:UID)?FETCH \((.*)\))\Z", re.DOTALL)
+_VANISHED = re.compile(rb"\* VANISHED ([0-9:,]+)\Z")
+_KINDS = ["", "", "CONDSTORE", "QRESYNC", "QRESYNC", "UIDONLY", "UIDONLY QRESYNC"]
 _FLAGS = ["\\Seen", "\\Flagged", "\\Deleted", "\\Deleted", "$Work", "$Home"]
 
 
 class Reader:
     """A client with a memory: which UID it believes behind each number, and with which flags."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, kind: str = "") -> None:
         self.client = client
+        self.kind = kind  # what it has enabled
         self.uids: list[int | None] = []  # None: not told yet
         self.flags: dict[int, frozenset[bytes]] = {}
 
@@ -30,7 +34,7 @@ class Reader:
         answer = await self.client.answer(tag)
         if ".SILENT" in command:
             self.assume(command)
-        renumbers = not command.startswith(("FETCH", "STORE", "SEARCH"))
+        renumbers = not command.startswith(("FETCH", "STORE", "SEARCH")) or "UIDONLY" in self.kind
         for line in answer.lines:
             self.hear(line, renumbers=renumbers)
         assert answer.status == b"OK" or b"EXPUNGEISSUED" in answer.tagged, (command, answer)
@@ -54,6 +58,8 @@ class Reader:
         ]
         # The last UID may be one that we were not told of yet; it is larger than all that we know.
         largest = (self.uids[-1] or 10**9) if by_uid else len(self.uids)
+        if "UIDONLY" in self.kind:
+            largest = 10**9 if None in self.uids else max(filter(None, self.uids))
         found = set()
         for item in numbers.split(","):
             ends = [largest if end == "*" else int(end) for end in item.split(":")]
@@ -61,6 +67,14 @@ class Reader:
         return found
 
     def hear(self, line: bytes, *, renumbers: bool) -> None:
+        if vanished := _VANISHED.match(line):
+            assert renumbers, "VANISHED while numbers are in use"
+            assert "QRESYNC" in self.kind or "UIDONLY" in self.kind
+            for item in vanished[1].split(b","):
+                low, _, high = item.partition(b":")
+                for uid in range(int(low), int(high or low) + 1):
+                    del self.uids[self.place(uid)]
+            return
         found = _COUNTED.match(line)
         if found is None:
             return
@@ -70,9 +84,28 @@ class Reader:
             self.uids += [None] * (number - len(self.uids))
         elif found[2] == b"EXPUNGE":
             assert renumbers, "EXPUNGE while numbers are in use"
+            assert self.kind in ("", "CONDSTORE")
             del self.uids[number - 1]  # IndexError: a message that we were never told of
+        elif found[2].startswith(b"UID"):
+            assert "UIDONLY" in self.kind
+            place = self.place(number)
+            self.uids[place] = number
+            self.hear_fetch(place + 1, found[3])
         else:
+            assert "UIDONLY" not in self.kind
             self.hear_fetch(number, found[3])
+
+    def place(self, uid: int) -> int:
+        """Where a UID is; of one that we do not know, where it may be: some place between those that we do. With
+        UIDONLY places have no meaning, and `uids` no order."""
+        if uid in self.uids:
+            return self.uids.index(uid)
+        if "UIDONLY" in self.kind:
+            return self.uids.index(None)  # ValueError: a message that we were never told of
+        above = [place for place, known in enumerate(self.uids) if known and known > uid]
+        place = (above[0] if above else len(self.uids)) - 1
+        assert self.uids[place] is None, "a UID of a message that we were never told of"
+        return place
 
     def hear_fetch(self, number: int, items: bytes) -> None:
         uid_found = re.search(rb"UID (\d+)", items)
@@ -122,11 +155,14 @@ class Chaos:
                 f"COPY {numbers} INBOX",
                 f"MOVE {numbers} Other",
                 f"UID MOVE {uids} Other",
+                f"UID COPY {uids} INBOX",
             ]
+        if "UIDONLY" in reader.kind:
+            choices = [each for each in choices if each.startswith(("UID", "NOOP", "EXPUNGE"))]
         return self.dice.choice(choices)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(14))
 async def test_three_clients(rig: Rig, seed: int) -> None:
     dice = random.Random(seed)
     chaos = Chaos(rig, dice)
@@ -135,9 +171,9 @@ async def test_three_clients(rig: Rig, seed: int) -> None:
     await chaos.deliver()
     readers = []
     for _ in range(3):
-        reader = Reader(await rig.login())
-        if seed % 3 == 0:
-            await reader.client.ok("ENABLE CONDSTORE")
+        reader = Reader(await rig.login(), dice.choice(_KINDS))
+        if reader.kind:
+            await reader.client.ok(f"ENABLE {reader.kind}")
         await reader.run("SELECT INBOX")
         readers.append(reader)
     for _ in range(25):
@@ -157,8 +193,10 @@ async def test_three_clients(rig: Rig, seed: int) -> None:
         assert len(reader.uids) == len(truth.uids)
         for uid, known in believed.items():
             assert known is None or known == flags[uid], "flags changed and the client was not told"
-        await reader.run("FETCH 1:* (UID FLAGS)" if reader.uids else "NOOP")
-        assert reader.uids == list(truth.uids)
+        await reader.run("UID FETCH 1:* (UID FLAGS)" if reader.uids else "NOOP")
+        assert (sorted(filter(None, reader.uids)) if "UIDONLY" in reader.kind else reader.uids) == list(
+            truth.uids
+        )
 
 
 async def test_came_and_went_unheard(rig: Rig) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from mailplat.core.errors import NotFound, OverQuota
 from mailplat.core.route import Residence
+from mailplat.store.annotations import ACCOUNT
 from tests.store.backup.conftest import Backup, letters
 from tests.store.conftest import HOME, Rig, letter, new
 
@@ -137,3 +138,31 @@ def test_a_damaged_object_is_reported_and_not_delivered(rig: Rig, backup: Backup
     path.write_bytes(content.replace(b"Number", b"Nummer"))
     report = backup.restore(beside=True)
     assert (report.restored, [problem.kind for problem in report.problems]) == (1, ["damaged"])
+
+
+def test_annotations_come_back_where_there_are_none(rig: Rig, backup: Backup) -> None:
+    furnish(rig)
+    rig.shard.annotate(HOME, rig.inbox.id, {"/private/a": b"1", "/private/b": b"2"})
+    rig.shard.annotate(HOME, ACCOUNT, {"/private/c": b"3"})
+    rig.shard.annotate(HOME, rig.shard.mailbox(HOME, "Box").id, {"/private/a": b"4"})
+    backup.run()
+    rig.shard.annotate(HOME, rig.inbox.id, {"/private/a": None, "/private/b": b"newer"})
+    rig.shard.annotate(HOME, ACCOUNT, {"/private/c": None})
+    backup.restore(beside=True, mailbox="Box")
+    folder = f"Restored {backup.repository.point().day}"
+    assert rig.shard.annotations(HOME, rig.shard.mailbox(HOME, f"{folder}/Box").id) == {"/private/a": b"4"}
+    assert rig.shard.annotations(HOME, ACCOUNT) == {}
+    assert backup.restore(beside=False).problems == []
+    assert rig.shard.annotations(HOME, rig.inbox.id) == {"/private/a": b"1", "/private/b": b"newer"}
+    assert rig.shard.annotations(HOME, ACCOUNT) == {"/private/c": b"3"}
+
+
+def test_annotations_that_find_no_room(rig: Rig, backup: Backup) -> None:
+    rig.shard.annotate(HOME, rig.inbox.id, {"/private/old": b"1"})
+    backup.run()
+    most = rig.shard.site.limits.annotations
+    values: dict[str, bytes | None] = {f"/private/{n}": b"" for n in range(most)}
+    rig.shard.annotate(HOME, rig.inbox.id, {"/private/old": None, **values})
+    [problem] = backup.restore(beside=False).problems
+    assert (problem.kind, problem.path) == ("description", "INBOX")
+    assert len(rig.shard.annotations(HOME, rig.inbox.id)) == most

@@ -367,7 +367,8 @@ def test_limits_that_contradict_each_other() -> None:
 
 
 PIECES = st.sampled_from(
-    [b"a ", b"APPEND ", b"NOOP", b"UID ", b"box ", b"{3}", b"{3+}", b"{30+}", b"{0+}", b"\r\n", b"\n", b"abc", b" ",
+    [b"a ", b"APPEND ", b"NOOP", b"UID ", b"REPLACE ", b"UTF8 (~", b")", b"box ", b"{3}", b"{3+}", b"{30+}",
+     b"{0+}", b"\r\n", b"\n", b"abc", b" ",
      b"x" * 110, b"~{2+}", b"{99999999999999999999999+}", b"\0", b"\xff", b"(", b'"']
 )  # fmt: skip
 

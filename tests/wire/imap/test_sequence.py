@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailplat.wire.imap.errors import BadSyntax
-from mailplat.wire.imap.sequence import MAX_RANGES, SequenceSet, compact, in_order, merge, ranges
+from mailplat.wire.imap.sequence import (
+    MAX_RANGES,
+    SequenceSet,
+    among,
+    compact,
+    in_order,
+    merge,
+    missing,
+    ranges,
+)
 
 parse = SequenceSet.parse
 
@@ -107,3 +116,17 @@ def test_merged_ranges_are_apart(pairs: list[tuple[int, int]]) -> None:
     merged = merge(pairs)
     assert all(low[1] + 1 < high[0] for low, high in pairwise(merged))
     assert {n for a, b in merged for n in range(a, b + 1)} == {n for a, b in pairs for n in range(a, b + 1)}
+
+
+_RANGES = st.lists(st.tuples(st.integers(1, 60), st.integers(0, 9)), max_size=6).map(
+    lambda found: merge([(low, low + more) for low, more in found])
+)
+
+
+@given(_RANGES, st.sets(st.integers(1, 80)))
+def test_missing_and_among(within: list[tuple[int, int]], numbers: set[int]) -> None:
+    named = {number for low, high in within for number in range(low, high + 1)}
+    absent = missing(within, sorted(numbers))
+    assert [n for low, high in absent for n in range(low, high + 1)] == sorted(named - numbers)
+    assert among(sorted(numbers), within) == sorted(named & numbers)
+    assert missing([(1, 4294967295)], [7]) == [(1, 6), (8, 4294967295)]

@@ -9,6 +9,7 @@ from mailplat.wire.imap.storing import (
     StoreProgram,
     parse_append,
     parse_copy,
+    parse_replace,
     parse_select,
     parse_status,
     parse_store,
@@ -54,7 +55,7 @@ def test_append() -> None:
 def test_select() -> None:
     assert parse_select(arguments(b"inbox")) == SelectProgram("INBOX", False)
     assert parse_select(arguments(b"a (CONDSTORE)")) == SelectProgram("a", True)
-    for text in (b"", b"a b", b"a ()", b"a (QRESYNC (1 2))", b"a (CONDSTORE"):
+    for text in (b"", b"a b", b"a ()", b"a (QRESYNC (1))", b"a (CONDSTORE"):
         with pytest.raises(BadSyntax):
             parse_select(arguments(text))
 
@@ -72,3 +73,12 @@ def test_copy() -> None:
     for text in (b"1", b"x y", b"1 a b", b"1 "):
         with pytest.raises(BadSyntax):
             parse_copy(arguments(text))
+
+
+def test_replace() -> None:
+    numbers, program = parse_replace(arguments(b"4 Drafts (\\Seen)"))
+    assert numbers == SequenceSet(((4, 4),))
+    assert program == AppendProgram("Drafts", ("\\Seen",), None, 0)
+    for text in (b"", b"4", b"1:2 a", b"1,2 a", b"$ a", b"0 a"):
+        with pytest.raises(BadSyntax):
+            parse_replace(arguments(text))

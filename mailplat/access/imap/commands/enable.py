@@ -1,10 +1,20 @@
 """ENABLE (RFC 5161). Names that we do not know are ignored (3.1)."""
 
+from mailplat.access.imap.capability import REV2
 from mailplat.access.imap.command import AFTER_LOGIN, Command
 from mailplat.access.imap.refusal import Tagged, ok
 from mailplat.access.imap.session import Request, Session
 
-KNOWN = frozenset({"CONDSTORE"})  # RFC 7162 3.1.2
+KNOWN = {
+    "CONDSTORE",  # RFC 7162 3.1.2
+    "QRESYNC",  # RFC 7162 3.2.3
+    "UIDONLY",  # RFC 9586
+    "UTF8=ACCEPT",  # RFC 6855 3
+    *(name.upper() for name in REV2),  # RFC 9051 6.3.1
+}
+
+# As they are advertised, where that is not in capitals.
+_SPELLED = {name.upper(): name for name in ("IMAP4rev2",)}
 
 
 async def run(session: Session, request: Request) -> Tagged:
@@ -15,7 +25,8 @@ async def run(session: Session, request: Request) -> Tagged:
         wanted.append(arguments.atom().decode("ascii").upper())
     arguments.end()
     enabled = [name for name in dict.fromkeys(wanted) if name in KNOWN and name not in session.enabled]
-    session.out(" ".join(("* ENABLED", *enabled)).encode() + b"\r\n")
+    shown = [_SPELLED.get(name, name) for name in enabled]
+    session.out(" ".join(("* ENABLED", *shown)).encode() + b"\r\n")
     for name in enabled:
         session.enable(name)
     return ok("ENABLE completed")

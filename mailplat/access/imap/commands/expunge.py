@@ -1,7 +1,8 @@
-"""EXPUNGE (RFC 3501 6.4.3) and UID EXPUNGE (RFC 4315 2.1)."""
+"""EXPUNGE (RFC 3501 6.4.3) and UID EXPUNGE (RFC 4315 2.1), with HIGHESTMODSEQ (RFC 7162 3.2.7, 3.2.9)."""
 
 from mailplat.access.imap.command import SELECTED, Command
 from mailplat.access.imap.refusal import READ_ONLY, Tagged, ok
+from mailplat.access.imap.resync import highest
 from mailplat.access.imap.session import Request, Session
 
 
@@ -16,9 +17,8 @@ async def run(session: Session, request: Request) -> Tagged:
     arguments.end()
     if view.read_only:
         return READ_ONLY
-    if uids is None or uids:
-        await session.write(request, session.shard.expunge, uids)
-    return ok(f"{request.name} completed")
+    removed = await session.write(request, session.shard.expunge, uids) if uids is None or uids else []
+    return ok(f"{request.name} completed", highest(session) if removed else "")
 
 
 COMMANDS = (Command("EXPUNGE", run, states=SELECTED), Command("UID EXPUNGE", run, states=SELECTED))

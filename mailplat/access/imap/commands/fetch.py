@@ -1,4 +1,4 @@
-"""FETCH and UID FETCH (RFC 3501 6.4.5, 6.4.8), with CHANGEDSINCE (RFC 7162 3.1.4)."""
+"""FETCH and UID FETCH (RFC 3501 6.4.5, 6.4.8), with CHANGEDSINCE (RFC 7162 3.1.4) and VANISHED (3.2.6)."""
 
 import asyncio
 
@@ -6,6 +6,7 @@ from mailplat.access.imap import fetch
 from mailplat.access.imap.bodies import fetch_bodies
 from mailplat.access.imap.command import SELECTED, Command
 from mailplat.access.imap.refusal import EXPUNGED, Tagged, bad, ok
+from mailplat.access.imap.resync import tell_vanished
 from mailplat.access.imap.session import Request, Session
 from mailplat.access.imap.view import Spans
 from mailplat.wire.imap.fetch import Item, parse_fetch
@@ -13,16 +14,20 @@ from mailplat.wire.imap.fetch import Item, parse_fetch
 
 async def run(session: Session, request: Request) -> Tagged:
     program = parse_fetch(request.arguments)
-    if program.vanished:
-        return bad("VANISHED needs ENABLE QRESYNC")  # RFC 7162 3.2.6
+    if program.vanished and not (request.by_uid and "QRESYNC" in session.enabled):
+        return bad("VANISHED needs UID FETCH and ENABLE QRESYNC")  # RFC 7162 3.2.6
     if program.changed_since is not None or Item.MODSEQ in program.items:
         session.enable("CONDSTORE")  # RFC 7162 3.1
     view = session.selected
     spans = view.spans(program.numbers, by_uid=request.by_uid)
     if program.changed_since is not None:
+        if program.vanished:
+            await tell_vanished(session, program.numbers, program.changed_since)
         places = fetch.changed_since(view, spans, program.changed_since)
         spans = [(place, place + 1) for place in places]
-    plan = fetch.make_plan(program, by_uid=request.by_uid, read_only=view.read_only)
+    plan = fetch.make_plan(
+        program, by_uid=request.by_uid, read_only=view.read_only, uid_only=session.manner.uid_only
+    )
     if plan.sections:
         gone = await fetch_bodies(session, plan, spans)
     elif plan.columns:

@@ -15,7 +15,7 @@ async def run(session: Session, request: Request) -> Tagged:
         return ok("LSUB completed")
     subscriptions = frozenset(await session.call(session.shard.subscriptions, session.residence))
     for entry in lsub_entries(program, subscriptions):
-        session.out(response.list_line(entry.name, entry.attributes, command="LSUB"))
+        session.out(response.list_line(entry.name, entry.attributes, command="LSUB", utf8=session.utf8))
     return ok("LSUB completed")
 
 

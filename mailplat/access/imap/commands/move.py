@@ -1,7 +1,8 @@
-"""MOVE and UID MOVE (RFC 6851)."""
+"""MOVE and UID MOVE (RFC 6851), with HIGHESTMODSEQ (RFC 7162 3.2.7)."""
 
 from mailplat.access.imap.command import SELECTED, Command
 from mailplat.access.imap.refusal import EXPUNGED, READ_ONLY, Tagged, ok
+from mailplat.access.imap.resync import highest
 from mailplat.access.imap.session import Request, Session
 from mailplat.core.route import Residence
 from mailplat.store.types import CopyResult, UidRanges
@@ -28,7 +29,7 @@ async def run(session: Session, request: Request) -> Tagged:
         # RFC 6851 4.3: COPYUID in an untagged OK, before the EXPUNGE responses.
         code = response.copyuid(result.uidvalidity, result.source_uids, result.target_uids)
         session.out(response.untagged_status("OK", "Moved", code))
-    return ok(f"{request.name} completed")
+    return ok(f"{request.name} completed", highest(session) if result.source_uids else "")
 
 
 COMMANDS = (

@@ -3,6 +3,7 @@
 from mailplat.access.imap.command import Command
 from mailplat.access.imap.refusal import Tagged, ok
 from mailplat.access.imap.session import Request, Session
+from mailplat.wire.imap import response
 
 
 async def run(session: Session, request: Request) -> Tagged:
@@ -17,6 +18,9 @@ async def run(session: Session, request: Request) -> Tagged:
     # RFC 3501 6.3.5: renaming INBOX moves its messages, INBOX itself stays.
     if view is not None and old != "INBOX" and (view.name == old or view.name.startswith(f"{old}/")):
         view.name = new + view.name[len(old) :]
+    if session.rev2 and old != "INBOX":
+        # RFC 9051 6.3.9.7: what the mailbox was called before.
+        session.out(response.list_line(new, (), utf8=True, old_name=old))
     return ok("RENAME completed")
 
 

@@ -1,6 +1,7 @@
 """SEARCH and UID SEARCH (RFC 3501 6.4.4, 6.4.8); ESEARCH (RFC 4731); MODSEQ (RFC 7162 3.1.5)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mailplat.access.imap.command import SELECTED, Command
 from mailplat.access.imap.matching import match
@@ -21,6 +22,8 @@ async def run(session: Session, request: Request) -> Tagged:
     places = await _find(session, view, program.key)
     numbers = [view.uids[place] for place in places] if request.by_uid else [place + 1 for place in places]
     modseq = _highest(view, program, places) if program.modseq else None
+    if program.returns is None and session.rev2:
+        program = replace(program, returns=frozenset({"ALL"}))  # RFC 9051 6.4.4: no SEARCH response any more
     if program.returns is None:
         session.out(response.search_line(numbers, modseq))
     else:

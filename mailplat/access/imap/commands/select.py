@@ -1,18 +1,23 @@
-"""SELECT and EXAMINE (RFC 3501 6.3.1, 6.3.2), with CONDSTORE (RFC 7162 3.1.8)."""
+"""SELECT and EXAMINE (RFC 3501 6.3.1, 6.3.2), with CONDSTORE and QRESYNC (RFC 7162 3.1.8, 3.2.5)."""
 
 from mailplat.access.imap.command import Command
-from mailplat.access.imap.refusal import Tagged, ok
+from mailplat.access.imap.listing import Entry, list_entries
+from mailplat.access.imap.refusal import Tagged, bad, ok
+from mailplat.access.imap.resync import catch_up
 from mailplat.access.imap.session import Request, Session
 from mailplat.access.imap.view import View
 from mailplat.core.route import Residence
 from mailplat.store import Shard
 from mailplat.store.types import SYSTEM_FLAGS, Mailbox, Snapshot
 from mailplat.wire.imap import response
+from mailplat.wire.imap.listing import ListProgram
 from mailplat.wire.imap.storing import parse_select
 
 
 async def run(session: Session, request: Request) -> Tagged:
     program = parse_select(request.arguments)
+    if program.resync is not None and "QRESYNC" not in session.enabled:
+        return bad("QRESYNC needs ENABLE QRESYNC")  # RFC 7162 3.2.5
     if session.view is not None:
         # RFC 3501 6.3.1: the mailbox is deselected even where this SELECT fails. CLOSED: RFC 7162 3.2.11.
         session.unselect()
@@ -27,7 +32,13 @@ async def run(session: Session, request: Request) -> Tagged:
         session.enable("CONDSTORE")
     session.select(view)
     request.fresh = True
-    session.out(_describe(view, session.limits.keywords_shown))
+    session.out(_describe(session, view))
+    if session.rev2:
+        # RFC 9051 6.3.2: LIST with the mailbox as it is; none where it was deleted just now.
+        for entry in await session.call(_entry, session.shard, session.residence, mailbox.name):
+            session.out(response.list_line(entry.name, entry.attributes, utf8=True))
+    if program.resync is not None and program.resync.uidvalidity == view.uidvalidity:
+        await catch_up(session, program.resync)
     return ok(f"{request.name} completed", "READ-ONLY" if read_only else "READ-WRITE")
 
 
@@ -36,16 +47,28 @@ def _open(shard: Shard, residence: Residence, name: str) -> tuple[Mailbox, Snaps
     return mailbox, shard.snapshot(residence, mailbox.id)
 
 
-def _describe(view: View, keywords: int) -> bytes:
-    permanent = () if view.read_only else (*SYSTEM_FLAGS, *view.keywords[:keywords], "\\*")
+def _entry(shard: Shard, residence: Residence, name: str) -> list[Entry]:
+    subscriptions = frozenset(shard.subscriptions(residence))
+    program = ListProgram("", (name,), returns=frozenset({"SUBSCRIBED"}), extended=True)
+    entries = list_entries(program, shard.mailboxes(residence), subscriptions)
+    return [entry for entry in entries if entry.name == name]
+
+
+def _describe(session: Session, view: View) -> bytes:
+    """What SELECT says before its tagged OK (RFC 3501 6.3.1; RFC 9051 6.3.2, which has no RECENT and no UNSEEN)."""
+    keywords = view.keywords[: session.limits.keywords_shown]
+    permanent = () if view.read_only else (*SYSTEM_FLAGS, *keywords, "\\*")
     lines = [
         view.flags_line(),
         b"* OK [PERMANENTFLAGS %b] Flags that are kept\r\n" % response.flag_list(permanent),
-        b"* %d EXISTS\r\n* 0 RECENT\r\n" % len(view),
+        b"* %d EXISTS\r\n" % len(view),
     ]
-    unseen = view.first_without("\\Seen")
-    if unseen is not None:
-        lines.append(b"* OK [UNSEEN %d] First unseen\r\n" % (unseen + 1))
+    if not session.rev2:
+        lines.append(b"* 0 RECENT\r\n")
+        unseen = view.first_without("\\Seen")
+        # A sequence number: not for UIDONLY (RFC 9586 3).
+        if unseen is not None and not session.manner.uid_only:
+            lines.append(b"* OK [UNSEEN %d] First unseen\r\n" % (unseen + 1))
     lines.append(
         b"* OK [UIDVALIDITY %d] UIDs valid\r\n"
         b"* OK [UIDNEXT %d] Predicted next UID\r\n"

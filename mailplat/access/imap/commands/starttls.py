@@ -14,6 +14,8 @@ async def run(session: Session, request: Request) -> Tagged | None:
         return bad("TLS is not offered here")
     if session.stream.tls:
         return bad("TLS is active already")
+    if session.stream.compressed:
+        return bad("Compression is active")  # after UNAUTHENTICATE; RFC 4978 3: TLS comes first
     if session.framer.buffered:
         raise Farewell("Octets behind STARTTLS before the handshake")
     try:

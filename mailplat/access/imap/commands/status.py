@@ -1,4 +1,5 @@
-"""STATUS (RFC 3501 6.3.10; HIGHESTMODSEQ of RFC 7162 3.1.7; SIZE of RFC 8438; DELETED of RFC 9051 6.3.11)."""
+"""STATUS (RFC 3501 6.3.10; HIGHESTMODSEQ of RFC 7162 3.1.7; SIZE of RFC 8438; DELETED of RFC 9051 6.3.11,
+DELETED-STORAGE of RFC 9208 4.1.4)."""
 
 from mailplat.access.imap.command import Command
 from mailplat.access.imap.counting import count
@@ -17,7 +18,7 @@ async def run(session: Session, request: Request) -> Tagged:
     def read() -> dict[str, int]:
         return count(shard, residence, shard.mailbox(residence, name), items)
 
-    session.out(response.status_line(name, await session.call(read)))
+    session.out(response.status_line(name, await session.call(read), utf8=session.utf8))
     return ok("STATUS completed")
 
 
