@@ -9,7 +9,8 @@ Layout of this room
     arguments.py   `Arguments`, a cursor over one command: astring(), mailbox(), flags(), sequence_set(), ...
     sequence.py    `SequenceSet`, `compact([1, 2, 3, 9]) == b"1:3,9"`, `ranges([1, 2, 3, 9]) == [(1, 3), (9, 9)]`
     mutf7.py       `encode(str) -> bytes`, `decode(bytes) -> str` (strict; raises BadSyntax)
-    fetch.py       parse_fetch -> FetchProgram       search.py   parse_search -> SearchProgram
+    fetch.py       parse_fetch -> FetchProgram
+    search.py      parse_query -> Query: keys     esearch.py   RETURN (...) -> Returns, ESEARCH lines
     listing.py     parse_list, parse_lsub -> ListProgram, Matcher
     storing.py     parse_store, parse_append, parse_select, parse_status, parse_copy
     response.py    FETCH, LIST, STATUS, SEARCH, ESEARCH lines, response codes, tagged replies
@@ -39,7 +40,7 @@ The way of one command through the session that uses this room
 
 Parsers
     Every parse_X(arguments) eats the whole rest of the command, including the space after the name, and raises
-    `BadSyntax` (an InvalidInput; its text may go to the client: `TAG BAD text`). parse_search may raise
+    `BadSyntax` (an InvalidInput; its text may go to the client: `TAG BAD text`). parse_query may raise
     `BadCharset`: `TAG NO [BADCHARSET (US-ASCII UTF-8)] text`.
     Arguments: at_end, space(), end(), peek(), atom(), astring(), string(), nstring() (bytes); mailbox(), pattern()
     (Unicode str, mUTF-7 decoded, INBOX in upper case); number(), number64(), flags() (tuple of str, in brackets),
@@ -50,10 +51,11 @@ Parsers
                    sets_seen: bool. Item is an enum (FLAGS UID INTERNALDATE SIZE ENVELOPE BODY BODYSTRUCTURE MODSEQ),
                    Section has path, text (enum Text: ALL HEADER FIELDS FIELDS_NOT TEXT MIME), fields, offset, length
                    (None: to the end), peek, label (what the reply calls it). wire.mime.sections finds its octets.
-    SearchProgram  key: Key; returns: frozenset[str] | None (None: plain SEARCH); modseq: bool.
+    Query          key: Key; modseq: bool. parse_returns(arguments) -> Returns | None comes before it.
                    Key = All | And(keys) | Or(keys) | Not(key) | Numbers(numbers) | UidSet(numbers) | Uids(ranges) |
                    Flag(name, present) | Recent() | Header(field, text) | Text(text) | Body(text) |
-                   Dated(sent, compare "before" | "on" | "since", day ordinal) | Size(larger, octets) | ModSeq(value)
+                   Dated(sent, compare "before" | "on" | "since", day ordinal) | Saved(compare, day) |
+                   Within(older, seconds) | Size(larger, octets) | ModSeq(value)
                    `bind(key, uids, saved)` turns Numbers and UidSet into Uids(((low, high), ...)) against a view's
                    sorted UIDs: the store only ever sees Uids.
     SequenceSet    ranges (0 stands for *), saved ("$"); uids(view_uids) -> UIDs of the view that it names;
@@ -66,7 +68,7 @@ Parsers
 Replies, all bytes, complete with CRLF where they are lines
     strings.py: string, nstring, astring, literal.  response.py: mailbox(name, utf8), flag_list(flags),
     internal_date(seconds, zone), tagged(tag, "OK", text, code), untagged(b"12 EXISTS"), fetch_line(number,
-    [(label, value)]), flags_lines(...) for many messages at once, list_line, status_line, search_line, esearch_line,
+    [(label, value)]), flags_lines(...) for many messages at once, list_line, status_line, search_line,
     appenduid, copyuid (codes).
 
 Invariants: an event depends on the octets only, never on how they were cut into feeds; memory per connection is
