@@ -19,6 +19,8 @@ from mailplat.store import (
     quota,
     renaming,
     search,
+    sorting,
+    threads,
     transfer,
 )
 from mailplat.store import flags as storing
@@ -26,6 +28,7 @@ from mailplat.store.changes import Snapshots
 from mailplat.store.figures import Figures, figures
 from mailplat.store.identity import Expected
 from mailplat.store.quota import Crossing
+from mailplat.store.references import References
 from mailplat.store.site import Publisher, Site
 from mailplat.store.sweeper import sweep_leaving
 from mailplat.store.transfer import Traces
@@ -40,6 +43,8 @@ from mailplat.store.types import (
 )
 from mailplat.store.upkeep import Upkeep
 from mailplat.wire.imap.search import Key
+from mailplat.wire.imap.sorting import Algorithm, Order
+from mailplat.wire.imap.threads import Forest
 
 # Connections to the index: the threads of executor "store" and "spool", the writer, the namer.
 _CONNECTIONS = 28
@@ -81,6 +86,7 @@ class Shard:
         )
         self.tmp = self.site.tmp
         self._snapshots = Snapshots(self.site.limits)
+        self._references = References(self.site.limits.references)
         self._upkeep = Upkeep(self.site) if upkeep else None
         self._closing = threading.Lock()
         self._closed = False
@@ -97,6 +103,7 @@ class Shard:
     def forget(self) -> None:
         """Drop what is remembered of the index: it was made anew."""
         self._snapshots.forget()
+        self._references.forget()
         self.site.library.forget()
 
     # accounts
@@ -216,6 +223,16 @@ class Shard:
 
     def search(self, residence: Residence, mailbox_id: int, key: Key) -> list[int]:
         return search.search(self.site, residence, mailbox_id, key)
+
+    def sort(
+        self, residence: Residence, mailbox_id: int, uids: Sequence[int], orders: Sequence[Order]
+    ) -> list[int]:
+        return sorting.sort(self.site, residence, mailbox_id, uids, orders)
+
+    def threads(
+        self, residence: Residence, mailbox_id: int, uids: Sequence[int], algorithm: Algorithm
+    ) -> Forest:
+        return threads.threads(self.site, self._references, residence, mailbox_id, uids, algorithm)
 
     # writing
 

@@ -1,13 +1,14 @@
 """What SEARCH, SORT and THREAD share: finding messages, and saving the result for "$" (RFC 5182)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from mailplat.access.imap.matching import match
+from mailplat.access.imap.refusal import Tagged, ok
 from mailplat.access.imap.session import Request, Session
 from mailplat.access.imap.view import View
 from mailplat.wire.imap.errors import BadSyntax
-from mailplat.wire.imap.esearch import Returns
+from mailplat.wire.imap.esearch import Returns, esearch_line
 from mailplat.wire.imap.search import Query, bind
 from mailplat.wire.imap.sequence import ranges
 
@@ -30,9 +31,28 @@ async def find(session: Session, request: Request, query: Query) -> Sequence[int
     return [place for uid in uids if (place := view.position(uid)) is not None]
 
 
-def numbers(request: Request, view: View, places: Sequence[int]) -> list[int]:
-    """What the client calls the messages at these positions: UIDs after UID, else sequence numbers."""
-    return [view.uids[place] for place in places] if request.by_uid else [place + 1 for place in places]
+def answer(
+    session: Session,
+    request: Request,
+    returns: Returns | None,
+    query: Query,
+    places: Sequence[int],
+    plain: Callable[[list[int], int | None], bytes],
+) -> Tagged:
+    """Say and save the result, which is in the order of the reply; `plain` makes the reply where no RETURN was given,
+    of numbers and mod-sequence."""
+    view = session.selected
+    found = [view.uids[place] for place in places] if request.by_uid else [place + 1 for place in places]
+    kept = places if returns is None else returns.kept(places)
+    modseq = max((view.modseqs[place] for place in kept), default=None) if query.modseq else None
+    if returns is None:
+        session.out(plain(found, modseq))
+    else:
+        if returns.saves:
+            view.save(kept)
+        if not returns.silent:
+            session.out(esearch_line(request.tag, found, returns, uid=request.by_uid, modseq=modseq))
+    return ok(f"{request.name} completed")
 
 
 @contextmanager

@@ -11,6 +11,8 @@ Layout of this room
     mutf7.py       `encode(str) -> bytes`, `decode(bytes) -> str` (strict; raises BadSyntax)
     fetch.py       parse_fetch -> FetchProgram
     search.py      parse_query -> Query: keys     esearch.py   RETURN (...) -> Returns, ESEARCH lines
+    sorting.py     parse_sort -> SortProgram, parse_thread, sort_line
+    threads.py     THREAD: `by_subject`, `by_references` -> Forest, thread_line
     listing.py     parse_list, parse_lsub -> ListProgram, Matcher
     storing.py     parse_store, parse_append, parse_select, parse_status, parse_copy
     response.py    FETCH, LIST, STATUS, SEARCH, ESEARCH lines, response codes, tagged replies

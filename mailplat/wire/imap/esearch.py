@@ -8,7 +8,7 @@ from typing import TypeVar
 from mailplat.wire.imap.arguments import Arguments
 from mailplat.wire.imap.errors import BadSyntax
 from mailplat.wire.imap.response import mailbox
-from mailplat.wire.imap.sequence import LARGEST, in_order
+from mailplat.wire.imap.sequence import LARGEST, compact
 from mailplat.wire.imap.strings import string
 
 RETURN_OPTIONS = ("MIN", "MAX", "ALL", "COUNT", "SAVE", "PARTIAL")
@@ -108,9 +108,10 @@ def esearch_line(
     source: tuple[str, int] | None = None,
     utf8: bool = False,
 ) -> bytes:
-    """ESEARCH of numbers in the order of the result: ascending, or as SORT put them (RFC 5267 3.1: then MIN and
-    MAX are its first and last). Without any there is no MIN, MAX, ALL and MODSEQ (RFC 4731 3.1). `source`: name and
-    UIDVALIDITY of the mailbox, for a search of several (RFC 7377 2.1)."""
+    """ESEARCH of numbers in the order of the result: ascending, or as SORT put them. MIN and MAX are then its first
+    and last, and only runs that ascend become ranges (RFC 5267 3.1, 3.2). Of nothing found there is no MIN, MAX, ALL
+    and MODSEQ (RFC 4731 3.1). `source`: name and UIDVALIDITY of the mailbox, for a search of several
+    (RFC 7377 2.1)."""
     correlator = b"TAG " + string(tag.encode("ascii"))
     if source is not None:
         correlator += b" MAILBOX %b UIDVALIDITY %d" % (mailbox(source[0], utf8), source[1])
@@ -123,12 +124,12 @@ def esearch_line(
     if numbers and "MAX" in options:
         parts.append(b"MAX %d" % numbers[-1])
     if numbers and "ALL" in options:
-        parts.append(b"ALL " + in_order(numbers))
+        parts.append(b"ALL " + compact(numbers))
     if "COUNT" in options:
         parts.append(b"COUNT %d" % len(numbers))
     if returns.partial is not None:
         part = returns.partial.of(numbers)
-        parts.append(b"PARTIAL (%b %b)" % (returns.partial.said, in_order(part) if part else b"NIL"))
+        parts.append(b"PARTIAL (%b %b)" % (returns.partial.said, compact(part) if part else b"NIL"))
     if modseq is not None and numbers:
         parts.append(b"MODSEQ %d" % modseq)
     return b" ".join(parts) + b"\r\n"

@@ -105,7 +105,12 @@ async def test_mod_sequence(filled: Rig) -> None:
     await client.ok("STORE 2 +FLAGS.SILENT (\\Seen)")
     highest = (await client.ok("SEARCH RETURN (COUNT) MODSEQ 1"))[0].rpartition(b" ")[2]
     assert int(highest) > int(found[1])
-    for options, has in (("MIN MAX", False), ("PARTIAL 3:4", False), ("PARTIAL 2:2", True), ("MIN ALL", True)):
+    for options, has in (
+        ("MIN MAX", False),
+        ("PARTIAL 3:4", False),
+        ("PARTIAL 2:2", True),
+        ("MIN ALL", True),
+    ):
         line = (await client.ok(f"SEARCH RETURN ({options}) MODSEQ 1"))[0]
         assert (line.rpartition(b" ")[2] == highest) is has, line
     lines = await client.ok("SEARCH RETURN (MIN) MODSEQ 1")

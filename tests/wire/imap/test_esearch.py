@@ -26,7 +26,7 @@ def test_lines() -> None:
 
 def test_sorted_numbers_keep_their_order() -> None:
     """RFC 5267 3.1, 3.2: the first and the last, and only ascending neighbours as ranges."""
-    assert line([9, 2, 3], b"MIN MAX ALL") == b'* ESEARCH (TAG "a") MIN 9 MAX 3 ALL 9,2,3\r\n'
+    assert line([9, 2, 3], b"MIN MAX ALL") == b'* ESEARCH (TAG "a") MIN 9 MAX 3 ALL 9,2:3\r\n'
 
 
 def test_line_of_one_mailbox_of_several() -> None:
