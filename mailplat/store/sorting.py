@@ -22,6 +22,7 @@ _WINDOW = 2000
 
 _DAY = 86_400
 _EPOCH_DAY = 719_163  # datetime.date(1970, 1, 1).toordinal()
+_FIRST_DAY = 693_596  # datetime.date(1900, 1, 1).toordinal()
 
 # A row: UID, small columns, then those of `rendering` that were asked for.
 _SMALL = "m.uid, m.internaldate, m.size"
@@ -66,10 +67,10 @@ def windows(
 
 def sent_moment(internaldate: int, sent: int | None, day: int | None) -> int:
     """The sent date (RFC 5256 2.2), Unix seconds: of the Date field; midnight UTC of its day where the time cannot be
-    read; INTERNALDATE where there is no day."""
-    if sent is not None:
-        return sent
-    return internaldate if day is None else (day - _EPOCH_DAY) * _DAY
+    read; INTERNALDATE where there is no day, or one before 1900, when nobody sent mail (RFC 5322 3.3)."""
+    if day is None or day < _FIRST_DAY:
+        return internaldate
+    return (day - _EPOCH_DAY) * _DAY if sent is None else sent
 
 
 def _maker(criterion: Criterion, columns: list[str]) -> Key:

@@ -65,6 +65,25 @@ async def test_criteria(filled: Rig, criteria: str, order: str) -> None:
     assert await client.ok(f"SORT ({criteria}) UTF-8 ALL") == [b"* SORT " + order.encode()]
 
 
+async def test_dates_that_are_none(rig: Rig) -> None:
+    """RFC 5256 2.2: an unknown zone is UTC, an unknown time midnight, an unknown date INTERNALDATE."""
+    dates = (
+        "Tue, 1 Jan 2019 00:00:01 +-0500",
+        "Tue, 1 Jan 2019 25:61:00 +0000",
+        "Tue, 1 Jan 0119 00:00:00 +0000",
+        "Tue, 32 Jan 2019 00:00:00 +0000",
+        "Tue, 1 Jan 2019",
+    )
+    arrivals = (0, 0, 1546300802, 1546300803, 0)  # 2019-01-01T00:00:02Z and a second later
+    new = [
+        NewMessage(Body.of(letter("x", "", "", "", date)), internaldate=arrival)
+        for date, arrival in zip(dates, arrivals, strict=True)
+    ]
+    await rig.store.append(rig.residence, "INBOX", new)
+    client = await rig.login("INBOX")
+    assert await client.ok("SORT (DATE) UTF-8 ALL") == [b"* SORT 2 5 1 3 4"]
+
+
 async def test_transcript(filled: Rig) -> None:
     client = await filled.login("INBOX")
     await client.talk(
