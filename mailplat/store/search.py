@@ -63,10 +63,17 @@ class _Test:
     cost: int
 
 
-def search(site: Site, residence: Residence, mailbox_id: int, key: keys.Key) -> list[int]:
-    """UIDs of the messages that match, ascending. `key` is bound: it has no sequence numbers. Raises NotFound,
-    LimitReached when it takes longer than limits.search_seconds."""
-    deadline = site.clock.monotonic() + site.limits.search_seconds
+def deadline_of(site: Site) -> float:
+    """Clock.monotonic() by when a search that begins now must have ended."""
+    return site.clock.monotonic() + site.limits.search_seconds
+
+
+def search(
+    site: Site, residence: Residence, mailbox_id: int, key: keys.Key, *, deadline: float | None = None
+) -> list[int]:
+    """UIDs of the messages that match, ascending. `key` is bound: it has no sequence numbers. `deadline`: of
+    `deadline_of`, for a search of several mailboxes. Raises NotFound, LimitReached when it takes longer than that."""
+    deadline = deadline_of(site) if deadline is None else deadline
     with site.read() as connection:
         mailbox = site.mailbox_by_id(connection, residence.account_id, mailbox_id)
         sets = connection.exec_driver_sql(

@@ -221,8 +221,13 @@ class Shard:
     ) -> Iterator[tuple[int, bytes]]:
         return fetch.octets_many(self.site, residence, mailbox_id, uids)
 
-    def search(self, residence: Residence, mailbox_id: int, key: Key) -> list[int]:
-        return search.search(self.site, residence, mailbox_id, key)
+    def search(
+        self, residence: Residence, mailbox_id: int, key: Key, *, deadline: float | None = None
+    ) -> list[int]:
+        return search.search(self.site, residence, mailbox_id, key, deadline=deadline)
+
+    def search_deadline(self) -> float:
+        return search.deadline_of(self.site)
 
     def sort(
         self, residence: Residence, mailbox_id: int, uids: Sequence[int], orders: Sequence[Order]

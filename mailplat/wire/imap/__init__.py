@@ -1,7 +1,8 @@
 r"""IMAP without I/O: octets to commands, arguments to values, values to replies.
 
-RFC 3501, and of RFC 9051 what both allow; RFC 7162 (CONDSTORE), 5258, 5819, 6154 (LIST), 4731 (ESEARCH), 7888
-(LITERAL+), 4315 (UIDPLUS), 6851 (MOVE), 2177 (IDLE), 4959 (SASL-IR), 3502 (MULTIAPPEND, as framing).
+RFC 3501, and of RFC 9051 what both allow; RFC 7162 (CONDSTORE), 5258, 5819, 6154 (LIST), 4731, 5182, 7377, 9394
+(ESEARCH), 5256 (SORT, THREAD), 7888 (LITERAL+), 4315 (UIDPLUS), 6851 (MOVE), 2177 (IDLE), 4959 (SASL-IR), 3502
+(MULTIAPPEND, as framing).
 
 Layout of this room
     events.py      Command, Continue, Append, LiteralChunk, AppendEnd, Line, Refused
@@ -12,6 +13,7 @@ Layout of this room
     fetch.py       parse_fetch -> FetchProgram
     search.py      parse_query -> Query: keys     esearch.py   RETURN (...) -> Returns, ESEARCH lines
     sorting.py     parse_sort -> SortProgram, parse_thread, sort_line
+    multisearch.py parse_sources -> Source: the mailboxes of ESEARCH
     threads.py     THREAD: `by_subject`, `by_references` -> Forest, thread_line
     listing.py     parse_list, parse_lsub -> ListProgram, Matcher
     storing.py     parse_store, parse_append, parse_select, parse_status, parse_copy
