@@ -1,15 +1,17 @@
 """SORT (RFC 5256 3): messages in the order of what the index keeps of them; no file is opened.
 
 One pass over the rows makes a key of each message for each criterion, in windows, so that ENVELOPEs, the largest of
-what is read, are in memory only for some thousand messages at once. Forms that are compared (base subjects, folded
+what is read, are never in memory for all messages at once. Forms that are compared (base subjects, folded
 names) are made anew each time: that costs some microseconds a message, and the index need not hold them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from mailplat.core.errors import LimitReached
 from mailplat.core.route import Residence
 from mailplat.store.fetch import select_messages
+from mailplat.store.search import deadline_of
 from mailplat.store.site import Site
 from mailplat.wire.imap.sequence import ranges
 from mailplat.wire.imap.sorting import Criterion, Order
@@ -17,8 +19,8 @@ from mailplat.wire.mime.collation import unicode_casemap
 from mailplat.wire.mime.firstaddress import Field, display_text, first_address, mailbox_text
 from mailplat.wire.mime.subjects import base_subject
 
-# Messages whose rows are in memory at once.
-_WINDOW = 2000
+# Messages whose rows are in memory at once, and between two looks at the clock: an ENVELOPE may have a megabyte.
+_WINDOW = 250
 
 _DAY = 86_400
 _EPOCH_DAY = 719_163  # datetime.date(1970, 1, 1).toordinal()
@@ -35,7 +37,7 @@ def sort(
     site: Site, residence: Residence, mailbox_id: int, uids: Sequence[int], orders: Sequence[Order]
 ) -> list[int]:
     """Those of `uids`, ascending, that are there, sorted; where all criteria are equal by UID, also under REVERSE
-    (RFC 5256 3). Raises NotFound."""
+    (RFC 5256 3). Raises NotFound, LimitReached as `windows` does."""
     columns: list[str] = []
     makers = [_maker(order.criterion, columns) for order in orders]
     keys: list[list[Any]] = [[] for _ in orders]
@@ -54,8 +56,14 @@ def sort(
 def windows(
     site: Site, residence: Residence, mailbox_id: int, uids: Sequence[int], columns: Sequence[str]
 ) -> Iterator[list[tuple[Any, ...]]]:
-    """Rows of UID, INTERNALDATE, size and columns of `rendering r`, in UID order, piece by piece."""
+    """Rows of UID, INTERNALDATE, size and columns of `rendering r`, in UID order, piece by piece. Raises NotFound,
+    LimitReached when all that is done with them takes longer than limits.search_seconds."""
+    deadline = deadline_of(site)
     for start in range(0, len(uids), _WINDOW):
+        if start and site.clock.monotonic() > deadline:
+            raise LimitReached(
+                f"sorting took longer than {site.limits.search_seconds:g} s; sort fewer messages"
+            )
         wanted = ranges(uids[start : start + _WINDOW])
         with site.read() as connection:
             site.mailbox_by_id(connection, residence.account_id, mailbox_id)

@@ -22,7 +22,8 @@ def threads(
     uids: Sequence[int],
     algorithm: Algorithm,
 ) -> Forest:
-    """Those of `uids`, ascending, that are there. Raises NotFound; for REFERENCES what References.of raises."""
+    """Those of `uids`, ascending, that are there. Raises NotFound, LimitReached as sorting.windows does;
+    for REFERENCES what References.of raises."""
     known: Mapping[int, Ids] = {}
     if algorithm == "REFERENCES":
         known = references.of(site, residence, mailbox_id, uids)

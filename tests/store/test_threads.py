@@ -130,6 +130,20 @@ def test_what_is_gone(rig: Rig) -> None:
     assert rig.shard.sort(HOME, 77, [], []) == []
 
 
+def test_sorting_that_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mailplat.store.sorting._WINDOW", 2)
+    rig = Rig(tmp_path / "s1", StoreLimits(search_seconds=0.0))
+    rig.fill(3)
+    assert rig.shard.sort(HOME, rig.inbox.id, [1, 2], [Order("DATE", False)]) == [1, 2]
+    for verb in (
+        lambda: rig.shard.sort(HOME, rig.inbox.id, [1, 2, 3], [Order("DATE", False)]),
+        lambda: rig.shard.threads(HOME, rig.inbox.id, [1, 2, 3], "ORDEREDSUBJECT"),
+    ):
+        with pytest.raises(LimitReached):
+            verb()
+    rig.close()
+
+
 def test_windows(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     rig.append(*(new(letter(f"s{n % 3}"), internaldate=100 - n) for n in range(10)))
     uids = [1, 2, 3, 5, 6, 7, 9, 10]

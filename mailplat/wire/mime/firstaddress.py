@@ -4,7 +4,6 @@ The index keeps ENVELOPE; its address structures are what both RFCs speak of, gr
 """
 
 import re
-from collections.abc import Iterator
 from typing import Literal
 
 from mailplat.wire.mime.addresses import MailAddress
@@ -16,26 +15,26 @@ Field = Literal["from", "to", "cc"]
 # Places in an ENVELOPE (RFC 3501 7.4.2).
 _PLACES: dict[Field, int] = {"from": 2, "to": 5, "cc": 6}
 
-_STRING = rb'(?:NIL|"(?:[^"\\]++|\\.)*+")'
+_STRING = rb'(?:NIL|"(?:[^"\\]++|\\.)*")'
 _ADDRESS = rb"\((?:%b ){3}%b\)" % (_STRING, _STRING)
-_LIST = rb"(?:NIL|\((?:%b)++\))" % _ADDRESS
-# Without literals, as nearly all are: found in one match, the field's list captured.
-_PLAIN: dict[Field, re.Pattern[bytes]] = {
+_LIST = rb"(?:NIL|\((?:%b)+\))" % _ADDRESS
+# The field's list, captured, in one match.
+_FIELDS: dict[Field, re.Pattern[bytes]] = {
     field: re.compile(rb"\((?:%b ){2}(?:%b ){%d}(%b)" % (_STRING, _LIST, place - 2, _LIST))
     for field, place in _PLACES.items()
 }
-_FOUR = re.compile(rb"\(\((%b) (%b) (%b) (%b)\)" % ((_STRING,) * 4))
-_TOKEN = re.compile(rb'(?P<parenthesis>[()])|(?P<string>NIL|"(?:[^"\\]++|\\.)*+")|\{(?P<size>\d+)\}\r\n| ')
+_FIRST = re.compile(rb"\(\((%b) (%b) (%b) (%b)\)" % ((_STRING,) * 4))
+_LITERAL = re.compile(rb"\{(\d+)\}\r\n")
 
 
 def first_address(envelope: bytes, field: Field) -> MailAddress | None:
     """None where there is none. A group's beginning is an address: its name as mailbox, host None. `envelope` is of
-    envelope.render_envelope."""
-    found = _PLAIN[field].match(envelope)
-    if found is None:
-        return _among_literals(envelope, _PLACES[field])
-    four = _FOUR.match(found[1])
-    return None if four is None else MailAddress(*map(_value, four.groups()))
+    envelope.render_envelope. Linear."""
+    if b"\r\n" in envelope:
+        envelope = _without_literals(envelope)
+    found = _FIELDS[field].match(envelope)
+    first = None if found is None else _FIRST.match(found[1])
+    return None if first is None else MailAddress(*map(_value, first.groups()))
 
 
 def mailbox_text(address: MailAddress | None) -> str:
@@ -58,35 +57,14 @@ def _value(said: bytes) -> bytes | None:
     return None if said == b"NIL" else unescape(said[1:-1])
 
 
-def _among_literals(envelope: bytes, place: int) -> MailAddress | None:
-    """The same, read token by token."""
-    depth = at = 0
-    strings: list[bytes | None] = []
-    for kind, value in _tokens(envelope):
-        if kind == "(":
-            depth += 1
-        elif kind == ")":
-            depth -= 1
-            at += depth == 1
-        elif depth == 1:
-            at += 1
-        elif depth == 3 and at == place:
-            strings.append(value)
-            if len(strings) == 4:
-                return MailAddress(*strings)
-        if at > place:
-            return None
-    return None
-
-
-def _tokens(envelope: bytes) -> Iterator[tuple[str, bytes | None]]:
+def _without_literals(envelope: bytes) -> bytes:
+    """Literals as quoted strings, whatever is in them. No quoted string of ours holds CR LF, so what looks like the
+    beginning of a literal is one."""
+    pieces: list[bytes] = []
     at = 0
-    while found := _TOKEN.match(envelope, at):
-        at = found.end()
-        if found["parenthesis"]:
-            yield found["parenthesis"].decode("ascii"), None
-        elif found["size"]:
-            at += int(found["size"])
-            yield "string", envelope[found.end() : at]
-        elif found["string"]:
-            yield "string", _value(found["string"])
+    while found := _LITERAL.search(envelope, at):
+        end = found.end() + int(found[1])
+        value = envelope[found.end() : end].replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+        pieces += (envelope[at : found.start()], b'"', value, b'"')
+        at = end
+    return b"".join((*pieces, envelope[at:]))

@@ -12,9 +12,10 @@ MAX_REFERENCES = 200
 # Octets of a References field that are looked at, its end: as many IDs of the longest kind.
 _FIELD = 64 * 1024
 
-# No "<" or ">" inside: no octet is tried twice. Real IDs have white space where a line was folded in their middle.
-_ID = re.compile(rb'<((?:"(?:[^"\\<>]|\\[^<>])*+"|[^<>"])++)>')
-_QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
+# No "<" or ">" inside, and one way only to read what is there: no octet is tried twice. Real IDs have white space
+# where a line was folded in their middle.
+_ID = re.compile(rb'<((?:[^<>"]++|"(?:[^"\\<>]++|\\[^<>])*")+)>')
+_QUOTED = re.compile(rb'"((?:[^"\\]++|\\.)*)"', re.DOTALL)
 
 _WANTED = (b"references", b"in-reply-to", b"message-id")
 

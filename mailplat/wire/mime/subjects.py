@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 _BLOB = r"\[[^\[\]]*+\][ \t]*+"
 # subj-leader but for its WSP: blobs, then "re", "fw" or "fwd", with a blob or without, then the colon
-_LEADER = re.compile(rf"(?:{_BLOB})*+(?:re|fwd?+)[ \t]*+(?:{_BLOB})?+:[ \t]*+", re.IGNORECASE | re.ASCII)
-_BLOBS = re.compile(rf"(?:{_BLOB})++")
+_LEADER = re.compile(rf"(?:{_BLOB})*(?:re|fwd?+)[ \t]*+(?:{_BLOB})?:[ \t]*+", re.IGNORECASE | re.ASCII)
+_BLOBS = re.compile(rf"(?:{_BLOB})+")
 
 
 class BaseSubject(NamedTuple):
