@@ -10,7 +10,6 @@ from mailplat.access.imap.view import View
 from mailplat.wire.imap.errors import BadSyntax
 from mailplat.wire.imap.esearch import Returns, esearch_line
 from mailplat.wire.imap.search import Query, bind
-from mailplat.wire.imap.sequence import ranges
 
 
 async def find(session: Session, request: Request, query: Query) -> Sequence[int]:
@@ -23,7 +22,7 @@ async def find(session: Session, request: Request, query: Query) -> Sequence[int
     session.announce(expunge=request.by_uid)
     if not len(view):
         return ()
-    bound = bind(query.key, view.uids, ranges(view.saved))
+    bound = bind(query.key, view.uids, view.saved)
     places = match(bound, view)
     if places is not None:
         return places

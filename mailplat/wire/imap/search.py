@@ -3,11 +3,12 @@ and its like RFC 8514). What it returns is in esearch.py; SORT and THREAD, which
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar, Literal
 
 from mailplat.wire.imap.arguments import MAX_KEYWORD, Arguments
 from mailplat.wire.imap.errors import BadCharset, BadSyntax
-from mailplat.wire.imap.sequence import Range, SequenceSet
+from mailplat.wire.imap.sequence import Range, SequenceSet, ranges
 
 # Keys in one query. Clients that search many fields for many words stay below a hundred.
 MAX_KEYS = 500
@@ -186,18 +187,22 @@ def parse_keys(arguments: Arguments, charset: str) -> Query:
     return _Parser(arguments, charset).query()
 
 
-def bind(key: Key, uids: Sequence[int], saved: Sequence[Range] = ()) -> Key:
-    """`key` with every Numbers and UidSet made Uids, against a view's UIDs in ascending order; "$" is `saved`.
-    Raises BadSyntax for a sequence number that the view does not have."""
+def bind(key: Key, uids: Sequence[int], saved: Sequence[int] = ()) -> Key:
+    """`key` with every Numbers and UidSet made Uids, against a view's UIDs in ascending order; "$" is `saved`, UIDs
+    that ascend too. Raises BadSyntax for a sequence number that the view does not have."""
+    return _bind(key, uids, cache(lambda: Uids(tuple(ranges(saved)))))
+
+
+def _bind(key: Key, uids: Sequence[int], saved: Callable[[], Uids]) -> Key:
     match key:
         case And(keys):
-            return And(tuple(bind(each, uids, saved) for each in keys))
+            return And(tuple(_bind(each, uids, saved) for each in keys))
         case Or(keys):
-            return Or(tuple(bind(each, uids, saved) for each in keys))
+            return Or(tuple(_bind(each, uids, saved) for each in keys))
         case Not(inner):
-            return Not(bind(inner, uids, saved))
+            return Not(_bind(inner, uids, saved))
         case Numbers(numbers) | UidSet(numbers) if numbers.saved:
-            return Uids(tuple(saved))
+            return saved()
         case Numbers(numbers):
             return Uids(tuple((uids[low - 1], uids[high - 1]) for low, high in numbers.numbers(len(uids))))
         case UidSet(numbers):

@@ -128,7 +128,7 @@ def test_number_of_keys_is_bounded() -> None:
         search(b" ".join([b"ALL"] * (MAX_KEYS + 1)))
 
 
-def bound(text: bytes, uids: list[int], saved: tuple[tuple[int, int], ...] = ()) -> Key:
+def bound(text: bytes, uids: list[int], saved: tuple[int, ...] = ()) -> Key:
     return bind(search(text).key, uids, saved)
 
 
@@ -139,7 +139,7 @@ def test_binding_to_a_view() -> None:
     assert bound(b"UID 100:200", uids) == Uids(())
     assert bound(b"UID 100:*", uids) == Uids(((12, 12),))
     assert bound(b"UID 1:*", []) == Uids(())
-    assert bound(b"$", uids, ((5, 9),)) == Uids(((5, 9),))
+    assert bound(b"$", uids, (5, 6, 9)) == Uids(((5, 6), (9, 9)))
     assert bound(b"NOT (OR 1 UID $ SEEN)", uids) == Not(
         And((Or((Uids(((3, 3),)), Uids(()))), Flag("\\Seen", True)))
     )
