@@ -53,7 +53,7 @@ class References:
         try:
             self._read(site, residence, mailbox_id, missing, known)
         finally:
-            if missing:
+            if known:
                 self._keep(mailbox_id, known)
         return known
 
