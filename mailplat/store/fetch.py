@@ -146,18 +146,40 @@ def octets_many(
     site: Site, residence: Residence, mailbox_id: int, uids: UidRanges
 ) -> Iterator[tuple[int, bytes]]:
     """(uid, octets) of each message that is there, in UID order, one file in memory at a time."""
+    for uid, fd, _ in _files(site, residence, mailbox_id, uids):
+        yield uid, _read_all(fd)
+
+
+def headers_many(
+    site: Site, residence: Residence, mailbox_id: int, uids: UidRanges, most: int
+) -> Iterator[tuple[int, bytes]]:
+    """The same of header blocks, cut after `most` octets; of a file no more is read."""
+    for uid, fd, size in _files(site, residence, mailbox_id, uids, "r.header_size"):
+        with os.fdopen(fd, "rb", buffering=0) as file, disk.failures("message file"):
+            yield uid, file.read(min(size, most))
+
+
+def _files(
+    site: Site, residence: Residence, mailbox_id: int, uids: UidRanges, column: str = "m.size"
+) -> Iterator[tuple[int, int, Any]]:
+    """UID, a descriptor to be closed by the caller, and a column of each message that is there, in UID order."""
     with site.read() as connection:
         mailbox = site.mailbox_by_id(connection, residence.account_id, mailbox_id)
+        columns = f"m.uid, m.name, {column}"
         listed = [
-            row for piece in select_messages(connection, mailbox_id, uids, "m.uid, m.name") for row in piece
+            row
+            for piece in select_messages(
+                connection, mailbox_id, uids, columns, joined=column.startswith("r.")
+            )
+            for row in piece
         ]
     folder = site.mailbox_folder(mailbox)
-    for uid, name in listed:
+    for uid, name, value in listed:
         fd = open_file(folder / folder_of(name) / name)
         if fd is None:
             fd = _open(site, mailbox, uid)
         if fd is not None:
-            yield uid, _read_all(fd)
+            yield uid, fd, value
 
 
 def locate(site: Site, mailbox: MailboxRow, uid: int) -> tuple[Path | None, bool]:

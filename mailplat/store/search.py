@@ -24,11 +24,11 @@ from mailplat.wire.mime.text import field_texts, fold, searchable_text
 # Rows read at once.
 _WINDOW = 2000
 
-_SMALL = "m.uid, m.modseq, m.flagset, m.size, m.internaldate, m.zone"
+_SMALL = "m.uid, m.modseq, m.flagset, m.size, m.internaldate, m.zone, m.saved_at"
 _HEADINGS = "r.sent_day, r.subject, r.sender, r.recipient, r.cc, r.bcc, r.message_id"
 # Fields that the index keeps, by their place among the columns.
-_KEPT = {"subject": 7, "from": 8, "to": 9, "cc": 10, "bcc": 11, "message-id": 12}
-_SENT_DAY = 6
+_KEPT = {"subject": 8, "from": 9, "to": 10, "cc": 11, "bcc": 12, "message-id": 13}
+_SAVED_AT, _SENT_DAY = 6, 7
 
 _DAY = 86_400
 _EPOCH_DAY = 719_163  # datetime.date(1970, 1, 1).toordinal()
@@ -63,17 +63,24 @@ class _Test:
     cost: int
 
 
-def search(site: Site, residence: Residence, mailbox_id: int, key: keys.Key) -> list[int]:
-    """UIDs of the messages that match, ascending. `key` is bound: it has no sequence numbers. Raises NotFound,
-    LimitReached when it takes longer than limits.search_seconds."""
-    deadline = site.clock.monotonic() + site.limits.search_seconds
+def deadline_of(site: Site) -> float:
+    """Clock.monotonic() by when a search that begins now must have ended."""
+    return site.clock.monotonic() + site.limits.search_seconds
+
+
+def search(
+    site: Site, residence: Residence, mailbox_id: int, key: keys.Key, *, deadline: float | None = None
+) -> list[int]:
+    """UIDs of the messages that match, ascending. `key` is bound: it has no sequence numbers. `deadline`: of
+    `deadline_of`, for a search of several mailboxes. Raises NotFound, LimitReached when it takes longer than that."""
+    deadline = deadline_of(site) if deadline is None else deadline
     with site.read() as connection:
         mailbox = site.mailbox_by_id(connection, residence.account_id, mailbox_id)
         sets = connection.exec_driver_sql(
             "SELECT DISTINCT flagset FROM message WHERE mailbox_id = ?", (mailbox_id,)
         )
         book = site.library.book(connection, mailbox_id, {number for (number,) in sets})
-    compiler = _Compiler(book)
+    compiler = _Compiler(book, site.clock.now())
     test = compiler.compile(key)
     read = partial(fetch.octets, site, residence, mailbox_id)
     found: list[int] = []
@@ -102,8 +109,9 @@ def _rows(site: Site, mailbox: MailboxRow, *, headings: bool) -> Iterator[Sequen
 
 
 class _Compiler:
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Book, now: float) -> None:
         self._book = book
+        self._now = now  # one moment for all messages
         self.headings = False  # a test looks at columns of `rendering`
 
     def compile(self, key: keys.Key) -> _Test:
@@ -128,7 +136,9 @@ class _Compiler:
             case keys.Body(text):
                 return _in_content(fold(text), headers=False)
             case keys.Dated(sent, compare, day):
-                return self._dated(sent, compare, day)
+                self.headings = self.headings or sent
+                own = _sent_day if sent else _internal_day
+                return _Test(partial(_on_day, own, compare, day), _INDEX if sent else _FREE)
             case _:
                 return self._small(key)
 
@@ -145,6 +155,11 @@ class _Compiler:
                 return _Test(lambda _: False, _FREE)  # \Recent is never kept
             case keys.Size(larger, octets):
                 return _Test(lambda m: m.row[3] > octets if larger else m.row[3] < octets, _FREE)
+            case keys.Saved(compare, day):
+                return _Test(partial(_on_day, _saved_day, compare, day), _FREE)
+            case keys.Within(older, seconds):
+                since = self._now - seconds
+                return _Test(lambda m: m.row[4] < since if older else m.row[4] >= since, _FREE)
             case keys.ModSeq(value):
                 return _Test(lambda message: message.row[1] >= value, _FREE)
             case _:
@@ -152,19 +167,6 @@ class _Compiler:
 
     def _cheapest_first(self, parts: Sequence[keys.Key]) -> list[_Test]:
         return sorted(map(self.compile, parts), key=lambda test: test.cost)
-
-    def _dated(self, sent: bool, compare: str, day: int) -> _Test:
-        self.headings = self.headings or sent
-
-        def matches(message: _Message) -> bool:
-            own = message.row[_SENT_DAY] if sent else _internal_day(message.row)
-            if own is None:  # a Date that cannot be read is on no day
-                return False
-            if compare == "on":
-                return bool(own == day)
-            return bool(own < day if compare == "before" else own >= day)
-
-        return _Test(matches, _INDEX if sent else _FREE)
 
     def _header(self, field: str, text: str) -> _Test:
         """The index keeps the beginning of some fields; where that does not decide, the message does."""
@@ -204,9 +206,25 @@ def _flagged(book: Book, known: dict[int, bool], name: str, present: bool, messa
     return found is present
 
 
+def _on_day(own: Callable[[Sequence[Any]], int | None], compare: keys.Compare, day: int, m: _Message) -> bool:
+    on = own(m.row)
+    if on is None:  # a Date that cannot be read is on no day
+        return False
+    return on == day if compare == "on" else on < day if compare == "before" else on >= day
+
+
+def _sent_day(row: Sequence[Any]) -> int | None:
+    day: int | None = row[_SENT_DAY]
+    return day
+
+
 def _internal_day(row: Sequence[Any]) -> int:
     """RFC 3501 6.4.4: "disregarding time and timezone": the day that its own zone shows."""
     return int((row[4] + row[5] * 60) // _DAY) + _EPOCH_DAY
+
+
+def _saved_day(row: Sequence[Any]) -> int:
+    return int(row[_SAVED_AT] // _DAY) + _EPOCH_DAY
 
 
 def _in_content(text: str, *, headers: bool) -> _Test:

@@ -20,6 +20,8 @@ from mailplat.store import (
     quota,
     renaming,
     search,
+    sorting,
+    threads,
     transfer,
 )
 from mailplat.store import flags as storing
@@ -27,6 +29,7 @@ from mailplat.store.changes import Snapshots
 from mailplat.store.figures import Figures, figures
 from mailplat.store.identity import Expected
 from mailplat.store.quota import Crossing
+from mailplat.store.references import References
 from mailplat.store.site import Publisher, Site
 from mailplat.store.sweeper import sweep_leaving
 from mailplat.store.transfer import Traces
@@ -41,6 +44,8 @@ from mailplat.store.types import (
 )
 from mailplat.store.upkeep import Upkeep
 from mailplat.wire.imap.search import Key
+from mailplat.wire.imap.sorting import Algorithm, Order
+from mailplat.wire.imap.threads import Forest
 
 # Connections to the index: the threads of executor "store" and "spool", the writer, the namer.
 _CONNECTIONS = 28
@@ -82,6 +87,7 @@ class Shard:
         )
         self.tmp = self.site.tmp
         self._snapshots = Snapshots(self.site.limits)
+        self._references = References(self.site.limits.references)
         self._upkeep = Upkeep(self.site) if upkeep else None
         self._closing = threading.Lock()
         self._closed = False
@@ -98,6 +104,7 @@ class Shard:
     def forget(self) -> None:
         """Drop what is remembered of the index: it was made anew."""
         self._snapshots.forget()
+        self._references.forget()
         self.site.library.forget()
 
     # accounts
@@ -221,8 +228,23 @@ class Shard:
     ) -> Iterator[tuple[int, bytes]]:
         return fetch.octets_many(self.site, residence, mailbox_id, uids)
 
-    def search(self, residence: Residence, mailbox_id: int, key: Key) -> list[int]:
-        return search.search(self.site, residence, mailbox_id, key)
+    def search(
+        self, residence: Residence, mailbox_id: int, key: Key, *, deadline: float | None = None
+    ) -> list[int]:
+        return search.search(self.site, residence, mailbox_id, key, deadline=deadline)
+
+    def search_deadline(self) -> float:
+        return search.deadline_of(self.site)
+
+    def sort(
+        self, residence: Residence, mailbox_id: int, uids: Sequence[int], orders: Sequence[Order]
+    ) -> list[int]:
+        return sorting.sort(self.site, residence, mailbox_id, uids, orders)
+
+    def threads(
+        self, residence: Residence, mailbox_id: int, uids: Sequence[int], algorithm: Algorithm
+    ) -> Forest:
+        return threads.threads(self.site, self._references, residence, mailbox_id, uids, algorithm)
 
     # writing
 

@@ -144,6 +144,8 @@ class StoreLimits:
     )  # octets; a larger message is parsed from the page cache, not from our memory
     snapshots: int = 64  # mailboxes whose snapshot a process keeps ready
     snapshot_messages: int = 2_000_000  # messages in all of these together: 14 octets each, 28 MB
+    # Messages whose references a process remembers for THREAD: some 200 octets each, 40 MB.
+    references: int = 200_000
     search_seconds: float = 60.0  # of one search through files; a client gives up before
     serial_seconds: float = 60.0  # between raises of the serial (identity.py), two fsyncs and a commit each
     lock_wait: float = 5.0  # seconds until a locked index is Unavailable

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mailplat.core.clock import ManualClock
 from mailplat.core.errors import LimitReached, NotFound
 from mailplat.store import StoreLimits
 from mailplat.wire.imap import search as keys
@@ -116,6 +117,24 @@ def test_any_tree_is_the_logic_of_its_leaves(full: Rig, tree: keys.Key) -> None:
                 return set(find(full, key))
 
     assert find(full, tree) == sorted(expected(tree))
+
+
+def test_age_and_day_of_saving(tmp_path: Path) -> None:
+    """RFC 5032 and RFC 8514. UTC, and the moment of the search."""
+    now = 20 * DAY + 100.0
+    rig = Rig(tmp_path / "s1", clock=ManualClock(now))
+    rig.append(
+        new(internaldate=now, saved_at=DAY),
+        new(internaldate=now - 60, saved_at=2 * DAY - 1),
+        new(internaldate=now - 61, internaldate_zone=600, saved_at=2 * DAY),
+    )
+    assert find(rig, keys.Within(False, 60)) == [1, 2]
+    assert find(rig, keys.Within(True, 60)) == [3]
+    assert find(rig, keys.Within(True, 0xFFFF_FFFF)) == []
+    assert find(rig, keys.Saved("on", FIRST + 1)) == [1, 2]
+    assert find(rig, keys.Saved("before", FIRST + 2)) == [1, 2]
+    assert find(rig, keys.Saved("since", FIRST + 2)) == [3]
+    rig.close()
 
 
 def test_windows_cover_the_mailbox(full: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

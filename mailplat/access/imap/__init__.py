@@ -10,6 +10,7 @@ Layout of this room
     view.py          View: what this client believes about its mailbox: sequence numbers, flags, MODSEQ
     resync.py        QRESYNC: what happened while the client was away
     fetch.py         plan of a FETCH; rows of the index to reply lines.   bodies.py: sections of message files
+    finding.py       what SEARCH, SORT and THREAD share: find messages, save them for "$"
     matching.py      SEARCH keys that the view alone can answer
     listing.py       the names that LIST and LSUB answer, with their attributes
     appending.py     Appender: pipelined APPENDs gathered into one commit, answered in order

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 from mailplat.store.types import SYSTEM_FLAGS, Changes, Snapshot
 from mailplat.wire.imap import response
-from mailplat.wire.imap.errors import BadSyntax
 from mailplat.wire.imap.sequence import SequenceSet, ranges
 
 # [low, high) positions in the view, ascending, not touching each other.
@@ -52,6 +51,7 @@ class View:
         "name",
         "read_only",
         "rendered",
+        "saved",
         "uidnext",
         "uids",
         "uidvalidity",
@@ -80,6 +80,9 @@ class View:
         self._told = len(self.uids)
         self._gone: set[int] = set()  # UIDs expunged, still numbered for this client
         self._dirty: set[int] = set()  # UIDs whose flags the client must hear of
+        # "$" (RFC 5182): UIDs of the last search that saved its result, ascending. Those that are expunged stay here
+        # and name nothing: no message gets their UID again. A new SELECT begins with nothing saved.
+        self.saved = array("I")
 
     def __len__(self) -> int:
         return len(self.uids)
@@ -104,11 +107,15 @@ class View:
         found = (_find(octets, pattern, width) for pattern in patterns)
         return min((place for place in found if place is not None), default=None)
 
+    def save(self, places: Sequence[int]) -> None:
+        """From now on "$" is the messages at these positions, which may come in any order."""
+        self.saved = array("I", sorted(map(self.uids.__getitem__, places)))
+
     def spans(self, numbers: SequenceSet, *, by_uid: bool) -> Spans:
         """The messages that a set names. Raises BadSyntax for a sequence number beyond the last message; but 1:* of
         an empty mailbox names nothing, because clients ask for it before they look at EXISTS."""
-        if numbers.saved:
-            raise BadSyntax("no search result is saved")  # RFC 5182 is not offered
+        if numbers.saved:  # the same messages, whichever numbers the command speaks of (RFC 5182 2.1)
+            return joined(place for uid in self.saved if (place := self.position(uid)) is not None)
         if not self.uids and (by_uid or all(0 in pair for pair in numbers.ranges)):
             return []
         if not by_uid:
@@ -258,6 +265,11 @@ class View:
             if flag not in SYSTEM_FLAGS and flag not in self._keywords:
                 self._keywords[flag] = None
                 self._keywords_changed = True
+
+
+def joined(places: Iterable[int]) -> Spans:
+    """Ascending positions as spans."""
+    return [(low, high + 1) for low, high in ranges(places)]
 
 
 def _find(octets: bytes, pattern: bytes, width: int) -> int | None:

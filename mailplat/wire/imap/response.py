@@ -5,7 +5,7 @@ no text can end a line early.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import Literal
@@ -179,32 +179,6 @@ def search_line(numbers: Iterable[int], modseq: int | None = None) -> bytes:
     (RFC 7162 3.1.5)."""
     found = b"".join([b" %d" % number for number in numbers])
     return b"* SEARCH%b%b\r\n" % (found, b" (MODSEQ %d)" % modseq if modseq is not None and found else b"")
-
-
-def esearch_line(
-    tag: str,
-    numbers: Sequence[int],
-    returns: Collection[str],
-    *,
-    uid: bool,
-    modseq: int | None = None,
-) -> bytes:
-    """ESEARCH of ascending numbers (RFC 4731 3.1). MIN, MAX and ALL are left out where nothing was found."""
-    parts = [b"* ESEARCH (TAG %b)" % string(tag.encode("ascii"))]
-    if uid:
-        parts.append(b"UID")
-    if numbers:
-        choices: tuple[tuple[str, Callable[[], bytes]], ...] = (
-            ("MIN", lambda: b"MIN %d" % numbers[0]),
-            ("MAX", lambda: b"MAX %d" % numbers[-1]),
-            ("ALL", lambda: b"ALL %b" % in_order(numbers)),
-        )
-        parts += [render() for option, render in choices if option in returns]
-    if "COUNT" in returns:
-        parts.append(b"COUNT %d" % len(numbers))
-    if modseq is not None and numbers:
-        parts.append(b"MODSEQ %d" % modseq)
-    return b" ".join(parts) + b"\r\n"
 
 
 def metadata_line(name: str, values: Mapping[str, bytes | None], *, utf8: bool = False) -> bytes:

@@ -1,12 +1,14 @@
-"""SEARCH: a query as a tree of keys (RFC 3501 6.4.4; RESULT options RFC 4731; MODSEQ RFC 7162 3.1.5)."""
+"""SEARCH: a query as a tree of keys (RFC 3501 6.4.4; MODSEQ RFC 7162 3.1.5; OLDER and YOUNGER RFC 5032; SAVEDBEFORE
+and its like RFC 8514). What it returns is in esearch.py; SORT and THREAD, which search too, in sorting.py."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar, Literal
 
 from mailplat.wire.imap.arguments import MAX_KEYWORD, Arguments
 from mailplat.wire.imap.errors import BadCharset, BadSyntax, UidRequired
-from mailplat.wire.imap.sequence import Range, SequenceSet
+from mailplat.wire.imap.sequence import Range, SequenceSet, ranges
 
 # Keys in one query. Clients that search many fields for many words stay below a hundred.
 MAX_KEYS = 500
@@ -17,7 +19,7 @@ MAX_NESTING = 100
 # Characters of one text that is searched for.
 MAX_TEXT = 1_000
 
-RETURN_OPTIONS = ("MIN", "MAX", "ALL", "COUNT")
+Compare = Literal["before", "on", "since"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +101,24 @@ class Dated:
     """By calendar day, time and zone disregarded: of the Date field where `sent`, else of INTERNALDATE."""
 
     sent: bool
-    compare: Literal["before", "on", "since"]
+    compare: Compare
     day: int  # datetime.date.toordinal
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """By the day, in UTC, on which the message came into this mailbox (RFC 8514 4.3)."""
+
+    compare: Compare
+    day: int  # datetime.date.toordinal
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """INTERNALDATE within the last `seconds`; `older`: before (RFC 5032 3)."""
+
+    older: bool
+    seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,35 +148,63 @@ Key = (
     | Text
     | Body
     | Dated
+    | Saved
+    | Within
     | Size
     | ModSeq
 )
 
 
 @dataclass(frozen=True, slots=True)
-class SearchProgram:
+class Query:
+    """What is searched for."""
+
     key: Key
-    returns: frozenset[str] | None = None  # None: plain SEARCH, else ESEARCH with what of RETURN_OPTIONS
     modseq: bool = False  # a MODSEQ key was used: the reply carries the highest mod-sequence found
 
 
-def parse_search(arguments: Arguments) -> SearchProgram:
-    """The arguments of SEARCH and UID SEARCH. Raises BadSyntax or BadCharset."""
-    return _Parser(arguments).program()
+def parse_query(arguments: Arguments) -> Query:
+    """Keys to the end of the command, with CHARSET before them or not. Raises BadSyntax or BadCharset."""
+    # Without CHARSET RFC 3501 says US-ASCII, clients send UTF-8 (RFC 9051 6.4.4).
+    charset = "utf-8"
+    if arguments.octets[arguments.at : arguments.at + 8].upper() == b"CHARSET ":
+        if arguments.no_charset:
+            raise BadSyntax("no CHARSET after ENABLE UTF8=ACCEPT")  # RFC 6855 3
+        arguments.at += 8
+        charset = parse_charset(arguments)
+    return parse_keys(arguments, charset)
 
 
-def bind(key: Key, uids: Sequence[int], saved: Sequence[Range] = ()) -> Key:
-    """`key` with every Numbers and UidSet made Uids, against a view's UIDs in ascending order; "$" is `saved`.
-    Raises BadSyntax for a sequence number that the view does not have."""
+def parse_charset(arguments: Arguments) -> str:
+    """A charset and the space behind it, as Python calls it. Raises BadCharset."""
+    charset = _CHARSETS.get(arguments.astring().upper())
+    if charset is None:
+        raise BadCharset("only US-ASCII and UTF-8 are searched for")
+    arguments.space()
+    return charset
+
+
+def parse_keys(arguments: Arguments, charset: str) -> Query:
+    """Keys to the end of the command, texts in that charset."""
+    return _Parser(arguments, charset).query()
+
+
+def bind(key: Key, uids: Sequence[int], saved: Sequence[int] = ()) -> Key:
+    """`key` with every Numbers and UidSet made Uids, against a view's UIDs in ascending order; "$" is `saved`, UIDs
+    that ascend too. Raises BadSyntax for a sequence number that the view does not have."""
+    return _bind(key, uids, cache(lambda: Uids(tuple(ranges(saved)))))
+
+
+def _bind(key: Key, uids: Sequence[int], saved: Callable[[], Uids]) -> Key:
     match key:
         case And(keys):
-            return And(tuple(bind(each, uids, saved) for each in keys))
+            return And(tuple(_bind(each, uids, saved) for each in keys))
         case Or(keys):
-            return Or(tuple(bind(each, uids, saved) for each in keys))
+            return Or(tuple(_bind(each, uids, saved) for each in keys))
         case Not(inner):
-            return Not(bind(inner, uids, saved))
+            return Not(_bind(inner, uids, saved))
         case Numbers(numbers) | UidSet(numbers) if numbers.saved:
-            return Uids(tuple(saved))
+            return saved()
         case Numbers(numbers):
             return Uids(tuple((uids[low - 1], uids[high - 1]) for low, high in numbers.numbers(len(uids))))
         case UidSet(numbers):
@@ -172,6 +218,7 @@ def bind(key: Key, uids: Sequence[int], saved: Sequence[Range] = ()) -> Key:
 # Keys that are one word.
 _WORDS: dict[str, Key] = {
     "ALL": All(),
+    "SAVEDATESUPPORTED": All(),  # RFC 8514 4.3: every mailbox keeps the date
     "RECENT": Recent(),
     "OLD": Not(Recent()),
     "NEW": And((Recent(), Flag("\\Seen", False))),
@@ -182,7 +229,7 @@ _WORDS: dict[str, Key] = {
     },
 }
 _FIELDS = ("BCC", "CC", "FROM", "SUBJECT", "TO")
-_DATES: dict[str, tuple[bool, Literal["before", "on", "since"]]] = {
+_DATES: dict[str, tuple[bool, Compare]] = {
     "BEFORE": (False, "before"),
     "ON": (False, "on"),
     "SINCE": (False, "since"),
@@ -190,49 +237,25 @@ _DATES: dict[str, tuple[bool, Literal["before", "on", "since"]]] = {
     "SENTON": (True, "on"),
     "SENTSINCE": (True, "since"),
 }
+_SAVED: dict[str, Compare] = {"SAVEDBEFORE": "before", "SAVEDON": "on", "SAVEDSINCE": "since"}
 _CHARSETS = {b"US-ASCII": "ascii", b"UTF-8": "utf-8"}
 
 
 class _Parser:
-    def __init__(self, arguments: Arguments) -> None:
+    def __init__(self, arguments: Arguments, charset: str) -> None:
         self._in = arguments
-        self._charset = (
-            "utf-8"  # without CHARSET: RFC 3501 says US-ASCII, clients send UTF-8 (RFC 9051 6.4.4)
-        )
+        self._charset = charset
         self._keys = 0
         self._modseq = False
 
-    def program(self) -> SearchProgram:
-        self._in.space()
-        returns = self._returns()
-        self._read_charset()
+    def query(self) -> Query:
         keys = [self._key(1)]
         while not self._in.at_end:
             self._in.space()
             if self._in.at_end:
                 break
             keys.append(self._key(1))
-        return SearchProgram(_together(keys), returns, self._modseq)
-
-    def _returns(self) -> frozenset[str] | None:
-        if self._in.octets[self._in.at : self._in.at + 8].upper() != b"RETURN (":
-            return None
-        self._in.at += 7
-        options = self._in.items(lambda: self._in.keyword(*RETURN_OPTIONS))
-        self._in.space()
-        return frozenset(options or ("ALL",))  # RFC 4731 3.1: none is ALL
-
-    def _read_charset(self) -> None:
-        if self._in.octets[self._in.at : self._in.at + 8].upper() != b"CHARSET ":
-            return
-        if self._in.no_charset:
-            raise BadSyntax("no CHARSET after ENABLE UTF8=ACCEPT")  # RFC 6855 3
-        self._in.at += 8
-        charset = _CHARSETS.get(self._in.astring().upper())
-        if charset is None:
-            raise BadCharset("only US-ASCII and UTF-8 are searched for")
-        self._charset = charset
-        self._in.space()
+        return Query(_together(keys), self._modseq)
 
     def _key(self, depth: int) -> Key:
         self._keys += 1
@@ -265,6 +288,8 @@ class _Parser:
             return Header(word.capitalize(), self._text())
         if word in _DATES:
             return Dated(*_DATES[word], self._in.date())
+        if word in _SAVED:
+            return Saved(_SAVED[word], self._in.date())
         reader = self._READERS.get(word)
         if reader is None:
             raise BadSyntax("not a search key")
@@ -308,6 +333,8 @@ class _Parser:
         "BODY": lambda self: Body(self._text()),
         "TEXT": lambda self: Text(self._text()),
         "LARGER": lambda self: Size(True, self._in.number64()),
+        "OLDER": lambda self: Within(True, self._in.number(1)),
+        "YOUNGER": lambda self: Within(False, self._in.number(1)),
         "SMALLER": lambda self: Size(False, self._in.number64()),
         "UID": lambda self: UidSet(self._in.sequence_set()),
         "MODSEQ": _mod_sequence,

@@ -8,6 +8,8 @@ Layout of this room
     sections.py    BODY[1.2.HEADER]: `span(root, section)` as offsets, `extract` as octets, `select_fields`;
                    `span_without_scan` for BODY[], BODY[HEADER], BODY[TEXT]; sections are wire.imap.fetch.Section
     text.py        `searchable_text(octets, part, headers=...)`, `field_texts`, `fold` for SEARCH
+    subjects.py    base subjects     collation.py  how SORT compares text     references.py  message IDs, for THREAD
+    firstaddress.py  out of an ENVELOPE, for SORT
     rendering.py   `render(octets) -> Rendering`: what the index keeps, made once at append
 
 Invariants: nothing here raises, whatever the octets; every function is linear in its input and bounded in depth,

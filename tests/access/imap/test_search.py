@@ -45,6 +45,10 @@ async def filled(rig: Rig) -> Rig:
         ("SENTON 7-Feb-2022", "1 2 3 4"),
         ("SINCE 1-Jan-2000", "1 2 3 4"),
         ("CHARSET UTF-8 SUBJECT pear", "2"),
+        ("YOUNGER 3600", "1 2 3 4"),
+        ("OLDER 3600", ""),
+        ("SAVEDSINCE 1-Jan-2000 SAVEDATESUPPORTED", "1 2 3 4"),
+        ("SAVEDBEFORE 1-Jan-2000", ""),
     ],
 )
 async def test_keys(filled: Rig, query: str, found: str) -> None:
@@ -72,12 +76,43 @@ async def test_extended(filled: Rig) -> None:
     )
 
 
+async def test_partial(filled: Rig) -> None:
+    """RFC 9394 3.1."""
+    client = await filled.login("INBOX")
+    await client.talk(
+        """
+        C: A01 UID SEARCH RETURN (PARTIAL 1:2) UNSEEN
+        S: * ESEARCH (TAG "A01") UID PARTIAL (1:2 2:3)
+        S: A01 OK UID SEARCH completed
+        C: A02 UID SEARCH RETURN (PARTIAL -1:-2 COUNT) UNSEEN
+        S: * ESEARCH (TAG "A02") UID COUNT 3 PARTIAL (-1:-2 3,5)
+        S: A02 OK UID SEARCH completed
+        C: A03 SEARCH RETURN (PARTIAL 24000:24500) UNSEEN
+        S: * ESEARCH (TAG "A03") PARTIAL (24000:24500 NIL)
+        S: A03 OK SEARCH completed
+        C: A04 SEARCH RETURN (PARTIAL 1:2 ALL) UNSEEN
+        S: A04 BAD ...
+        """
+    )
+
+
 async def test_mod_sequence(filled: Rig) -> None:
     client = await filled.login("INBOX")
     line = (await client.ok("SEARCH ALL MODSEQ 1"))[-1]
     found = re.fullmatch(rb"\* SEARCH 1 2 3 4 \(MODSEQ (\d+)\)", line)
     assert found is not None, line
     assert await client.ok(f"SEARCH MODSEQ {int(found[1]) + 1}") == [b"* SEARCH"]
+    await client.ok("STORE 2 +FLAGS.SILENT (\\Seen)")
+    highest = (await client.ok("SEARCH RETURN (COUNT) MODSEQ 1"))[0].rpartition(b" ")[2]
+    assert int(highest) > int(found[1])
+    for options, has in (
+        ("MIN MAX", False),
+        ("PARTIAL 3:4", False),
+        ("PARTIAL 2:2", True),
+        ("MIN ALL", True),
+    ):
+        line = (await client.ok(f"SEARCH RETURN ({options}) MODSEQ 1"))[0]
+        assert (line.rpartition(b" ")[2] == highest) is has, line
     lines = await client.ok("SEARCH RETURN (MIN) MODSEQ 1")
     assert re.fullmatch(rb'\* ESEARCH \(TAG "t\d+"\) MIN 1 MODSEQ \d+', lines[0])
 

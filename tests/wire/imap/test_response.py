@@ -139,16 +139,6 @@ def test_status_and_search_lines() -> None:
     assert response.search_line([], modseq=9) == b"* SEARCH\r\n"
 
 
-def test_esearch_lines() -> None:
-    def line(numbers: list[int], *returns: str, uid: bool = False, modseq: int | None = None) -> bytes:
-        return response.esearch_line("a", numbers, returns, uid=uid, modseq=modseq)
-
-    assert line([2, 3, 9], "ALL") == b'* ESEARCH (TAG "a") ALL 2:3,9\r\n'
-    assert line([2, 3], "COUNT", "MAX", "MIN", uid=True) == b'* ESEARCH (TAG "a") UID MIN 2 MAX 3 COUNT 2\r\n'
-    assert line([], "ALL", "MIN", "COUNT") == b'* ESEARCH (TAG "a") COUNT 0\r\n'
-    assert line([2], "ALL", modseq=7) == b'* ESEARCH (TAG "a") ALL 2 MODSEQ 7\r\n'
-
-
 def test_codes() -> None:
     assert response.appenduid(38505, [3955]) == b"APPENDUID 38505 3955"
     assert response.copyuid(1, [304, 319, 320], [3956, 3957, 3958]) == b"COPYUID 1 304,319:320 3956:3958"
