@@ -8,7 +8,8 @@ Layout of this room
     command.py       Command: name, states, what it may send; the registry is the folder commands/
     commands/x.py    one file a command (twins such as FETCH and UID FETCH share one)
     view.py          View: what this client believes about its mailbox: sequence numbers, flags, MODSEQ
-    fetch.py         plan of a FETCH; rows of the index to reply lines.   bodies.py: sections of message files
+    fetch.py         plan of a FETCH; rows of the index to reply lines.   bodies.py: sections of message files;
+                     streaming.py: those of one large message
     matching.py      SEARCH keys that the view alone can answer
     listing.py       the names that LIST and LSUB answer, with their attributes
     appending.py     Appender: pipelined APPENDs gathered into one commit, answered in order
