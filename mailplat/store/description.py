@@ -10,6 +10,7 @@ write lock, so that two processes never write one file at the same time.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ FORMAT = 1
 UID_BLOCK = 1000
 MODSEQ_BLOCK = 10_000
 
+_OBJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
+
 
 @dataclass(frozen=True, slots=True)
 class MailboxDescription:
@@ -39,6 +42,7 @@ class MailboxDescription:
     uidnext: int  # ceiling
     modseq: int  # ceiling
     keywords: tuple[str, ...]
+    object_id: str | None  # MAILBOXID where another shard gave it
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ def write_mailbox(site: Site, connection: Connection, row: MailboxRow) -> None:
         "uidnext": row.uid_ceiling,
         "modseq": row.modseq_ceiling,
         "keywords": [name for (name,) in keywords],
-    }
+    } | ({"object_id": row.object_id} if row.object_id else {})
     disk.write_file(site.mailbox_folder(row) / MAILBOX_FILE, _encode(content), "mailbox")
     connection.exec_driver_sql("UPDATE mailbox SET described = 1 WHERE id = ?", (row.id,))
 
@@ -120,6 +124,7 @@ def read_mailbox(folder: Path) -> MailboxDescription | None:
             uidnext=int(content["uidnext"]),
             modseq=int(content["modseq"]),
             keywords=tuple(map(str, content["keywords"])),
+            object_id=_object_id(content.get("object_id")),
         )
     except (KeyError, TypeError, ValueError):
         return None
@@ -137,6 +142,11 @@ def read_account(folder: Path) -> AccountDescription | None:
         )
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def _object_id(said: Any) -> str | None:
+    """RFC 8474 7, objectid; a file that was written to by hand must not end up in a reply."""
+    return said if isinstance(said, str) and _OBJECT_ID.fullmatch(said) else None
 
 
 def _encode(content: Mapping[str, Any]) -> bytes:

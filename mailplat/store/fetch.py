@@ -38,6 +38,8 @@ _COLUMNS = {
     "message_id": "r.message_id",
     "sent": "r.sent",
     "sent_day": "r.sent_day",
+    "preview": "r.preview",  # None: not made yet, see later.py
+    "email_id": "r.email_id",  # the same
 }
 
 # Ranges of UIDs in one statement.

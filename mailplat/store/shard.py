@@ -14,6 +14,7 @@ from mailplat.store import (
     copy,
     expunge,
     fetch,
+    later,
     mailboxes,
     namer,
     quota,
@@ -164,6 +165,7 @@ class Shard:
         uidvalidity: int | None = None,
         uidnext: int | None = None,
         modseq: int | None = None,
+        object_id: str | None = None,
     ) -> Mailbox:
         return mailboxes.create(
             self.site,
@@ -173,6 +175,7 @@ class Shard:
             uidvalidity=uidvalidity,
             uidnext=uidnext,
             modseq=modseq,
+            object_id=object_id,
         )
 
     def delete(self, residence: Residence, name: str, *, moved: bool = False) -> None:
@@ -213,6 +216,11 @@ class Shard:
         self, residence: Residence, mailbox_id: int, uids: UidRanges
     ) -> Iterator[tuple[int, bytes]]:
         return fetch.octets_many(self.site, residence, mailbox_id, uids)
+
+    def complete(
+        self, residence: Residence, mailbox_id: int, uids: UidRanges
+    ) -> Mapping[int, tuple[str, str]]:
+        return later.complete(self.site, residence, mailbox_id, uids)
 
     def search(self, residence: Residence, mailbox_id: int, key: Key) -> list[int]:
         return search.search(self.site, residence, mailbox_id, key)

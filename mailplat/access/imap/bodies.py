@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mailplat.access.imap.fetch import Places, Plan, chunks, item_columns, present, uid_ranges
+from mailplat.access.imap.fetch import Places, Plan, chunks, item_columns, present, read_rows, uid_ranges
 from mailplat.access.imap.session import Session, log
 from mailplat.access.imap.streaming import NOTHING_MISSING, Message, Missing, send_large
 from mailplat.access.imap.view import Spans
@@ -37,7 +37,7 @@ async def fetch_bodies(session: Session, plan: Plan, spans: Spans) -> Missing:
     """Write the replies."""
     reader = _Reader(session, plan)
     missing = NOTHING_MISSING
-    for places in chunks(spans, _ROWS):
+    for places in chunks(spans, plan.step(_ROWS)):
         group: Group | None = await session.call(reader.begin, places)
         while group is not None:
             if group.large is not None:
@@ -68,8 +68,7 @@ class _Reader:
 
     def begin(self, places: Places) -> Group:
         """Read the rows of some messages, and their first group."""
-        ranges = uid_ranges(self._view, places)
-        rows = self._shard.rows(self._residence, self._view.mailbox_id, ranges, self._plan.columns)
+        rows = read_rows(self._plan, self._view, places, self._shard, self._residence)
         there = present(self._view, places, rows)
         self._waiting = list(zip(there, rows, strict=True))[::-1]
         missing = Missing(gone=len(there) < len(places))

@@ -1,4 +1,4 @@
-"""The numbers that STATUS and LIST RETURN (STATUS ...) give of a mailbox. Called in a thread of the store."""
+"""What STATUS and LIST RETURN (STATUS ...) give of a mailbox. Called in a thread of the store."""
 
 from collections.abc import Sequence
 
@@ -7,12 +7,12 @@ from mailplat.store import Shard
 from mailplat.store.types import Mailbox
 
 
-def count(shard: Shard, residence: Residence, mailbox: Mailbox, items: Sequence[str]) -> dict[str, int]:
+def count(shard: Shard, residence: Residence, mailbox: Mailbox, items: Sequence[str]) -> dict[str, int | str]:
     """Each item of wire.imap.storing.STATUS_ITEMS that was asked for, in that order."""
     return {item: _number(shard, residence, mailbox, item) for item in items}
 
 
-def _number(shard: Shard, residence: Residence, mailbox: Mailbox, item: str) -> int:
+def _number(shard: Shard, residence: Residence, mailbox: Mailbox, item: str) -> int | str:
     match item:
         case "MESSAGES":
             return mailbox.messages
@@ -28,6 +28,8 @@ def _number(shard: Shard, residence: Residence, mailbox: Mailbox, item: str) -> 
             return mailbox.modseq
         case "SIZE":
             return mailbox.size
+        case "MAILBOXID":
+            return mailbox.object_id
         case "DELETED":
             snapshot = shard.snapshot(residence, mailbox.id)
             deleted = {number for number, flags in enumerate(snapshot.flagsets) if "\\Deleted" in flags}

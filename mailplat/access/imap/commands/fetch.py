@@ -25,6 +25,8 @@ async def run(session: Session, request: Request) -> Tagged:
     if program.changed_since is not None:
         places = fetch.changed_since(view, spans, program.changed_since)
         spans = [(place, place + 1) for place in places]
+    if program.partial is not None:
+        spans = fetch.page(spans, program.partial)  # RFC 9394 3.4: of what CHANGEDSINCE leaves
     plan = fetch.make_plan(program, by_uid=request.by_uid, read_only=view.read_only)
     missing = NOTHING_MISSING
     if plan.sections:
@@ -51,7 +53,7 @@ async def _from_index(session: Session, plan: fetch.Plan, spans: Spans) -> Missi
     """One piece is written while the next is read."""
     gone = False
     shard, residence, view = session.shard, session.residence, session.selected
-    pieces = fetch.chunks(spans, session.limits.rows)
+    pieces = fetch.chunks(spans, plan.step(session.limits.rows))
     piece = next(pieces, None)
     while piece is not None:
         reading = asyncio.ensure_future(session.call(fetch.from_index, plan, view, piece, shard, residence))

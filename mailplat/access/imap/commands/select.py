@@ -28,6 +28,7 @@ async def run(session: Session, request: Request) -> Tagged:
     session.select(view)
     request.fresh = True
     session.out(_describe(view, session.limits.keywords_shown))
+    session.out(b"* OK [MAILBOXID %b] Ok\r\n" % response.object_id(mailbox.object_id))  # RFC 8474 4.2
     return ok(f"{request.name} completed", "READ-ONLY" if read_only else "READ-WRITE")
 
 
