@@ -18,17 +18,18 @@ from mailplat.store.index.tables import WITH_RENDERING
 from mailplat.store.site import MailboxRow, Site
 from mailplat.wire.imap import search as keys
 from mailplat.wire.mime import Part, scan
-from mailplat.wire.mime.rendering import SEARCHABLE_CHARACTERS
+from mailplat.wire.mime.rendering import SEARCHABLE_CHARACTERS, email_id
 from mailplat.wire.mime.text import field_texts, fold, searchable_text
 
 # Rows read at once.
 _WINDOW = 2000
 
 _SMALL = "m.uid, m.modseq, m.flagset, m.size, m.internaldate, m.zone"
-_HEADINGS = "r.sent_day, r.subject, r.sender, r.recipient, r.cc, r.bcc, r.message_id"
+_HEADINGS = "r.sent_day, r.subject, r.sender, r.recipient, r.cc, r.bcc, r.message_id, r.email_id"
 # Fields that the index keeps, by their place among the columns.
 _KEPT = {"subject": 7, "from": 8, "to": 9, "cc": 10, "bcc": 11, "message-id": 12}
 _SENT_DAY = 6
+_EMAIL_ID = 13
 
 _DAY = 86_400
 _EPOCH_DAY = 719_163  # datetime.date(1970, 1, 1).toordinal()
@@ -129,6 +130,9 @@ class _Compiler:
                 return _in_content(fold(text), headers=False)
             case keys.Dated(sent, compare, day):
                 return self._dated(sent, compare, day)
+            case keys.EmailId(value):
+                self.headings = True
+                return _Test(partial(_has_email_id, value), _FILE)
             case _:
                 return self._small(key)
 
@@ -189,6 +193,11 @@ class _Compiler:
 
 # A kept field of at least this length may have been cut; a decoded one a little before its limit.
 _CUT = SEARCHABLE_CHARACTERS - 8
+
+
+def _has_email_id(value: str, message: _Message) -> bool:
+    """Rows from before revision 0006 do not say; the file does."""
+    return bool((message.row[_EMAIL_ID] or email_id(message.content()[0])) == value)
 
 
 def _in_ranges(lows: list[int], highs: list[int], message: _Message) -> bool:

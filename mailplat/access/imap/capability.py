@@ -20,6 +20,7 @@ AFTER_LOGIN = (
     "CREATE-SPECIAL-USE",  # RFC 6154
     "MOVE",  # RFC 6851
     "CONDSTORE",  # RFC 7162
+    "OBJECTID",  # RFC 8474
     "PREVIEW",  # RFC 8970
 )
 

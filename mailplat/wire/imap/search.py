@@ -1,5 +1,6 @@
 """SEARCH: a query as a tree of keys (RFC 3501 6.4.4; RESULT options RFC 4731; MODSEQ RFC 7162 3.1.5)."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -116,6 +117,13 @@ class ModSeq:
     value: int
 
 
+@dataclass(frozen=True, slots=True)
+class EmailId:
+    """The message, and its copies, with this EMAILID (RFC 8474 5.1)."""
+
+    value: str
+
+
 Key = (
     All
     | And
@@ -132,6 +140,7 @@ Key = (
     | Dated
     | Size
     | ModSeq
+    | EmailId
 )
 
 
@@ -191,6 +200,9 @@ _DATES: dict[str, tuple[bool, Literal["before", "on", "since"]]] = {
     "SENTSINCE": (True, "since"),
 }
 _CHARSETS = {b"US-ASCII": "ascii", b"UTF-8": "utf-8"}
+
+
+_OBJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 
 class _Parser:
@@ -281,6 +293,13 @@ class _Parser:
         self._modseq = True
         return ModSeq(self._in.number64())
 
+    def _object_id(self) -> str:
+        """RFC 8474 7."""
+        value = self._in.atom().decode("ascii")
+        if not _OBJECT_ID.fullmatch(value):
+            raise BadSyntax("an object id expected")
+        return value
+
     def _keyword(self) -> str:
         name = self._in.atom().decode("ascii")
         if len(name) > MAX_KEYWORD:
@@ -307,6 +326,9 @@ class _Parser:
         "SMALLER": lambda self: Size(False, self._in.number64()),
         "UID": lambda self: UidSet(self._in.sequence_set()),
         "MODSEQ": _mod_sequence,
+        "EMAILID": lambda self: EmailId(self._object_id()),
+        # RFC 8474 5.2: all messages have THREADID NIL here, so that none has the one asked for.
+        "THREADID": lambda self: And((EmailId(self._object_id()), Not(All()))),
     }
 
 

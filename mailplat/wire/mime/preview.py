@@ -35,7 +35,24 @@ _SILENT = {
 }
 # Elements in the midst of a word; all others end it.
 _INLINE = frozenset(
-    ("a", "abbr", "b", "big", "em", "font", "i", "mark", "s", "small", "span", "strike", "strong", "sub", "sup", "u")
+    (
+        "a",
+        "abbr",
+        "b",
+        "big",
+        "em",
+        "font",
+        "i",
+        "mark",
+        "s",
+        "small",
+        "span",
+        "strike",
+        "strong",
+        "sub",
+        "sup",
+        "u",
+    )
 )
 
 # Filling that newsletters put behind their first sentence: soft hyphens, joiners, marks without a letter.

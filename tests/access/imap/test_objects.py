@@ -55,7 +55,36 @@ async def test_copies_of_a_message_have_its_id(rig: Rig) -> None:
     assert await email_ids(client, "INBOX") == [one, two]
 
 
+async def test_messages_are_found_by_their_id(rig: Rig) -> None:
+    await rig.deliver(message("one"), message("two"), message("one"))
+    client = await rig.login()
+    one, two, _ = await email_ids(client, "INBOX")
+    await client.talk(
+        f"""
+        C: a SEARCH EMAILID {one.decode()}
+        S: * SEARCH 1 3
+        S: a OK SEARCH completed
+        C: b UID SEARCH OR EMAILID {two.decode()} EMAILID Mnone
+        S: * SEARCH 2
+        S: b OK UID SEARCH completed
+        C: c SEARCH THREADID {one.decode()}
+        S: * SEARCH
+        S: c OK SEARCH completed
+        C: d SEARCH EMAILID "x y"
+        S: d BAD ...
+        C: e SEARCH EMAILID {"M" * 256}
+        S: e BAD ...
+        """
+    )
+    with rig.shard.site.database.write() as connection:
+        connection.exec_driver_sql("UPDATE rendering SET preview = NULL, email_id = NULL")
+    assert await client.ok(b"SEARCH EMAILID " + two) == [b"* SEARCH 2"]
+    [line] = await client.ok("CAPABILITY")
+    assert {b"OBJECTID", b"PREVIEW"} <= set(line.split())
+
+
 async def test_ids_survive_a_rebuild(rig: Rig) -> None:
+    rig.shard.create(rig.residence, "Moved", object_id="F-of-another-shard")
     client = await rig.login()
     await client.ok("CREATE Work")
     await rig.deliver(message("one"), message("two"), mailbox="Work")
@@ -64,6 +93,7 @@ async def test_ids_survive_a_rebuild(rig: Rig) -> None:
     rebuild(rig.shard)
     client = await rig.login()
     assert (await mailbox_id(client, "Work"), await email_ids(client, "Work")) == before
+    assert await mailbox_id(client, "Moved") == b"F-of-another-shard"
 
 
 async def test_what_a_message_says(rig: Rig) -> None:
