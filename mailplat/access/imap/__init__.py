@@ -10,6 +10,7 @@ Layout of this room
     view.py          View: what this client believes about its mailbox: sequence numbers, flags, MODSEQ
     fetch.py         plan of a FETCH; rows of the index to reply lines.   bodies.py: sections of message files;
                      streaming.py: those of one large message
+    progress.py      a long command says how far it is
     matching.py      SEARCH keys that the view alone can answer
     listing.py       the names that LIST and LSUB answer, with their attributes
     appending.py     Appender: pipelined APPENDs gathered into one commit, answered in order

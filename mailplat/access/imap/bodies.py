@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mailplat.access.imap.fetch import Places, Plan, chunks, item_columns, present, read_rows, uid_ranges
+from mailplat.access.imap.progress import Progress
 from mailplat.access.imap.session import Session, log
 from mailplat.access.imap.streaming import NOTHING_MISSING, Message, Missing, send_large
 from mailplat.access.imap.view import Spans
@@ -30,10 +31,11 @@ class Group:
 
     lines: bytes = b""
     large: Message | None = None  # instead of lines: to be streamed
+    messages: int = 0
     missing: Missing = NOTHING_MISSING
 
 
-async def fetch_bodies(session: Session, plan: Plan, spans: Spans) -> Missing:
+async def fetch_bodies(session: Session, plan: Plan, spans: Spans, progress: Progress) -> Missing:
     """Write the replies."""
     reader = _Reader(session, plan)
     missing = NOTHING_MISSING
@@ -44,6 +46,7 @@ async def fetch_bodies(session: Session, plan: Plan, spans: Spans) -> Missing:
                 missing |= await send_large(session, plan.sections, group.large)
             session.out(group.lines)
             missing |= group.missing
+            progress.add(group.messages)
             await session.stream.flush()
             group = None if reader.done else await session.call(reader.group)
     return missing
@@ -91,7 +94,7 @@ class _Reader:
         places = [place for place, _ in taken]
         changed = self._mark(places) if self._marks_seen else frozenset()
         messages = self._describe(places, [row for _, row in taken], changed)
-        return Group(large=messages[0]) if large else self._read(messages)
+        return Group(large=messages[0], messages=1) if large else self._read(messages)
 
     def _mark(self, places: Sequence[int]) -> frozenset[int]:
         """Set \\Seen; the UIDs that did not have it. A shard that cannot write now (disk
@@ -146,7 +149,9 @@ class _Reader:
             shown = [section.label + b" " + values.render(section) for section in self._plan.sections]
             lines += (message.head, b" ".join(shown), message.tail)
             unknown = unknown or values.unknown
-        return Group(lines=b"".join(lines), missing=Missing(gone=bool(by_uid), unknown=unknown))
+        return Group(
+            lines=b"".join(lines), messages=len(messages), missing=Missing(gone=bool(by_uid), unknown=unknown)
+        )
 
 
 class _Values:

@@ -22,6 +22,7 @@ AFTER_LOGIN = (
     "CONDSTORE",  # RFC 7162
     "OBJECTID",  # RFC 8474
     "PREVIEW",  # RFC 8970
+    "INPROGRESS",  # RFC 9585
 )
 
 

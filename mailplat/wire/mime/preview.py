@@ -16,13 +16,14 @@ from mailplat.wire.mime.text import decode_part
 # RFC 8970 3.2: preview text SHOULD be limited to 200 characters, and MUST be to 256.
 MAX_PREVIEW = 200
 
-# Octets of a part, as it is stored, that are looked at: style sheets stand in front of what HTML says.
-_MAX_PLAIN = 16 * 1024
-_MAX_HTML = 64 * 1024
+# Octets of a part, as it is stored, that are looked at: first so many, and where they do not fill a preview, more.
+# Style sheets stand in front of what HTML says.
+_FIRST = {b"plain": 2 * 1024, b"html": 16 * 1024}
+_MORE = {b"plain": 16 * 1024, b"html": 64 * 1024}
 
 # Characters of HTML's text, white space not counted, behind which nothing comes into the preview any more: entities
 # are undone later, and filling of a kind that nobody sees is taken out.
-_ENOUGH = 8 * MAX_PREVIEW
+_ENOUGH = 4 * MAX_PREVIEW
 
 # Parts that are tried until one of them says something.
 _MAX_PARTS = 8
@@ -59,20 +60,26 @@ _INLINE = frozenset(
 _UNSEEN = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]+"
 )
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+# Rows of signs that stand for a line or a frame.
+_ROWS = [sign * 4 for sign in "-=_*~#+.<>|"]
 _SIGNS = re.compile(r"([-=_*~#+.<>|])\1{3,}")
 
 
 def preview(octets: bytes, root: Part) -> str:
     """At most MAX_PREVIEW characters; empty where a message has no text, or its text is encrypted."""
     for _, part in zip(range(_MAX_PARTS), _texts(root), strict=False):
-        is_html = part.subtype == b"html"
-        limit = _MAX_HTML if is_html else _MAX_PLAIN
-        text = decode_part(octets, part, min(part.end, part.body + limit))
-        said = _tidy(_without_tags(text) if is_html else _without_quotations(text))
+        said = _say(octets, part, _FIRST[part.subtype])
+        if len(said) < MAX_PREVIEW and part.size > _FIRST[part.subtype]:
+            said = _say(octets, part, _MORE[part.subtype])
         if said:
             return said
     return ""
+
+
+def _say(octets: bytes, part: Part, limit: int) -> str:
+    text = decode_part(octets, part, min(part.end, part.body + limit))
+    return _tidy(_without_tags(text) if _is_html(part) else _without_quotations(text))
 
 
 def _texts(part: Part) -> Iterator[Part]:
@@ -149,8 +156,14 @@ def _without_tags(text: str) -> str:
 
 
 def _tidy(text: str) -> str:
-    text = _CONTROLS.sub(" ", _UNSEEN.sub("", text))
-    text = _CONTROLS.sub(" ", _SIGNS.sub(" ", text)).strip()[:MAX_PREVIEW].rstrip()
+    if not text.isascii():
+        text = _UNSEEN.sub("", text)
+    text = " ".join(text.split())
+    if not text.isprintable():
+        text = " ".join(_CONTROLS.sub(" ", text).split())
+    if any(row in text for row in _ROWS):
+        text = " ".join(_SIGNS.sub(" ", text).split())
+    text = text[:MAX_PREVIEW].rstrip()
     return text.encode("utf-8", "replace").decode("utf-8")  # some decoders make lone surrogates
 
 

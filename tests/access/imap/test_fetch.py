@@ -230,3 +230,37 @@ async def modseqs(client: Client) -> list[tuple[int, int]]:
     lines = await client.ok("UID FETCH 1:* (UID MODSEQ)")
     found = (re.search(rb"UID (\d+) MODSEQ \((\d+)\)", line) for line in lines)
     return [(int(match[1]), int(match[2])) for match in found if match]
+
+
+async def test_a_long_fetch_says_how_far_it_is(rigs: MakeRig) -> None:
+    """RFC 9585; here every step is a long one."""
+    rig = await rigs(limits=ImapLimits(progress=0.0, rows=2, bodies=1, large_message=10_000))
+    await rig.deliver(*(message(str(number)) for number in range(3)), message("large", "x" * 20_000))
+    client = await rig.login("INBOX")
+    await client.talk(
+        """
+        C: "x FETCH 1 ENVELOPE
+        S: * BAD ...
+        C: a FETCH 1:4 (UID RFC822.SIZE)
+        S: * 1 FETCH ...
+        S: * 2 FETCH ...
+        S: * OK [INPROGRESS ("a" 2 4)] ...
+        S: * 3 FETCH ...
+        S: * 4 FETCH ...
+        S: a OK FETCH completed
+        C: b FETCH 2:4 (BODY.PEEK[TEXT]<0.1>)
+        S: * 2 FETCH ...
+        S: * OK [INPROGRESS ("b" 1 3)] ...
+        S: * 3 FETCH ...
+        S: * OK [INPROGRESS ("b" 2 3)] ...
+        S: * 4 FETCH ...
+        S: b OK FETCH completed
+        """
+    )
+
+
+async def test_a_short_fetch_says_nothing_of_it(rigs: MakeRig) -> None:
+    rig = await rigs(limits=ImapLimits(rows=1))
+    await rig.deliver(*(message(str(number)) for number in range(3)))
+    client = await rig.login("INBOX")
+    assert len(await client.ok("FETCH 1:* (RFC822.SIZE)")) == 3

@@ -5,6 +5,7 @@ import asyncio
 from mailplat.access.imap import fetch
 from mailplat.access.imap.bodies import fetch_bodies
 from mailplat.access.imap.command import SELECTED, Command
+from mailplat.access.imap.progress import Progress
 from mailplat.access.imap.refusal import EXPUNGED, Tagged, bad, no, ok
 from mailplat.access.imap.session import Request, Session
 from mailplat.access.imap.streaming import NOTHING_MISSING, Missing
@@ -29,10 +30,11 @@ async def run(session: Session, request: Request) -> Tagged:
         spans = fetch.page(spans, program.partial)  # RFC 9394 3.4: of what CHANGEDSINCE leaves
     plan = fetch.make_plan(program, by_uid=request.by_uid, read_only=view.read_only)
     missing = NOTHING_MISSING
+    progress = Progress(session, request.tag, sum(high - low for low, high in spans))
     if plan.sections:
-        missing = await fetch_bodies(session, plan, spans)
+        missing = await fetch_bodies(session, plan, spans, progress)
     elif plan.columns:
-        missing = await _from_index(session, plan, spans)
+        missing = await _from_index(session, plan, spans, progress)
     else:
         await _from_view(session, plan, spans)
     if missing.unknown:
@@ -49,7 +51,7 @@ async def _from_view(session: Session, plan: fetch.Plan, spans: Spans) -> None:
             await session.stream.flush()
 
 
-async def _from_index(session: Session, plan: fetch.Plan, spans: Spans) -> Missing:
+async def _from_index(session: Session, plan: fetch.Plan, spans: Spans, progress: Progress) -> Missing:
     """One piece is written while the next is read."""
     gone = False
     shard, residence, view = session.shard, session.residence, session.selected
@@ -65,6 +67,7 @@ async def _from_index(session: Session, plan: fetch.Plan, spans: Spans) -> Missi
         lines, some_gone = await reading
         session.out(lines)
         gone = gone or some_gone
+        progress.add(len(piece))
         piece = next(pieces, None)
     return Missing(gone=gone)
 
