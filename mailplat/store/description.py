@@ -1,6 +1,7 @@
 """The two small files that say what the names of message files cannot: enough to make the index again.
 
-mailplat-mailbox.json in each mailbox   id, name, UIDVALIDITY, special use, keywords by number, and two ceilings:
+mailplat-mailbox.json in each mailbox   id, name, UIDVALIDITY, special use, keywords by number, MAILBOXID where
+                                        it came with one from another shard, and two ceilings:
                                         no UID at or above `uidnext`, no MODSEQ above `modseq` was ever handed out
 mailplat-account.json in the account    epoch, last UIDVALIDITY, subscriptions, the pool (domain) it is counted with
 

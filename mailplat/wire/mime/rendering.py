@@ -39,6 +39,7 @@ class Rendering:
 
 def render(octets: bytes) -> Rendering:
     """Never raises, whatever the octets are; linear in their number."""
+    digest = email_id(octets)  # first: of a mapped file the scan drops each page that it has looked at
     part = scan(octets)
     body, structure = render_both(part)
     sent, day = parse_date(part.first(b"date") or b"")
@@ -56,7 +57,7 @@ def render(octets: bytes) -> Rendering:
         sent=sent,
         sent_day=day,
         preview=preview(octets, part),
-        email_id=email_id(octets),
+        email_id=digest,
     )
 
 
