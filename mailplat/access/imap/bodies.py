@@ -39,7 +39,7 @@ async def fetch_bodies(session: Session, plan: Plan, spans: Spans, progress: Pro
     """Write the replies."""
     reader = _Reader(session, plan)
     missing = NOTHING_MISSING
-    for places in chunks(spans, plan.step(_ROWS)):
+    for places in chunks(spans, _ROWS):
         group: Group | None = await session.call(reader.begin, places)
         while group is not None:
             if group.large is not None:

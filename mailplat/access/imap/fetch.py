@@ -50,8 +50,6 @@ _COLUMNS: dict[Item, tuple[str, ...]] = {
 
 # Items that rows of an old index lack, with their place in what Shard.complete gives.
 _COMPLETED = {"preview": 0, "email_id": 1}
-# Messages of one step where files may have to be read for them.
-_FEW = 100
 
 # The header's size is in another table than the size: it is read only for sections that begin or end there.
 _SIZES = ("size", "header_size")
@@ -69,10 +67,6 @@ class Plan:
     columns: tuple[str, ...]
     marks_seen: bool
     lacking: tuple[str, ...] = ()  # of `columns` those that may have to be made from files
-
-    def step(self, rows: int) -> int:
-        """Messages that one hop to a thread takes, where the index alone allows `rows`."""
-        return min(rows, _FEW) if self.lacking else rows
 
 
 def make_plan(program: FetchProgram, *, by_uid: bool, read_only: bool) -> Plan:

@@ -55,7 +55,7 @@ async def _from_index(session: Session, plan: fetch.Plan, spans: Spans, progress
     """One piece is written while the next is read."""
     gone = False
     shard, residence, view = session.shard, session.residence, session.selected
-    pieces = fetch.chunks(spans, plan.step(session.limits.rows))
+    pieces = fetch.chunks(spans, session.limits.rows)
     piece = next(pieces, None)
     while piece is not None:
         reading = asyncio.ensure_future(session.call(fetch.from_index, plan, view, piece, shard, residence))
