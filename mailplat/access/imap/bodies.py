@@ -17,7 +17,7 @@ from mailplat.access.imap.session import Session, log
 from mailplat.access.imap.streaming import NOTHING_MISSING, Message, Missing, send_large
 from mailplat.access.imap.view import Spans
 from mailplat.core.errors import StaleEpoch, Unavailable
-from mailplat.wire.imap.fetch import Item, Section
+from mailplat.wire.imap.fetch import Form, Item, Section
 from mailplat.wire.mime import Part, UnknownEncoding, extract, extract_from_header, scan, span_without_scan
 from mailplat.wire.mime.sections import render_value, takes_fields
 
@@ -146,8 +146,10 @@ class _Reader:
         for uid, octets in self._shard.octets_many(self._residence, self._view.mailbox_id, ranges):
             message = by_uid.pop(uid)
             values = _Values(octets, message.header_size)
-            shown = [section.label + b" " + values.render(section) for section in self._plan.sections]
-            lines += (message.head, b" ".join(shown), message.tail)
+            lines.append(message.head)
+            for number, section in enumerate(self._plan.sections):
+                lines += (b" " if number else b"", section.label, *values.pieces(section))
+            lines.append(message.tail)
             unknown = unknown or values.unknown
         return Group(
             lines=b"".join(lines), messages=len(messages), missing=Missing(gone=bool(by_uid), unknown=unknown)
@@ -162,6 +164,15 @@ class _Values:
         self._header_size = header_size
         self._root: Part | None = None
         self.unknown = False
+
+    def pieces(self, section: Section) -> tuple[bytes, bytes]:
+        """What stands behind the label; a whole message is not copied for it."""
+        if section.form is Form.RAW:
+            found = span_without_scan(section, len(self._octets), self._header_size)
+            if found is not None:
+                value = self._octets[found[0] : found[1]]
+                return b" {%d}\r\n" % len(value), value
+        return b" ", self.render(section)
 
     def render(self, section: Section) -> bytes:
         octets = self._octets
