@@ -78,7 +78,7 @@ async def _sync(
     twin = crossing.twin
     if twin is None or mailbox.name == "INBOX":
         _check_uidvalidity(mailbox.name, status, mark, ours)
-    if ours is None or ours.uidvalidity != status.uidvalidity:
+    if ours is None or ours.uidvalidity != status.uidvalidity or _is_another(mailbox, ours):
         if ours is not None and mailbox.name != "INBOX":
             # Made for its children's sake, nothing was ever in it; in a shard the old one may be deleted by now.
             await crossing.target.delete(mailbox.name, moved=twin is not None)
@@ -89,6 +89,7 @@ async def _sync(
             uidvalidity=status.uidvalidity,
             # A client's cache must never hold a higher one than ours; a shard's numbers we take as they are.
             modseq=(status.modseq or 0) + (twin is None),
+            object_id=mailbox.object_id,
         )
         done.mailboxes += 1
     snapshot = await crossing.target.snapshot(ours.id)
@@ -108,6 +109,12 @@ async def _sync(
     done.gone += len(gone)
     await crossing.show_progress()
     return Pending(ours, Watermark(mailbox.name, mailbox.wire, status), gone)
+
+
+def _is_another(mailbox: SourceMailbox, ours: Mailbox) -> bool:
+    """Made here at the same second, by chance under the same UIDVALIDITY; as long as nothing was in it."""
+    untouched = ours.uidnext == 1 and ours.modseq == 1
+    return mailbox.object_id is not None and mailbox.object_id != ours.object_id and untouched
 
 
 def _check_uidvalidity(name: str, status: Status, mark: Watermark | None, ours: Mailbox | None) -> None:

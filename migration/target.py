@@ -51,9 +51,16 @@ class Target:
         found: Mailbox = await self._run("mailbox_by_id", mailbox_id)
         return found
 
-    async def create(self, name: str, *, special_use: str, uidvalidity: int, modseq: int) -> Mailbox:
+    async def create(
+        self, name: str, *, special_use: str, uidvalidity: int, modseq: int, object_id: str | None
+    ) -> Mailbox:
         made: Mailbox = await self._run(
-            "create", name, special_use=special_use, uidvalidity=uidvalidity, modseq=modseq
+            "create",
+            name,
+            special_use=special_use,
+            uidvalidity=uidvalidity,
+            modseq=modseq,
+            object_id=object_id,
         )
         return made
 

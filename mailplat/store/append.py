@@ -26,7 +26,8 @@ from mailplat.store.types import MAX_UID, Appended
 
 INSERT_RENDERING = (
     "INSERT INTO rendering (id, header_size, sent, sent_day, subject, sender, recipient, cc, bcc, message_id,"
-    " envelope, body, bodystructure) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " envelope, body, bodystructure, preview, email_id)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 INSERT_MESSAGE = (
     "INSERT INTO message (mailbox_id, uid, modseq, flagset, size, internaldate, zone, saved_at, name, uidl)"

@@ -31,8 +31,8 @@ from mailplat.store.types import CopyResult, UidRanges
 _COLUMNS = REMOVED + ", m.internaldate, m.zone, m.shared"
 _COPY_RENDERING = (
     "INSERT INTO rendering (id, header_size, sent, sent_day, subject, sender, recipient, cc, bcc, message_id,"
-    " envelope, body, bodystructure) SELECT ?, header_size, sent, sent_day, subject, sender, recipient, cc, bcc,"
-    " message_id, envelope, body, bodystructure FROM rendering WHERE id = ?"
+    " envelope, body, bodystructure, preview, email_id) SELECT ?, header_size, sent, sent_day, subject, sender,"
+    " recipient, cc, bcc, message_id, envelope, body, bodystructure, preview, email_id FROM rendering WHERE id = ?"
 )
 
 

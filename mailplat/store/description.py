@@ -1,6 +1,7 @@
 """The two small files that say what the names of message files cannot: enough to make the index again.
 
-mailplat-mailbox.json in each mailbox   id, name, UIDVALIDITY, special use, keywords, annotations, two ceilings:
+mailplat-mailbox.json in each mailbox   id, name, UIDVALIDITY, special use, keywords, annotations, MAILBOXID where it
+                                        came with one from another shard, two ceilings:
                                         no UID at or above `uidnext`, no MODSEQ above `modseq` was ever handed out
 mailplat-account.json in the account    epoch, last UIDVALIDITY, subscriptions, annotations, its pool (domain)
 
@@ -11,6 +12,7 @@ write lock, so that two processes never write one file at the same time.
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,8 @@ FORMAT = 1
 UID_BLOCK = 1000
 MODSEQ_BLOCK = 10_000
 
+_OBJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
+
 
 @dataclass(frozen=True, slots=True)
 class MailboxDescription:
@@ -41,6 +45,7 @@ class MailboxDescription:
     modseq: int  # ceiling
     keywords: tuple[str, ...]
     annotations: Mapping[str, bytes]
+    object_id: str | None  # MAILBOXID where another shard gave it
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,7 @@ def write_mailbox(site: Site, connection: Connection, row: MailboxRow) -> None:
         "modseq": row.modseq_ceiling,
         "keywords": [name for (name,) in keywords],
         "annotations": _annotations(connection, row.account_id, row.id),
-    }
+    } | ({"object_id": row.object_id} if row.object_id else {})
     disk.write_file(site.mailbox_folder(row) / MAILBOX_FILE, _encode(content), "mailbox")
     connection.exec_driver_sql("UPDATE mailbox SET described = 1 WHERE id = ?", (row.id,))
 
@@ -126,6 +131,7 @@ def read_mailbox(folder: Path) -> MailboxDescription | None:
             modseq=int(content["modseq"]),
             keywords=tuple(map(str, content["keywords"])),
             annotations=_values(content),
+            object_id=_object_id(content.get("object_id")),
         )
     except (KeyError, TypeError, ValueError):
         return None
@@ -161,6 +167,11 @@ def _values(content: Mapping[str, Any]) -> dict[str, bytes]:
         str(name): base64.b64decode(value, validate=True)
         for name, value in dict(content.get("annotations", {})).items()
     }
+
+
+def _object_id(said: Any) -> str | None:
+    """RFC 8474 7, objectid; a file that was written to by hand must not end up in a reply."""
+    return said if isinstance(said, str) and _OBJECT_ID.fullmatch(said) else None
 
 
 def _encode(content: Mapping[str, Any]) -> bytes:

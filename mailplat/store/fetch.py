@@ -38,6 +38,8 @@ _COLUMNS = {
     "message_id": "r.message_id",
     "sent": "r.sent",
     "sent_day": "r.sent_day",
+    "preview": "r.preview",  # None: not made yet, see later.py
+    "email_id": "r.email_id",  # the same
 }
 
 # Ranges of UIDs in one statement.
@@ -173,9 +175,9 @@ def _files(
             )
             for row in piece
         ]
-    folder = site.mailbox_folder(mailbox)
+    folder = str(site.mailbox_folder(mailbox))
     for uid, name, value in listed:
-        fd = open_file(folder / folder_of(name) / name)
+        fd = open_file(f"{folder}/{folder_of(name)}/{name}")
         if fd is None:
             fd = _open(site, mailbox, uid)
         if fd is not None:
@@ -217,5 +219,15 @@ def _open(site: Site, mailbox: MailboxRow, uid: int) -> int | None:
 
 
 def _read_all(fd: int) -> bytes:
-    with os.fdopen(fd, "rb") as file, disk.failures("message file"):
-        return file.read()
+    """Of small files, which are many, in two calls of the system: a file object costs more than the reading."""
+    try:
+        with disk.failures("message file"):
+            size = os.fstat(fd).st_size
+            pieces = [os.read(fd, size)]
+            read = len(pieces[0])
+            while read < size and (piece := os.read(fd, size - read)):  # one call gives 2 GiB at most
+                pieces.append(piece)
+                read += len(piece)
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    finally:
+        os.close(fd)

@@ -23,13 +23,13 @@ from mailplat.store.vault.entry import MAILBOX, enter_mailbox, keeps
 
 _MAILBOX = (
     "SELECT m.id, m.name, m.uidvalidity, m.uidnext, m.modseq, m.messages, m.unseen, m.size,"
-    " s.name IS NOT NULL, m.special_use FROM mailbox m"
+    " s.name IS NOT NULL, m.special_use, m.object_id FROM mailbox m"
     " LEFT JOIN subscription s ON s.account_id = m.account_id AND s.name = m.name"
 )
 _INSERT = (
     "INSERT INTO mailbox (account_id, name, special_use, uidvalidity, uidnext, modseq, uid_ceiling,"
-    " modseq_ceiling, messages, unseen, size, backfills, named, described)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, ?, 1) RETURNING id"
+    " modseq_ceiling, messages, unseen, size, backfills, named, described, object_id)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, ?, 1, ?) RETURNING id"
 )
 
 
@@ -68,7 +68,14 @@ def _mailbox(row: Row[Any]) -> Mailbox:
     """A row of _MAILBOX."""
     values: list[Any] = list(row)
     values[8] = bool(values[8])
+    values[10] = values[10] or object_id(values[2], values[0])
     return Mailbox(*values)
+
+
+def object_id(uidvalidity: int, mailbox_id: int) -> str:
+    """MAILBOXID (RFC 8474 4) of a mailbox that was made here: of what a rebuild finds in mailplat-mailbox.json and in
+    the folder's name. A shard that takes the mailbox over keeps it in `mailbox.object_id`."""
+    return f"F{uidvalidity}-{mailbox_id}"
 
 
 def create(
@@ -80,10 +87,11 @@ def create(
     uidvalidity: int | None = None,
     uidnext: int | None = None,
     modseq: int | None = None,
+    object_id: str | None = None,
 ) -> Mailbox:
     """With the mailboxes above it that are missing (RFC 3501 6.3.3). A move gives the numbers that the mailbox
-    had; they may be given to an INBOX too, as long as nothing was ever in it. Raises AlreadyExists,
-    LimitReached, InvalidInput, StaleEpoch."""
+    had, and its MAILBOXID; they may be given to an INBOX too, as long as nothing was ever in it. Raises
+    AlreadyExists, LimitReached, InvalidInput, StaleEpoch."""
     name = check_name(name, site.limits)
     _check_numbers(uidvalidity, uidnext, modseq)
     account_id = residence.account_id
@@ -97,7 +105,7 @@ def create(
         }
         if name in known:
             if name == INBOX and uidvalidity is not None and _is_untouched(connection, known[name]):
-                _renumber(site, connection, account_id, uidvalidity, uidnext or 1, modseq or 1)
+                _renumber(site, connection, account_id, uidvalidity, uidnext or 1, modseq or 1, object_id)
                 return
             raise AlreadyExists(f"account {account_id} has a mailbox {name!r} already")
         missing = [each for each in parents(name) if each not in known]
@@ -113,6 +121,7 @@ def create(
             uidvalidity=uidvalidity,
             uidnext=uidnext or 1,
             modseq=modseq or 1,
+            object_id=object_id,
         )
 
     site.write(apply, MailboxChanged(account_id, 0))
@@ -129,15 +138,30 @@ def insert_mailbox(
     uidvalidity: int | None = None,
     uidnext: int = 1,
     modseq: int = 1,
+    object_id: str | None = None,
 ) -> MailboxRow:
     """Row, folder and description of a new mailbox; the caller checked name, account and limits."""
     validity = next_uidvalidity(site, connection, account_id, uidvalidity)
     ceilings = uid_ceiling(uidnext), modseq_ceiling(modseq)
     row_id = connection.exec_driver_sql(
-        _INSERT, (account_id, name, special_use, validity, uidnext, modseq, *ceilings, modseq)
+        _INSERT, (account_id, name, special_use, validity, uidnext, modseq, *ceilings, modseq, object_id)
     ).scalar_one()
     row = MailboxRow(
-        row_id, account_id, name, special_use, validity, uidnext, modseq, *ceilings, 0, 0, 0, 0, modseq, 1
+        row_id,
+        account_id,
+        name,
+        special_use,
+        validity,
+        uidnext,
+        modseq,
+        *ceilings,
+        0,
+        0,
+        0,
+        0,
+        modseq,
+        1,
+        object_id,
     )
     make_mailbox_folder(site, row)
     write_mailbox(site, connection, row)
@@ -342,7 +366,13 @@ def _is_untouched(connection: Connection, mailbox_id: int) -> bool:
 
 
 def _renumber(
-    site: Site, connection: Connection, account_id: int, uidvalidity: int, uidnext: int, modseq: int
+    site: Site,
+    connection: Connection,
+    account_id: int,
+    uidvalidity: int,
+    uidnext: int,
+    modseq: int,
+    object_id: str | None,
 ) -> None:
     row = site.mailbox_by_name(connection, account_id, INBOX)
     validity = next_uidvalidity(site, connection, account_id, uidvalidity)
@@ -352,10 +382,11 @@ def _renumber(
         modseq=modseq,
         uid_ceiling=uid_ceiling(uidnext),
         modseq_ceiling=modseq_ceiling(modseq),
+        object_id=object_id,
     )
     write_mailbox(site, connection, row)
     connection.exec_driver_sql(
         "UPDATE mailbox SET uidvalidity = ?, uidnext = ?, modseq = ?, uid_ceiling = ?, modseq_ceiling = ?,"
-        " named = ? WHERE id = ?",
-        (validity, uidnext, modseq, row.uid_ceiling, row.modseq_ceiling, modseq, row.id),
+        " named = ?, object_id = ? WHERE id = ?",
+        (validity, uidnext, modseq, row.uid_ceiling, row.modseq_ceiling, modseq, object_id, row.id),
     )

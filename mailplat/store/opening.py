@@ -14,11 +14,12 @@ from mailplat.core.errors import Unavailable
 from mailplat.store.maildir import parse_name
 
 
-def open_file(path: Path) -> int | None:
+def open_file(path: Path | str) -> int | None:
     """A descriptor, None where there is no such file. Raises Unavailable, also for what this release cannot read."""
-    said = parse_name(path.name)
-    if not said.readable:
-        raise Unavailable(f"{path}: {unreadable(said.coding)}")
+    if ",C=" in os.path.basename(path):  # names are many, and hardly one says that
+        said = parse_name(os.path.basename(path))
+        if not said.readable:
+            raise Unavailable(f"{path}: {unreadable(said.coding)}")
     with contextlib.suppress(FileNotFoundError), disk.failures(path):
         # a link put there by hand must not lead out of the account
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)

@@ -18,17 +18,17 @@ from mailplat.store.index.tables import WITH_RENDERING
 from mailplat.store.site import MailboxRow, Site
 from mailplat.wire.imap import search as keys
 from mailplat.wire.mime import Part, scan
-from mailplat.wire.mime.rendering import SEARCHABLE_CHARACTERS
+from mailplat.wire.mime.rendering import SEARCHABLE_CHARACTERS, email_id
 from mailplat.wire.mime.text import field_texts, fold, searchable_text
 
 # Rows read at once.
 _WINDOW = 2000
 
 _SMALL = "m.uid, m.modseq, m.flagset, m.size, m.internaldate, m.zone, m.saved_at"
-_HEADINGS = "r.sent_day, r.subject, r.sender, r.recipient, r.cc, r.bcc, r.message_id"
+_HEADINGS = "r.sent_day, r.subject, r.sender, r.recipient, r.cc, r.bcc, r.message_id, r.email_id"
 # Fields that the index keeps, by their place among the columns.
 _KEPT = {"subject": 8, "from": 9, "to": 10, "cc": 11, "bcc": 12, "message-id": 13}
-_SAVED_AT, _SENT_DAY = 6, 7
+_SAVED_AT, _SENT_DAY, _EMAIL_ID = 6, 7, 14
 
 _DAY = 86_400
 _EPOCH_DAY = 719_163  # datetime.date(1970, 1, 1).toordinal()
@@ -139,6 +139,9 @@ class _Compiler:
                 self.headings = self.headings or sent
                 own = _sent_day if sent else _internal_day
                 return _Test(partial(_on_day, own, compare, day), _INDEX if sent else _FREE)
+            case keys.EmailId(value):
+                self.headings = True
+                return _Test(partial(_has_email_id, value), _FILE)
             case _:
                 return self._small(key)
 
@@ -191,6 +194,11 @@ class _Compiler:
 
 # A kept field of at least this length may have been cut; a decoded one a little before its limit.
 _CUT = SEARCHABLE_CHARACTERS - 8
+
+
+def _has_email_id(value: str, message: _Message) -> bool:
+    """Rows from before revision 0006 do not say; the file does."""
+    return bool((message.row[_EMAIL_ID] or email_id(message.content()[0])) == value)
 
 
 def _in_ranges(lows: list[int], highs: list[int], message: _Message) -> bool:

@@ -15,6 +15,7 @@ from mailplat.store import (
     copy,
     expunge,
     fetch,
+    later,
     mailboxes,
     namer,
     quota,
@@ -172,6 +173,7 @@ class Shard:
         uidvalidity: int | None = None,
         uidnext: int | None = None,
         modseq: int | None = None,
+        object_id: str | None = None,
     ) -> Mailbox:
         return mailboxes.create(
             self.site,
@@ -181,6 +183,7 @@ class Shard:
             uidvalidity=uidvalidity,
             uidnext=uidnext,
             modseq=modseq,
+            object_id=object_id,
         )
 
     def delete(self, residence: Residence, name: str, *, moved: bool = False) -> None:
@@ -227,6 +230,11 @@ class Shard:
         self, residence: Residence, mailbox_id: int, uids: UidRanges
     ) -> Iterator[tuple[int, bytes]]:
         return fetch.octets_many(self.site, residence, mailbox_id, uids)
+
+    def complete(
+        self, residence: Residence, mailbox_id: int, uids: UidRanges
+    ) -> Mapping[int, tuple[str, str]]:
+        return later.complete(self.site, residence, mailbox_id, uids)
 
     def search(
         self, residence: Residence, mailbox_id: int, key: Key, *, deadline: float | None = None

@@ -75,6 +75,7 @@ class MailboxRow(NamedTuple):
     backfills: int
     named: int
     described: int
+    object_id: str | None = None
 
 
 class Standing(NamedTuple):

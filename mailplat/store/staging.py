@@ -190,6 +190,8 @@ def columns(rendering: Rendering) -> tuple[Any, ...]:
         rendering.envelope,
         rendering.body,
         rendering.bodystructure,
+        rendering.preview,
+        rendering.email_id,
     )
 
 

@@ -39,6 +39,7 @@ class Mailbox:
     size: int  # octets
     subscribed: bool
     special_use: str  # "" or "\\Sent", "\\Trash", ... (RFC 6154)
+    object_id: str  # MAILBOXID (RFC 8474 4): kept by a rename, a rebuild, a move; of no other mailbox
 
 
 @dataclass(frozen=True, slots=True)

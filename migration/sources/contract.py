@@ -28,6 +28,7 @@ class SourceMailbox:
     wire: bytes
     name: str
     special_use: str = ""
+    object_id: str | None = None  # MAILBOXID (RFC 8474 4) that it keeps: of a mailbox of ours
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,9 @@ class ShardAccount:
     async def survey(self) -> Survey:
         mailboxes: list[Mailbox] = await self._ask("mailboxes")
         names = frozenset(await self._ask("subscriptions"))
-        found = tuple(SourceMailbox(b"%d" % each.id, each.name, each.special_use) for each in mailboxes)
+        found = tuple(
+            SourceMailbox(b"%d" % each.id, each.name, each.special_use, each.object_id) for each in mailboxes
+        )
         return Survey(found, names, {each.name: _status(each) for each in mailboxes})
 
     async def examine(self, mailbox: SourceMailbox) -> Status:

@@ -98,12 +98,24 @@ class Shards:
         """All that a client or a door can see, with every number."""
         home = self.residence(name)
         shard = self.shard(home.shard)
-        columns = ("uid", "modseq", "flags", "internaldate", "internaldate_zone", "size", "saved_at", "uidl")
+        columns = (
+            "uid",
+            "modseq",
+            "flags",
+            "internaldate",
+            "internaldate_zone",
+            "size",
+            "saved_at",
+            "uidl",
+            "preview",
+            "email_id",
+        )
         found: Content = {"subscriptions": shard.subscriptions(home), "usage": shard.usage(home)}
         found["annotations"] = shard.annotations(home, ACCOUNT)
         for box in shard.mailboxes(home):
             numbers = (
                 box.uidvalidity,
+                box.object_id,
                 box.uidnext,
                 box.modseq,
                 box.messages,

@@ -9,7 +9,9 @@ Layout of this room
     commands/x.py    one file a command (twins such as FETCH and UID FETCH share one)
     view.py          View: what this client believes about its mailbox: sequence numbers, flags, MODSEQ
     resync.py        QRESYNC: what happened while the client was away
-    fetch.py         plan of a FETCH; rows of the index to reply lines.   bodies.py: sections of message files
+    fetch.py         plan of a FETCH; rows of the index to reply lines.   bodies.py: sections of message files;
+                     streaming.py: those of one large message
+    progress.py      a long command says how far it is
     finding.py       what SEARCH, SORT and THREAD share: find messages, save them for "$"
     matching.py      SEARCH keys that the view alone can answer
     listing.py       the names that LIST and LSUB answer, with their attributes

@@ -1,44 +1,28 @@
-"""FETCH of sections: octets of message files, streamed (RFC 3501 6.4.5).
+"""FETCH of sections: octets of message files (RFC 3501 6.4.5), also without transfer encoding (RFC 3516).
 
 Small messages are read in groups of about limits.bodies octets, one hop to a thread for each group. A message above
-limits.large_message goes from its file to the socket in pieces; only where a MIME part of it is asked for it is held
-whole, by not more than limits.large_messages sessions at a time.
+limits.large_message goes from its file to the socket in pieces: streaming.py.
 
 \\Seen is set group by group, just before the octets are sent: who breaks off in the middle of a mailbox finds the
 rest unread.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO
+from typing import Any
 
-from mailplat.access.imap.fetch import Places, Plan, chunks, item_columns, present, uid_ranges
-from mailplat.access.imap.session import ConnectionGone, Session, log
+from mailplat.access.imap.fetch import Places, Plan, chunks, item_columns, present, read_rows, uid_ranges
+from mailplat.access.imap.progress import Progress
+from mailplat.access.imap.session import Session, log
+from mailplat.access.imap.streaming import NOTHING_MISSING, Message, Missing, send_large
 from mailplat.access.imap.view import Spans
 from mailplat.core.errors import StaleEpoch, Unavailable
-from mailplat.wire.imap.fetch import Item, Section, Text
-from mailplat.wire.imap.strings import literal
-from mailplat.wire.mime import Part, extract, scan, select_fields, span_without_scan
+from mailplat.wire.imap.fetch import Form, Item, Section
+from mailplat.wire.mime import Part, UnknownEncoding, extract, extract_from_header, scan, span_without_scan
+from mailplat.wire.mime.sections import render_value, takes_fields
 
 # Rows of the index read at once: about as many small messages as one group holds.
 _ROWS = 200
-
-# One read of a large message, octets.
-_PIECE = 256 * 1024
-
-_FIELDS = frozenset({Text.FIELDS, Text.FIELDS_NOT})
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message before its file is read."""
-
-    uid: int
-    size: int
-    header_size: int
-    head: bytes  # of its reply line, up to the first section
-    tail: bytes  # what stands behind the last
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +31,25 @@ class Group:
 
     lines: bytes = b""
     large: Message | None = None  # instead of lines: to be streamed
-    gone: bool = False  # a message was expunged meanwhile
+    messages: int = 0
+    missing: Missing = NOTHING_MISSING
 
 
-async def fetch_bodies(session: Session, plan: Plan, spans: Spans) -> bool:
-    """Write the replies. True when a message was gone."""
+async def fetch_bodies(session: Session, plan: Plan, spans: Spans, progress: Progress) -> Missing:
+    """Write the replies."""
     reader = _Reader(session, plan)
-    gone = False
+    missing = NOTHING_MISSING
     for places in chunks(spans, _ROWS):
         group: Group | None = await session.call(reader.begin, places)
         while group is not None:
             if group.large is not None:
-                gone = not await _send_large(session, plan.sections, group.large) or gone
+                missing |= await send_large(session, plan.sections, group.large)
             session.out(group.lines)
-            gone = gone or group.gone
+            missing |= group.missing
+            progress.add(group.messages)
             await session.stream.flush()
             group = None if reader.done else await session.call(reader.group)
-    return gone
+    return missing
 
 
 class _Reader:
@@ -85,15 +71,14 @@ class _Reader:
 
     def begin(self, places: Places) -> Group:
         """Read the rows of some messages, and their first group."""
-        ranges = uid_ranges(self._view, places)
-        rows = self._shard.rows(self._residence, self._view.mailbox_id, ranges, self._plan.columns)
+        rows = read_rows(self._plan, self._view, places, self._shard, self._residence)
         there = present(self._view, places, rows)
         self._waiting = list(zip(there, rows, strict=True))[::-1]
-        gone = len(there) < len(places)
+        missing = Missing(gone=len(there) < len(places))
         if self.done:
-            return Group(gone=gone)
+            return Group(missing=missing)
         first = self.group()
-        return replace(first, gone=first.gone or gone)
+        return replace(first, missing=first.missing | missing)
 
     def group(self) -> Group:
         """The next messages that fit into limits.bodies, or the next large one alone."""
@@ -109,7 +94,7 @@ class _Reader:
         places = [place for place, _ in taken]
         changed = self._mark(places) if self._marks_seen else frozenset()
         messages = self._describe(places, [row for _, row in taken], changed)
-        return Group(large=messages[0]) if large else self._read(messages)
+        return Group(large=messages[0], messages=1) if large else self._read(messages)
 
     def _mark(self, places: Sequence[int]) -> frozenset[int]:
         """Set \\Seen; the UIDs that did not have it. A shard that cannot write now (disk
@@ -157,90 +142,49 @@ class _Reader:
         by_uid = {message.uid: message for message in messages}
         ranges = [(uid, uid) for uid in by_uid]
         lines: list[bytes] = []
+        unknown = False
         for uid, octets in self._shard.octets_many(self._residence, self._view.mailbox_id, ranges):
             message = by_uid.pop(uid)
-            lines += (message.head, _sections(self._plan.sections, octets, message.header_size), message.tail)
-        return Group(lines=b"".join(lines), gone=bool(by_uid))
+            values = _Values(octets, message.header_size)
+            lines.append(message.head)
+            for number, section in enumerate(self._plan.sections):
+                lines += (b" " if number else b"", section.label, *values.pieces(section))
+            lines.append(message.tail)
+            unknown = unknown or values.unknown
+        return Group(
+            lines=b"".join(lines), messages=len(messages), missing=Missing(gone=bool(by_uid), unknown=unknown)
+        )
 
 
-def _sections(sections: Sequence[Section], octets: bytes, header_size: int) -> bytes:
-    """Labels and values of all sections of one message."""
-    root: Part | None = None
-    pieces = []
-    for section in sections:
-        value = _without_scan(section, octets, len(octets), header_size)
-        if value is None:
-            if root is None:
-                root = scan(octets)
-            value = extract(octets, root, section)
-        pieces.append(section.label + b" " + (b"NIL" if value is None else literal(value)))
-    return b" ".join(pieces)
+class _Values:
+    """Sections of one message that is held whole."""
 
+    def __init__(self, octets: bytes, header_size: int) -> None:
+        self._octets = octets
+        self._header_size = header_size
+        self._root: Part | None = None
+        self.unknown = False
 
-def _without_scan(section: Section, octets: bytes, size: int, header_size: int) -> bytes | None:
-    """The value of a section that needs no look at the structure; None for one that does."""
-    found = span_without_scan(section, size, header_size)
-    if found is not None:
-        return octets[found[0] : found[1]]
-    if section.path or section.text not in _FIELDS:
-        return None
-    names = {name.lower() for name in section.fields}
-    chosen = select_fields(octets[:header_size], names, invert=section.text is Text.FIELDS_NOT)
-    end = None if section.length is None else section.offset + section.length
-    return chosen[section.offset : end]
+    def pieces(self, section: Section) -> tuple[bytes, bytes]:
+        """What stands behind the label; a whole message is not copied for it."""
+        if section.form is Form.RAW:
+            found = span_without_scan(section, len(self._octets), self._header_size)
+            if found is not None:
+                value = self._octets[found[0] : found[1]]
+                return b" {%d}\r\n" % len(value), value
+        return b" ", self.render(section)
 
-
-async def _send_large(session: Session, sections: Sequence[Section], message: Message) -> bool:
-    """Write one message from its file; False when it was gone."""
-    view = session.selected
-    file = await session.call(session.shard.open, session.residence, view.mailbox_id, message.uid)
-    if file is None:
-        return False
-    try:
-        session.out(message.head)
-        for number, section in enumerate(sections):
-            session.out((b" " if number else b"") + section.label + b" ")
-            size = os.fstat(file.fileno()).st_size
-            stretch = span_without_scan(section, size, message.header_size)
-            if stretch is not None:
-                await _send_stretch(session, file, *stretch)
-            elif section.path or section.text not in _FIELDS:
-                await _send_part(session, file, section)
-            else:
-                header = await session.call(_pread, file, message.header_size, 0)
-                value = _without_scan(section, header, size, message.header_size)
-                session.out(literal(value or b""))
-        session.out(message.tail)
-    finally:
-        file.close()
-    return True
-
-
-async def _send_stretch(session: Session, file: BinaryIO, start: int, end: int) -> None:
-    session.out(b"{%d}\r\n" % (end - start))
-    while start < end:
-        octets = await session.call(_pread, file, min(_PIECE, end - start), start)
-        if not octets:
-            log.error("a message file ended early", account=session.account_id)
-            raise ConnectionGone  # the literal's size is on the wire: only closing says that it is not complete
-        start += len(octets)
-        session.out(octets)
-        await session.stream.flush()
-
-
-async def _send_part(session: Session, file: BinaryIO, section: Section) -> None:
-    """A MIME part of a large message: held whole while it is taken apart."""
-    async with session.services.large:
-        octets = await session.call(_pread, file, os.fstat(file.fileno()).st_size, 0)
-        value = await session.call(_extract, octets, section)
-        del octets
-    session.out(b"NIL" if value is None else literal(value))
-    await session.stream.flush()
-
-
-def _extract(octets: bytes, section: Section) -> bytes | None:
-    return extract(octets, scan(octets), section)
-
-
-def _pread(file: BinaryIO, size: int, offset: int) -> bytes:
-    return os.pread(file.fileno(), size, offset)
+    def render(self, section: Section) -> bytes:
+        octets = self._octets
+        found = span_without_scan(section, len(octets), self._header_size)
+        if found is not None:
+            return render_value(section, octets[found[0] : found[1]])
+        if takes_fields(section) and not section.path:
+            return render_value(section, extract_from_header(octets[: self._header_size], section))
+        if self._root is None:
+            self._root = scan(octets)
+        try:
+            return render_value(section, extract(octets, self._root, section))
+        except UnknownEncoding:
+            self.unknown = True
+            return render_value(section, None)

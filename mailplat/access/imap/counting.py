@@ -1,4 +1,4 @@
-"""The numbers that STATUS and LIST RETURN (STATUS ...) give of a mailbox. Called in a thread of the store."""
+"""What STATUS and LIST RETURN (STATUS ...) give of a mailbox. Called in a thread of the store."""
 
 from collections.abc import Sequence
 
@@ -15,12 +15,12 @@ def _deleted(shard: Shard, residence: Residence, mailbox: Mailbox) -> list[int]:
     return [uid for uid, number in zip(snapshot.uids, snapshot.flags, strict=True) if number in deleted]
 
 
-def count(shard: Shard, residence: Residence, mailbox: Mailbox, items: Sequence[str]) -> dict[str, int]:
+def count(shard: Shard, residence: Residence, mailbox: Mailbox, items: Sequence[str]) -> dict[str, int | str]:
     """Each item of wire.imap.storing.STATUS_ITEMS that was asked for, in that order."""
     return {item: _number(shard, residence, mailbox, item) for item in items}
 
 
-def _number(shard: Shard, residence: Residence, mailbox: Mailbox, item: str) -> int:
+def _number(shard: Shard, residence: Residence, mailbox: Mailbox, item: str) -> int | str:
     match item:
         case "MESSAGES":
             return mailbox.messages
@@ -36,11 +36,13 @@ def _number(shard: Shard, residence: Residence, mailbox: Mailbox, item: str) -> 
             return mailbox.modseq
         case "SIZE":
             return mailbox.size
+        case "MAILBOXID":
+            return mailbox.object_id
         case "DELETED":
             return len(_deleted(shard, residence, mailbox))
         case "DELETED-STORAGE":  # RFC 9208 4.1.4: octets, not the units of QUOTA
             uids = ranges(_deleted(shard, residence, mailbox))
             rows = shard.rows(residence, mailbox.id, uids, ("uid", "size")) if uids else []
-            return sum(size for _, size in rows)
+            return sum(int(size) for _, size in rows)
         case _:
             raise ValueError(f"STATUS has no item {item}")

@@ -15,6 +15,7 @@ from mailplat.core.route import Residence
 from mailplat.store import Shard
 from mailplat.wire.imap import response
 from mailplat.wire.imap.fetch import FetchProgram, Item, Section, Text
+from mailplat.wire.imap.strings import nstring
 
 # Positions of the messages that one step renders.
 Places = Sequence[int]
@@ -31,6 +32,10 @@ _FORMATS = {
     Item.ENVELOPE: b"ENVELOPE %b",
     Item.BODY: b"BODY %b",
     Item.BODYSTRUCTURE: b"BODYSTRUCTURE %b",
+    Item.PREVIEW: b"PREVIEW %b",  # RFC 8970 3.2
+    Item.EMAILID: b"EMAILID %b",  # RFC 8474 5
+    Item.THREADID: b"THREADID %b",
+    Item.SAVEDATE: b"SAVEDATE %b",  # RFC 8514 4.2
 }
 _COLUMNS: dict[Item, tuple[str, ...]] = {
     Item.INTERNALDATE: ("internaldate", "internaldate_zone"),
@@ -38,7 +43,13 @@ _COLUMNS: dict[Item, tuple[str, ...]] = {
     Item.ENVELOPE: ("envelope",),
     Item.BODY: ("body",),
     Item.BODYSTRUCTURE: ("bodystructure",),
+    Item.PREVIEW: ("preview",),
+    Item.EMAILID: ("email_id",),
+    Item.SAVEDATE: ("saved_at",),
 }
+
+# Items that rows of an old index lack, with their place in what Shard.complete gives.
+_COMPLETED = {"preview": 0, "email_id": 1}
 
 # The header's size is in another table than the size: it is read only for sections that begin or end there.
 _SIZES = ("size", "header_size")
@@ -55,6 +66,7 @@ class Plan:
     # Of the index: "uid", what the items need, for sections the sizes at the end; empty when the view knows all.
     columns: tuple[str, ...]
     marks_seen: bool
+    lacking: tuple[str, ...] = ()  # of `columns` those that may have to be made from files
     uid_only: bool = False  # RFC 9586 3.2: UIDFETCH and UIDs instead of FETCH and sequence numbers
 
     @property
@@ -82,6 +94,11 @@ def make_plan(program: FetchProgram, *, by_uid: bool, read_only: bool, uid_only:
         columns=("uid", *columns, *_sizes(sections)) if columns or sections else (),
         marks_seen=program.sets_seen and not read_only,
         uid_only=uid_only,
+        lacking=tuple(
+            column
+            for column in columns
+            if column in _COMPLETED and not (column == "preview" and program.lazy)
+        ),
     )
 
 
@@ -102,6 +119,20 @@ def chunks(spans: Spans, size: int) -> Iterator[Places]:
         return
     while piece := list(itertools.islice(places, size)):
         yield piece
+
+
+def page(spans: Spans, partial: tuple[int, int]) -> Spans:
+    """RFC 9394 3.4: of the messages named the first to the last of `partial`; negative: counted from the end."""
+    count = sum(high - low for low, high in spans)
+    first, last = partial
+    start, end = (count + last, count + first + 1) if first < 0 else (first - 1, last)
+    chosen: Spans = []
+    for low, high in spans:
+        piece = max(low, low + start), min(high, low + end)
+        if piece[0] < piece[1]:
+            chosen.append(piece)
+        start, end = start - (high - low), end - (high - low)
+    return chosen
 
 
 def changed_since(view: View, spans: Spans, modseq: int) -> list[int]:
@@ -136,12 +167,34 @@ def from_index(
     plan: Plan, view: View, places: Places, shard: Shard, residence: Residence
 ) -> tuple[bytes, bool]:
     """Reply lines of a plan without sections, and whether a message was gone. Runs in a thread of the store."""
-    rows = shard.rows(residence, view.mailbox_id, uid_ranges(view, places), plan.columns)
+    rows = read_rows(plan, view, places, shard, residence)
     there = present(view, places, rows)
     template = plan.head + plan.template + b")\r\n"
     columns = item_columns(plan, view, there, rows)
     lines = b"".join(map(template.__mod__, zip(plan.numbers(view, there), *columns, strict=True)))
     return lines, len(there) < len(places)
+
+
+def read_rows(
+    plan: Plan, view: View, places: Places, shard: Shard, residence: Residence
+) -> list[tuple[Any, ...]]:
+    """The plan's columns of each message that is there; what an old index lacks is made now."""
+    rows = shard.rows(residence, view.mailbox_id, uid_ranges(view, places), plan.columns)
+    wanted = [plan.columns.index(column) for column in plan.lacking]
+    uids = [row[0] for row in rows if any(row[at] is None for at in wanted)]
+    if not uids:
+        return rows
+    made = shard.complete(residence, view.mailbox_id, [(uid, uid) for uid in uids])
+    full: list[tuple[Any, ...]] = []
+    for row in rows:
+        values = list(row)
+        for at in wanted:
+            if values[at] is None and row[0] in made:
+                values[at] = made[row[0]][_COMPLETED[plan.columns[at]]]
+        # Expunged between the two looks: as if the first had not found it.
+        if all(values[at] is not None for at in wanted):
+            full.append(tuple(values))
+    return full
 
 
 def present(view: View, places: Places, rows: Sequence[tuple[Any, ...]]) -> Places:
@@ -169,7 +222,15 @@ _FROM_INDEX: dict[Item, Callable[[dict[str, Any]], Column]] = {
     Item.ENVELOPE: lambda found: found["envelope"],
     Item.BODY: lambda found: found["body"],
     Item.BODYSTRUCTURE: lambda found: found["bodystructure"],
+    Item.PREVIEW: lambda found: map(_preview, found["preview"]),
+    Item.EMAILID: lambda found: map(response.object_id, found["email_id"]),
+    Item.SAVEDATE: lambda found: map(response.internal_date, found["saved_at"]),
 }
+
+
+def _preview(text: str | None) -> bytes:
+    """RFC 8970 3.2: NIL is what LAZY gives of a preview that is not made yet."""
+    return nstring(None if text is None else text.encode("utf-8"))
 
 
 def _from_view(item: Item, view: View, places: Places) -> Column:
@@ -178,6 +239,9 @@ def _from_view(item: Item, view: View, places: Places) -> Column:
             return _pick(view.uids, places)
         case Item.MODSEQ:
             return _pick(view.modseqs, places)
+        case Item.THREADID:
+            # RFC 8474 5.2: NIL of a server that knows no threads.
+            return itertools.repeat(b"NIL", len(places))
         case Item.FLAGS:
             return map(view.rendered.__getitem__, _pick(view.flags, places))
         case _:  # no row, no line

@@ -22,6 +22,8 @@ class ImapLimits:
     write_stall: float = 120.0
     # A TLS handshake after STARTTLS; also what implicit TLS gets from the listener.
     handshake: float = 30.0
+    # A command that takes long says how far it is this often (RFC 9585 3): clients wait for a minute or more.
+    progress: float = 10.0
     # IDLE says `* OK` this often, so that NAT tables keep the connection and dead peers are found.
     keepalive: float = 120.0
     # Hints are lossy: IDLE reads the changes at least this often without one.

@@ -122,6 +122,9 @@ mailbox = Table(
     Column("backfills", BigInteger, nullable=False),  # appends below uidnext or modseq: caches start afresh
     Column("named", BigInteger, nullable=False),  # names of files are true up to this modseq
     Column("described", SmallInteger, nullable=False),  # 0: mailplat-mailbox.json lags behind
+    Column(
+        "object_id", Text, nullable=True
+    ),  # MAILBOXID where it has come from elsewhere, see mailboxes.object_id
     UniqueConstraint("account_id", "name", name="mailbox_name"),
     sqlite_autoincrement=True,
 )
@@ -183,6 +186,9 @@ rendering = Table(  # wire/mime/rendering.py; one row for each message, numbered
     Column("envelope", LargeBinary, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("bodystructure", LargeBinary, nullable=False),
+    # NULL in rows of before: store/later.py makes both when somebody asks for them
+    Column("preview", Text, nullable=True),
+    Column("email_id", Text, nullable=True),
 )
 
 expunged = Table(  # RFC 7162 3.2: what is gone since a MODSEQ; UID 0 is a mark of tombstones.py

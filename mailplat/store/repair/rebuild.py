@@ -56,8 +56,8 @@ _SLICE = 500
 
 _INSERT = (
     "INSERT INTO mailbox (id, account_id, name, special_use, uidvalidity, uidnext, modseq, uid_ceiling,"
-    " modseq_ceiling, messages, unseen, size, backfills, named, described)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, ?, 0, 0)"
+    " modseq_ceiling, messages, unseen, size, backfills, named, described, object_id)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, ?, 0, 0, ?)"
 )
 
 
@@ -377,7 +377,7 @@ def _replace_row(
     for table in tables:
         connection.exec_driver_sql(f"DELETE FROM {table} WHERE mailbox_id = ?", (fresh.id,))
     connection.exec_driver_sql("DELETE FROM mailbox WHERE id = ?", (fresh.id,))
-    connection.exec_driver_sql(_INSERT, (*fresh[:9], fresh.backfills))
+    connection.exec_driver_sql(_INSERT, (*fresh[:9], fresh.backfills, fresh.object_id))
     if old is None:
         mark_forgotten(connection, fresh.id, fresh.modseq)
     if messages:

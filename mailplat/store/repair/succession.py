@@ -59,6 +59,7 @@ class Succession:
             (old.backfills if old else 0) + 1,
             0,
             0,
+            described.object_id if described else old.object_id if old and same else None,
         )
 
     def _free_name(self, connection: Connection, account_id: int, number: int, name: str) -> str:

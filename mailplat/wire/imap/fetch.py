@@ -1,8 +1,9 @@
-"""FETCH: what a client wants of each message (RFC 3501 6.4.5, RFC 7162 3.1.4)."""
+"""FETCH: what a client wants of each message (RFC 3501 6.4.5; RFC 7162 3.1.4, 3516, 8474 5, 8514, 8970, 9394 3.4)."""
 
 import re
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypedDict
 
 from mailplat.wire.imap.arguments import Arguments
 from mailplat.wire.imap.errors import BadSyntax
@@ -27,6 +28,18 @@ class Item(Enum):
     BODY = "BODY"
     BODYSTRUCTURE = "BODYSTRUCTURE"
     MODSEQ = "MODSEQ"
+    PREVIEW = "PREVIEW"
+    EMAILID = "EMAILID"
+    THREADID = "THREADID"
+    SAVEDATE = "SAVEDATE"
+
+
+class Form(Enum):
+    """How a section is wanted."""
+
+    RAW = "BODY"  # octets of the message
+    DECODED = "BINARY"  # without transfer encoding (RFC 3516 4.2)
+    DECODED_SIZE = "BINARY.SIZE"  # only how many octets that would be
 
 
 class Text(Enum):
@@ -42,7 +55,8 @@ class Text(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """BODY[1.2.HEADER.FIELDS (From To)]<0.100> and its short names RFC822, RFC822.HEADER, RFC822.TEXT."""
+    """BODY[1.2.HEADER.FIELDS (From To)]<0.100> and its short names RFC822, RFC822.HEADER, RFC822.TEXT; BINARY[1.2]
+    and BINARY.SIZE[1.2], where offset and length count decoded octets."""
 
     path: tuple[int, ...]
     text: Text
@@ -51,6 +65,7 @@ class Section:
     length: int | None = None  # octets from offset; None: to the end
     peek: bool = False  # does not set \Seen
     label: bytes = b""  # what the reply calls it, with the offset where a length was given
+    form: Form = Form.RAW
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +74,9 @@ class FetchProgram:
     items: tuple[Item | Section, ...]  # without duplicates, in the order asked
     changed_since: int | None = None
     vanished: bool = False  # RFC 7162 3.2.6; only after ENABLE QRESYNC
+    lazy: bool = False  # PREVIEW (LAZY): only what is there already (RFC 8970 3.1)
+    # RFC 9394: of the messages named, the first to the second; negative: counted from the last.
+    partial: tuple[int, int] | None = None
 
     @property
     def sets_seen(self) -> bool:
@@ -78,7 +96,16 @@ _SHORT = {
     b"RFC822.HEADER": Section((), Text.HEADER, peek=True, label=b"RFC822.HEADER"),
     b"RFC822.TEXT": Section((), Text.TEXT, label=b"RFC822.TEXT"),
 }
+_BRACKETS = {
+    b"BODY": (Form.RAW, False),
+    b"BODY.PEEK": (Form.RAW, True),
+    b"BINARY": (Form.DECODED, False),
+    b"BINARY.PEEK": (Form.DECODED, True),
+    b"BINARY.SIZE": (Form.DECODED_SIZE, True),  # RFC 3516 4.2: reads nothing to anybody
+}
 _NAME = re.compile(rb"[A-Za-z0-9.]++")
+_LAZY = re.compile(rb" \(LAZY(?: LAZY)*\)", re.IGNORECASE)
+_PAGE = re.compile(rb"(-?)(\d{1,10}):(-?)(\d{1,10})")
 _PATH = re.compile(rb"[1-9]\d{0,9}(?:\.[1-9]\d{0,9})*")
 _TEXT = re.compile(rb"(?:HEADER(?:\.FIELDS(?:\.NOT)?)?|TEXT|MIME)(?=[\] ])", re.IGNORECASE)
 _PARTIAL = re.compile(rb"<(\d{1,10})\.(\d{1,10})>")
@@ -89,21 +116,29 @@ def parse_fetch(arguments: Arguments) -> FetchProgram:
     arguments.space()
     numbers = arguments.sequence_set()
     arguments.space()
-    items = _items(arguments)
-    changed_since, vanished = _modifiers(arguments)
-    arguments.end()
-    return FetchProgram(numbers, tuple(dict.fromkeys(items)), changed_since, vanished)
+    lazy = False
 
+    def item() -> Item | Section:
+        nonlocal lazy
+        found = _item(arguments)
+        # RFC 8970 3.1. In `FETCH 1 PREVIEW (CHANGEDSINCE 9)` the parentheses are of the command.
+        if found is Item.PREVIEW and (modifier := _LAZY.match(arguments.octets, arguments.at)):
+            arguments.at = modifier.end()
+            lazy = True
+        return found
 
-def _items(arguments: Arguments) -> list[Item | Section]:
-    if arguments.peek(b"("):
-        return arguments.items(lambda: _item(arguments), limit=MAX_FETCH_ITEMS, empty=False)
+    items: list[Item | Section]
     start = arguments.at
-    macro = _MACROS.get(arguments.atom().upper())
-    if macro is not None:
-        return list(macro)
-    arguments.at = start
-    return [_item(arguments)]
+    if arguments.peek(b"("):
+        items = arguments.items(item, limit=MAX_FETCH_ITEMS, empty=False)
+    elif macro := _MACROS.get(arguments.atom().upper()):
+        items = list(macro)
+    else:
+        arguments.at = start
+        items = [item()]
+    modifiers = _modifiers(arguments)
+    arguments.end()
+    return FetchProgram(numbers, tuple(dict.fromkeys(items)), lazy=lazy, **modifiers)
 
 
 def _item(arguments: Arguments) -> Item | Section:
@@ -113,27 +148,32 @@ def _item(arguments: Arguments) -> Item | Section:
     name = match[0].upper()
     arguments.at = match.end()
     if arguments.peek(b"["):
-        if name not in (b"BODY", b"BODY.PEEK"):
-            raise BadSyntax("only BODY and BODY.PEEK take a section")
-        return _section(arguments, peek=name == b"BODY.PEEK")
+        if name not in _BRACKETS:
+            raise BadSyntax("only BODY and BINARY take a section")
+        form, peek = _BRACKETS[name]
+        return _section(arguments, peek) if form is Form.RAW else _binary(arguments, form, peek)
     found = _ITEMS.get(name) or _SHORT.get(name)
     if found is None:
         raise BadSyntax("not a FETCH item")
     return found
 
 
+def _path(arguments: Arguments) -> tuple[int, ...]:
+    match = _PATH.match(arguments.octets, arguments.at)
+    if match is None:
+        return ()
+    if match[0].count(b".") >= MAX_PATH:
+        raise BadSyntax(f"a part number of more than {MAX_PATH} levels")
+    arguments.at = match.end()
+    return tuple(map(int, match[0].split(b".")))
+
+
 def _section(arguments: Arguments, peek: bool) -> Section:
     arguments.expect(b"[")
-    path: tuple[int, ...] = ()
-    spelled = b""
+    path = _path(arguments)
+    spelled = _spell(path)
     text = Text.ALL
     fields: tuple[bytes, ...] = ()
-    if match := _PATH.match(arguments.octets, arguments.at):
-        spelled = match[0]
-        if spelled.count(b".") >= MAX_PATH:
-            raise BadSyntax(f"a part number of more than {MAX_PATH} levels")
-        path = tuple(map(int, spelled.split(b".")))
-        arguments.at = match.end()
     if not path or arguments.take(b"."):
         text = _text(arguments, required=bool(path))
         spelled += (b"." if path else b"") + text.value.encode("ascii")
@@ -148,6 +188,21 @@ def _section(arguments: Arguments, peek: bool) -> Section:
     offset, length = _partial(arguments)
     label = b"BODY[%b]" % spelled + (b"" if length is None else b"<%d>" % offset)
     return Section(path, text, fields, offset, length, peek, label)
+
+
+def _binary(arguments: Arguments, form: Form, peek: bool) -> Section:
+    """RFC 3516 7: section-binary has part numbers only."""
+    arguments.expect(b"[")
+    path = _path(arguments)
+    arguments.expect(b"]")
+    offset, length = _partial(arguments) if form is Form.DECODED else (0, None)
+    label = b"%b[%b]" % (form.value.encode("ascii"), _spell(path))
+    label += b"" if length is None else b"<%d>" % offset
+    return Section(path, Text.ALL, (), offset, length, peek, label, form)
+
+
+def _spell(path: tuple[int, ...]) -> bytes:
+    return b".".join(b"%d" % number for number in path)
 
 
 def _text(arguments: Arguments, required: bool) -> Text:
@@ -170,27 +225,43 @@ def _partial(arguments: Arguments) -> tuple[int, int | None]:
     return int(match[1]), int(match[2])
 
 
-def _modifiers(arguments: Arguments) -> tuple[int | None, bool]:
-    """RFC 4466 2.4: (CHANGEDSINCE n [VANISHED]), each once, in either order."""
-    if arguments.at_end:
-        return None, False
-    arguments.space()
-    if arguments.at_end:
-        return None, False
-    changed_since: int | None = None
-    vanished = False
+class _Modifiers(TypedDict, total=False):
+    changed_since: int
+    vanished: bool
+    partial: tuple[int, int]
+
+
+def _modifiers(arguments: Arguments) -> _Modifiers:
+    """RFC 4466 2.4: (CHANGEDSINCE n [VANISHED]) (PARTIAL 1:100), each once, in any order."""
+    found: _Modifiers = {}
 
     def one() -> None:
-        nonlocal changed_since, vanished
-        if arguments.keyword("CHANGEDSINCE", "VANISHED") == "VANISHED":
-            vanished = True
-            return
-        if changed_since is not None:
-            raise BadSyntax("CHANGEDSINCE twice")
-        arguments.space()
-        changed_since = arguments.number64()
+        name = arguments.keyword("CHANGEDSINCE", "VANISHED", "PARTIAL")
+        if name == "VANISHED":
+            found["vanished"] = True
+        elif name == "PARTIAL":
+            if "partial" in found:
+                raise BadSyntax("PARTIAL twice")
+            arguments.space()
+            found["partial"] = _page(arguments)
+        else:
+            if "changed_since" in found:
+                raise BadSyntax("CHANGEDSINCE twice")
+            arguments.space()
+            found["changed_since"] = arguments.number64()
 
-    arguments.items(one, empty=False)
-    if vanished and changed_since is None:
+    if arguments.take(b" ") and not arguments.at_end:
+        arguments.items(one, empty=False)
+    if found.get("vanished") and "changed_since" not in found:
         raise BadSyntax("VANISHED needs CHANGEDSINCE")
-    return changed_since, vanished
+    return found
+
+
+def _page(arguments: Arguments) -> tuple[int, int]:
+    """RFC 9394 4, partial-range: 1:100, or -1:-100 from the end; the lower of the two first in either order."""
+    match = _PAGE.match(arguments.octets, arguments.at)
+    if match is None or match[1] != match[3] or not (int(match[2]) and int(match[4])):
+        raise BadSyntax("a range such as 1:100 or -1:-100 expected")
+    arguments.at = match.end()
+    near, far = sorted((int(match[2]), int(match[4])))
+    return (-near, -far) if match[1] else (near, far)

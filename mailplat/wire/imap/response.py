@@ -81,6 +81,11 @@ def internal_date(seconds: float, zone: int = 0) -> bytes:
     return b'"%b %02d:%02d:%02d %b"' % (day_text, minute // 60, minute % 60, second, zone_text)
 
 
+def object_id(value: str) -> bytes:
+    """MAILBOXID, EMAILID or THREADID (RFC 8474 7): a word of letters, digits, _ and -."""
+    return b"(%b)" % value.encode("ascii")
+
+
 @lru_cache(maxsize=4096)
 def _day(ordinal: int) -> bytes:
     day = date.fromordinal(ordinal)
@@ -169,8 +174,12 @@ def list_line(
     return b"* %b (%b) %b %b%b\r\n" % (command.encode("ascii"), shown, quoted, mailbox(name, utf8), extended)
 
 
-def status_line(name: str, values: Mapping[str, int], *, utf8: bool = False) -> bytes:
-    shown = b" ".join(b"%b %d" % (item.encode("ascii"), value) for item, value in values.items())
+def status_line(name: str, values: Mapping[str, int | str], *, utf8: bool = False) -> bytes:
+    """Numbers, and as text what stands in parentheses (RFC 8474 4.3)."""
+    shown = b" ".join(
+        b"%b %b" % (item.encode("ascii"), b"%d" % value if isinstance(value, int) else object_id(value))
+        for item, value in values.items()
+    )
     return b"* STATUS %b (%b)\r\n" % (mailbox(name, utf8), shown)
 
 

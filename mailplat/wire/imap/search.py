@@ -1,6 +1,7 @@
 """SEARCH: a query as a tree of keys (RFC 3501 6.4.4; MODSEQ RFC 7162 3.1.5; OLDER and YOUNGER RFC 5032; SAVEDBEFORE
 and its like RFC 8514). What it returns is in esearch.py; SORT and THREAD, which search too, in sorting.py."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -134,6 +135,13 @@ class ModSeq:
     value: int
 
 
+@dataclass(frozen=True, slots=True)
+class EmailId:
+    """The message, and its copies, with this EMAILID (RFC 8474 5.1)."""
+
+    value: str
+
+
 Key = (
     All
     | And
@@ -152,6 +160,7 @@ Key = (
     | Within
     | Size
     | ModSeq
+    | EmailId
 )
 
 
@@ -241,6 +250,9 @@ _SAVED: dict[str, Compare] = {"SAVEDBEFORE": "before", "SAVEDON": "on", "SAVEDSI
 _CHARSETS = {b"US-ASCII": "ascii", b"UTF-8": "utf-8"}
 
 
+_OBJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
+
+
 class _Parser:
     def __init__(self, arguments: Arguments, charset: str) -> None:
         self._in = arguments
@@ -310,6 +322,13 @@ class _Parser:
         self._modseq = True
         return ModSeq(self._in.number64())
 
+    def _object_id(self) -> str:
+        """RFC 8474 7."""
+        value = self._in.atom().decode("ascii")
+        if not _OBJECT_ID.fullmatch(value):
+            raise BadSyntax("an object id expected")
+        return value
+
     def _keyword(self) -> str:
         name = self._in.atom().decode("ascii")
         if len(name) > MAX_KEYWORD:
@@ -338,6 +357,9 @@ class _Parser:
         "SMALLER": lambda self: Size(False, self._in.number64()),
         "UID": lambda self: UidSet(self._in.sequence_set()),
         "MODSEQ": _mod_sequence,
+        "EMAILID": lambda self: EmailId(self._object_id()),
+        # RFC 8474 5.2: all messages have THREADID NIL here, so that none has the one asked for.
+        "THREADID": lambda self: And((EmailId(self._object_id()), Not(All()))),
     }
 
 

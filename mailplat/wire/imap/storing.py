@@ -9,9 +9,11 @@ from mailplat.wire.imap.arguments import Arguments
 from mailplat.wire.imap.errors import BadSyntax, UidRequired
 from mailplat.wire.imap.sequence import STAR, SequenceSet
 
-# What STATUS may be asked for (RFC 3501 6.3.10; RFC 7162 3.1.7; RFC 8438; RFC 9051 6.3.11; RFC 9208 4.1.4).
+# What STATUS may be asked for (RFC 3501 6.3.10; RFC 7162 3.1.7; RFC 8438; RFC 8474 4.3; RFC 9051 6.3.11; RFC 9208
+# 4.1.4).
 STATUS_ITEMS = (
     "MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "HIGHESTMODSEQ", "SIZE", "DELETED", "DELETED-STORAGE",
+    "MAILBOXID",
 )  # fmt: skip
 
 Mode = Literal["set", "add", "remove"]

@@ -37,3 +37,8 @@ def astring(value: bytes) -> bytes:
 def literal(octets: bytes) -> bytes:
     """The octets as they are. The caller answers for NUL: message bodies are sent exactly as they came."""
     return b"{%d}\r\n%b" % (len(octets), octets)
+
+
+def literal8(octets: bytes) -> bytes:
+    """As a literal, or, where it holds NUL, as a literal8 (RFC 3516 4.3)."""
+    return b"~" + literal(octets) if b"\0" in octets else literal(octets)

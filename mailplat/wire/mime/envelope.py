@@ -38,8 +38,12 @@ def _addresses(part: Part, name: bytes, default: bytes = b"NIL") -> bytes:
     values = part.fields.get(name)
     if not values:
         return default
-    # A field that must be there once and is there twice: clients want everybody.
-    found = [address for value in values[:_MAX_FIELDS] for address in addresses.parse(value)]
+    # A field that must be there once and is there twice: clients want everybody (some mailers write a Cc for each).
+    found: list[MailAddress] = []
+    for value in values:
+        found += addresses.parse(value)
+        if len(found) >= addresses.MAX_ADDRESSES:
+            break
     if not found:
         return default
     return b"(%b)" % b"".join(map(_address, found))
@@ -48,7 +52,3 @@ def _addresses(part: Part, name: bytes, default: bytes = b"NIL") -> bytes:
 def _address(address: MailAddress) -> bytes:
     name, route, mailbox, host = (value if value is None else value[:MAX_STRING] for value in address)
     return b"(%b %b %b %b)" % (nstring(name), nstring(route), nstring(mailbox), nstring(host))
-
-
-# Of a repeated address field, so many are read.
-_MAX_FIELDS = 20

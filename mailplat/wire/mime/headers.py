@@ -9,7 +9,9 @@ import re
 from collections.abc import Collection
 
 Fields = dict[bytes, list[bytes]]  # lower-case name -> unfolded, stripped values, in order of appearance
-Parameters = tuple[tuple[bytes, bytes], ...]  # lower-case names as sent (RFC 2231 `name*0*` too), raw values
+Parameters = tuple[
+    tuple[bytes, bytes], ...
+]  # lower-case names (RFC 2231: `name*`), raw values, pieces joined
 
 # RFC 2045 sets no limit; what real mailers send is some dozen (RFC 2231 pieces). Those beyond are ignored, so
 # that one header cannot blow up BODYSTRUCTURE.
@@ -23,6 +25,10 @@ _TOKEN = rb"[^\x00-\x20/;()<>@,\\\":?=\[\]]++"
 _MEDIA_TYPE = re.compile(rb"\s*+(%b)\s*+/\s*+(%b)" % (_TOKEN, _TOKEN))
 _FIRST_TOKEN = re.compile(rb"\s*+([^\s;]++)")
 _PARAMETER = re.compile(rb";\s*+([^\s=;\"()]++)\s*+=\s*+(?:\"((?:[^\"\\]++|\\.)*)\"?+|([^;]*+))", re.DOTALL)
+# RFC 2231 3 and 4.1: name*0, name*1*, ...; numbers without a leading zero. No parameter has more than MAX_PARAMETERS.
+_PIECE = re.compile(rb"(.+)\*(0|[1-9]\d{0,3})(\*?)", re.DOTALL)
+# RFC 2231 7, attribute-char: what needs no %XX.
+_EXTENDED = bytes(range(0x21, 0x7F)).translate(None, b"*'%()<>@,;:\\\"/[]?=")
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _COMMENT_EDGE = re.compile(rb"\"(?:[^\"\\]++|\\.)*\"?+|\\.|[()]", re.DOTALL)
 
@@ -119,4 +125,32 @@ def _parameters(value: bytes, at: int) -> Parameters:
             break
         name, quoted, plain = match.groups()
         found.append((name.lower(), plain.rstrip() if quoted is None else unescape(quoted)))
+    if any(b"*0" in name for name, _ in found):
+        return _join_pieces(found)
     return tuple(found)
+
+
+def _join_pieces(found: list[tuple[bytes, bytes]]) -> Parameters:
+    """RFC 2231 6: IMAP shows a parameter that came in pieces as one. It stands where its first piece stood; pieces
+    behind a missing one, and pieces without a first, stay as they are."""
+    pieces: dict[bytes, dict[int, tuple[bytes, bytes]]] = {}
+    for name, value in found:
+        if match := _PIECE.fullmatch(name):
+            pieces.setdefault(match[1], {}).setdefault(int(match[2]), (name, value))
+    joined: dict[bytes, tuple[bytes, bytes]] = {}  # name of a piece -> the whole parameter
+    for name, numbered in pieces.items():
+        run: list[tuple[bytes, bytes]] = []
+        while (piece := numbered.get(len(run))) is not None:
+            run.append(piece)
+        extended = any(piece.endswith(b"*") for piece, _ in run)
+        value = b"".join(
+            octets if not extended or piece.endswith(b"*") else _percent_encode(octets)
+            for piece, octets in run
+        )
+        joined.update((piece, (name + b"*" if extended else name, value)) for piece, _ in run)
+    return tuple(dict.fromkeys(joined.get(name, (name, value)) for name, value in found))
+
+
+def _percent_encode(octets: bytes) -> bytes:
+    """A piece without %XX, as one of an extended value."""
+    return b"".join(b"%c" % octet if octet in _EXTENDED else b"%%%02X" % octet for octet in octets)

@@ -1,9 +1,12 @@
 """What the index keeps of each message, made once, when it is appended."""
 
+import base64
+import hashlib
 from dataclasses import dataclass
 
 from mailplat.wire.mime.dates import parse_date
 from mailplat.wire.mime.envelope import render_envelope
+from mailplat.wire.mime.preview import preview
 from mailplat.wire.mime.scanner import Part, scan
 from mailplat.wire.mime.structure import render_both
 from mailplat.wire.mime.words import decode_words
@@ -30,10 +33,13 @@ class Rendering:
     message_id: str
     sent: int | None  # Date: as Unix seconds, None where it cannot be read
     sent_day: int | None  # ordinal of Date:'s own calendar day, zone disregarded (SENTON, RFC 3501 6.4.4)
+    preview: str  # its first words (RFC 8970)
+    email_id: str  # EMAILID (RFC 8474 5.1)
 
 
 def render(octets: bytes) -> Rendering:
     """Never raises, whatever the octets are; linear in their number."""
+    digest = email_id(octets)  # first: of a mapped file the scan drops each page that it has looked at
     part = scan(octets)
     body, structure = render_both(part)
     sent, day = parse_date(part.first(b"date") or b"")
@@ -50,7 +56,17 @@ def render(octets: bytes) -> Rendering:
         message_id=(part.first(b"message-id") or b"")[:_LONGEST_MESSAGE_ID].decode("ascii", "replace"),
         sent=sent,
         sent_day=day,
+        preview=preview(octets, part),
+        email_id=digest,
     )
+
+
+def email_id(octets: bytes) -> str:
+    """EMAILID (RFC 8474 5.1): a digest of the octets, so that copies have the same wherever they are, and a message
+    keeps it through a rebuild, a move to another shard or platform, and a restore. 160 bits: who makes two messages
+    with one digest on purpose needs 2**80 tries. Of letters of one case, as RFC 8474 7 advises."""
+    digest = hashlib.blake2b(octets, digest_size=20).digest()
+    return f"M{base64.b32encode(digest).decode('ascii').lower()}"
 
 
 def _text(part: Part, name: bytes) -> str:

@@ -1,4 +1,4 @@
-"""BODY[section] of a message: which octets it is (RFC 3501 6.4.5, RFC 9051 6.4.5.1).
+"""BODY[section] of a message: which octets it is (RFC 3501 6.4.5, RFC 9051 6.4.5.1); BINARY[section] (RFC 3516).
 
 Every section but HEADER.FIELDS is one stretch of the message, so that `span` answers with offsets and a part of
 it, <o.n>, is read without the rest. What a message does not have is None, in a reply NIL.
@@ -8,7 +8,9 @@ import re
 from collections.abc import Collection
 from functools import lru_cache
 
-from mailplat.wire.imap.fetch import Section, Text
+from mailplat.wire.imap.fetch import Form, Section, Text
+from mailplat.wire.imap.strings import literal, literal8
+from mailplat.wire.mime.decoding import Decoder, Identity, decode, decoder_of, window
 from mailplat.wire.mime.scanner import Part
 
 Span = tuple[int, int]  # offsets into the message, end excluded
@@ -49,29 +51,68 @@ def span(root: Part, section: Section) -> Span | None:
     return part.start, part.body
 
 
+class UnknownEncoding(Exception):
+    """The part has a transfer encoding that nobody knows (RFC 3516 4.3, UNKNOWN-CTE)."""
+
+
 def extract(octets: bytes, root: Part, section: Section) -> bytes | None:
-    """The section's octets; None where the message has no such part."""
+    """The section's octets; None where the message has no such part. Raises UnknownEncoding for BINARY."""
+    if section.form is not Form.RAW:
+        source = decodable(root, section)
+        if source is None:
+            return None
+        (start, end), decoder = source
+        return b"".join(window(decode((octets[start:end],), decoder), section.offset, section.length))
     found = span(root, section)
     if found is None:
         return None
-    if section.text not in (Text.FIELDS, Text.FIELDS_NOT):
-        return octets[found[0] : found[1]]
+    chosen = octets[found[0] : found[1]]
+    return extract_from_header(chosen, section) if takes_fields(section) else chosen
+
+
+def decodable(root: Part, section: Section) -> tuple[Span, Decoder] | None:
+    """The body that BINARY[section] decodes, and with what; None where the message has no such part. Raises
+    UnknownEncoding."""
+    part = find_part(root, section.path)
+    if part is None:
+        return None
+    if not section.path:
+        return (part.start, part.end), Identity()  # a message has no encoding of its own (RFC 2045 6.4)
+    decoder = decoder_of(part)
+    if decoder is None:
+        raise UnknownEncoding
+    return (part.body, part.end), decoder
+
+
+def takes_fields(section: Section) -> bool:
+    """HEADER.FIELDS and HEADER.FIELDS.NOT: the one kind of section that is no stretch of the message."""
+    return section.text in (Text.FIELDS, Text.FIELDS_NOT)
+
+
+def extract_from_header(header: bytes, section: Section) -> bytes:
+    """HEADER.FIELDS and HEADER.FIELDS.NOT of a header block, with their <offset.length>."""
     names = {name.lower() for name in section.fields}
-    chosen = select_fields(octets[found[0] : found[1]], names, invert=section.text is Text.FIELDS_NOT)
+    chosen = select_fields(header, names, invert=section.text is Text.FIELDS_NOT)
     start, end = _partial((0, len(chosen)), section)
     return chosen[start:end]
 
 
+def render_value(section: Section, value: bytes | None) -> bytes:
+    """What the reply says of it; None is a part that the message has not, or that cannot be decoded."""
+    if section.form is Form.DECODED_SIZE:
+        return b"%d" % len(value or b"")  # RFC 3516 7: a number always
+    if value is None:
+        return b"NIL"
+    return literal(value) if section.form is Form.RAW else literal8(value)
+
+
 def select_fields(header: bytes, names: Collection[bytes], *, invert: bool) -> bytes:
     """Of a header block the fields whose lower-case names are in `names` (are not, where `invert`), as they
-    are, and the empty line (RFC 3501 6.4.5: always)."""
+    are, and the empty line, where the block has one (RFC 3501 6.4.5)."""
     end = _EMPTY_END.search(header, max(0, len(header) - _LONGEST_END))
     fields = header[: end.start(1)] if end else header
     chosen = _others(fields, names) if invert else _named(frozenset(names)).findall(fields)
-    if chosen and not chosen[-1].endswith(b"\n"):
-        chosen.append(b"\r\n")
-    chosen.append(end[1] if end else b"\r\n")
-    return b"".join(chosen)
+    return b"".join((*chosen, end[1] if end else b""))
 
 
 def _others(fields: bytes, names: Collection[bytes]) -> list[bytes]:

@@ -3,6 +3,7 @@
 import re
 
 from mailplat.access.imap import ImapLimits
+from tests.access.imap.client import Client
 from tests.access.imap.conftest import MakeRig, Rig, message
 
 NESTED = (
@@ -35,6 +36,7 @@ async def test_items_of_the_index(rig: Rig) -> None:
         S: * OK [UIDVALIDITY ...] ...
         S: * OK [UIDNEXT 2] ...
         S: * OK [HIGHESTMODSEQ ...] ...
+        S: * OK [MAILBOXID (...)] ...
         S: a OK [READ-WRITE] SELECT completed
         C: b FETCH 1 ALL
         S: * 1 FETCH (FLAGS (\\Seen $Label) INTERNALDATE " 7-Feb-2022 21:52:25 -0800" RFC822.SIZE {size} ENVELOPE (...
@@ -191,3 +193,74 @@ async def test_changed_since(rig: Rig) -> None:
     assert len(lines) == 1
     assert re.fullmatch(rb"\* 1 FETCH \(FLAGS \(\\Flagged\) MODSEQ \(\d+\)\)", lines[0])
     assert (await client.command("UID FETCH 1:* (FLAGS) (CHANGEDSINCE 1 VANISHED)")).status == b"BAD"
+
+
+async def test_pages_of_messages(rig: Rig) -> None:
+    """RFC 9394 3.4: of the messages named, counted from the first or from the last."""
+    await rig.deliver(*(message(str(number)) for number in range(1, 9)))
+    client = await rig.login("INBOX")
+    await client.ok("UID STORE 2,5 +FLAGS.SILENT (\\Deleted)")
+    await client.ok("EXPUNGE")  # leaves the UIDs 1 3 4 6 7 8
+    for named, partial, expected in (
+        ("1:*", "1:2", [1, 3]),
+        ("1:*", "2:1", [1, 3]),
+        ("1:*", "3:100", [4, 6, 7, 8]),
+        ("1:*", "-1:-2", [7, 8]),
+        ("1:*", "-2:-1", [7, 8]),
+        ("1:*", "-3:-100", [1, 3, 4, 6]),
+        ("1:*", "-6:-6", [1]),
+        ("1:*", "7:9", []),
+        ("1:*", "-7:-9", []),
+        ("1:3,7:*", "2:3", [3, 7]),
+        ("1:3,7:*", "-4:-3", [1, 3]),
+        ("100", "1:1", []),
+    ):
+        lines = await client.ok(f"UID FETCH {named} (UID) (PARTIAL {partial})")
+        uids = [int(line.partition(b"(UID ")[2][:-1]) for line in lines]
+        assert uids == expected, (named, partial)
+    highest = max(number for _, number in await modseqs(client))
+    await client.ok("UID STORE 1,4,8 +FLAGS.SILENT (\\Seen)")
+    lines = await client.ok(f"UID FETCH 1:* (FLAGS) (PARTIAL -1:-2 CHANGEDSINCE {highest})")
+    assert [line.partition(b"(UID ")[2][:1] for line in lines] == [b"4", b"8"]
+    for bad in ("0:1", "1:-1", "-0:-1", "1", "1:", ":1", "1:2 PARTIAL 3:4", "1:*"):
+        assert (await client.command(f"UID FETCH 1:* (UID) (PARTIAL {bad})")).status == b"BAD", bad
+
+
+async def modseqs(client: Client) -> list[tuple[int, int]]:
+    lines = await client.ok("UID FETCH 1:* (UID MODSEQ)")
+    found = (re.search(rb"UID (\d+) MODSEQ \((\d+)\)", line) for line in lines)
+    return [(int(match[1]), int(match[2])) for match in found if match]
+
+
+async def test_a_long_fetch_says_how_far_it_is(rigs: MakeRig) -> None:
+    """RFC 9585; here every step is a long one."""
+    rig = await rigs(limits=ImapLimits(progress=0.0, rows=2, bodies=1, large_message=10_000))
+    await rig.deliver(*(message(str(number)) for number in range(3)), message("large", "x" * 20_000))
+    client = await rig.login("INBOX")
+    await client.talk(
+        """
+        C: "x FETCH 1 ENVELOPE
+        S: * BAD ...
+        C: a FETCH 1:4 (UID RFC822.SIZE)
+        S: * 1 FETCH ...
+        S: * 2 FETCH ...
+        S: * OK [INPROGRESS ("a" 2 4)] ...
+        S: * 3 FETCH ...
+        S: * 4 FETCH ...
+        S: a OK FETCH completed
+        C: b FETCH 2:4 (BODY.PEEK[TEXT]<0.1>)
+        S: * 2 FETCH ...
+        S: * OK [INPROGRESS ("b" 1 3)] ...
+        S: * 3 FETCH ...
+        S: * OK [INPROGRESS ("b" 2 3)] ...
+        S: * 4 FETCH ...
+        S: b OK FETCH completed
+        """
+    )
+
+
+async def test_a_short_fetch_says_nothing_of_it(rigs: MakeRig) -> None:
+    rig = await rigs(limits=ImapLimits(rows=1))
+    await rig.deliver(*(message(str(number)) for number in range(3)))
+    client = await rig.login("INBOX")
+    assert len(await client.ok("FETCH 1:* (RFC822.SIZE)")) == 3

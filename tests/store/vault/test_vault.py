@@ -567,8 +567,11 @@ def test_shard_of_the_first_revision_is_upgraded(tmp_path: Path) -> None:
         connection.exec_driver_sql("ALTER TABLE message DROP COLUMN shared")
         connection.exec_driver_sql("DROP INDEX account_poolless")
         connection.exec_driver_sql("DROP INDEX leaving_mailbox")
-        for column_name in ("pool", "warned"):
-            connection.exec_driver_sql(f"ALTER TABLE account DROP COLUMN {column_name}")
+        for table, column_name in (
+            ("account", "pool"), ("account", "warned"), ("mailbox", "object_id"),
+            ("rendering", "preview"), ("rendering", "email_id"),
+        ):  # fmt: skip
+            connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {column_name}")
         for table in ("shared", "figures", "vault", "vault_owner", "shard", "pool", "quota_warning"):
             connection.exec_driver_sql(f"DROP TABLE {table}")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from mailplat.wire.imap.arguments import Arguments
 from mailplat.wire.imap.errors import BadSyntax
-from mailplat.wire.imap.fetch import FetchProgram, Item, Section, Text, parse_fetch
+from mailplat.wire.imap.fetch import FetchProgram, Form, Item, Section, Text, parse_fetch
 from mailplat.wire.imap.sequence import SequenceSet
 
 
@@ -35,6 +35,15 @@ def fetch(text: bytes) -> FetchProgram:
         ),
         (b"RFC822", (Section((), Text.ALL, label=b"RFC822"),)),
         (b"RFC822.HEADER", (Section((), Text.HEADER, peek=True, label=b"RFC822.HEADER"),)),
+        (
+            b"(binary[1.2] BINARY.PEEK[]<0.9> BINARY.size[3])",
+            (
+                Section((1, 2), Text.ALL, label=b"BINARY[1.2]", form=Form.DECODED),
+                Section((), Text.ALL, (), 0, 9, True, b"BINARY[]<0>", Form.DECODED),
+                Section((3,), Text.ALL, peek=True, label=b"BINARY.SIZE[3]", form=Form.DECODED_SIZE),
+            ),
+        ),
+        (b"(emailid threadid savedate preview)", (Item.EMAILID, Item.THREADID, Item.SAVEDATE, Item.PREVIEW)),
         (b"(RFC822.SIZE RFC822.TEXT)", (Item.SIZE, Section((), Text.TEXT, label=b"RFC822.TEXT"))),
     ],
 )
@@ -48,6 +57,25 @@ def test_seen_is_set_by_what_is_read() -> None:
     assert not fetch(b"1 (FLAGS BODY.PEEK[1] RFC822.HEADER BODY ENVELOPE)").sets_seen
 
 
+def test_lazy_belongs_to_preview() -> None:
+    """RFC 8970 3.1; what stands behind may be a modifier of the command."""
+    assert fetch(b"1 PREVIEW (LAZY)").lazy
+    assert fetch(b"1 (UID PREVIEW (lazy) FLAGS)").items == (Item.UID, Item.PREVIEW, Item.FLAGS)
+    assert not fetch(b"1 (PREVIEW)").lazy
+    program = fetch(b"1 PREVIEW (CHANGEDSINCE 5)")
+    assert (program.lazy, program.changed_since) == (False, 5)
+    program = fetch(b"1 PREVIEW (LAZY) (CHANGEDSINCE 5)")
+    assert (program.lazy, program.changed_since) == (True, 5)
+
+
+def test_pages() -> None:
+    """RFC 9394 4, partial-range."""
+    assert fetch(b"1:* UID (PARTIAL 1:100)").partial == (1, 100)
+    assert fetch(b"1:* UID (partial 100:1)").partial == (1, 100)
+    assert fetch(b"1:* UID (PARTIAL -1:-100)").partial == (-1, -100)
+    assert fetch(b"1:* UID (CHANGEDSINCE 2 PARTIAL -100:-1)").partial == (-1, -100)
+
+
 def test_modifiers() -> None:
     assert fetch(b"1 FLAGS (CHANGEDSINCE 12)").changed_since == 12
     program = fetch(b"1 (FLAGS) (vanished changedsince 18446744073709551)")
@@ -58,6 +86,16 @@ def test_modifiers() -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        b"1 BINARY",
+        b"1 BINARY[1.MIME]",
+        b"1 BINARY[TEXT]",
+        b"1 BINARY.SIZE[1]<0.5>",
+        b"1 BINARY[1]<0.0>",
+        b"1 PREVIEW (FUZZY)",
+        b"1 (FLAGS (LAZY))",
+        b"1 UID (PARTIAL 1:2 PARTIAL 1:2)",
+        b"1 UID (PARTIAL 0:1)",
+        b"1 UID (PARTIAL -1:1)",
         b"", b"1", b"1 ", b"x FLAGS", b"1 ()", b"1 FLAG", b"1 (FLAGS", b"1 (FAST)", b"1 FLAGS UID",
         b"1 BODY[", b"1 BODY[X]",
         b"1 BODY[MIME]", b"1 BODY[0]", b"1 BODY[1.]", b"1 BODY[1.0]", b"1 BODY[1..2]", b"1 BODY[HEADER.FIELDS]",

@@ -75,6 +75,8 @@ def test_whole_rendering() -> None:
         message_id="<1@example.org>",
         sent=1_782_955_800,
         sent_day=date(2026, 7, 1).toordinal(),
+        preview="one two",
+        email_id="Mfhglerau3jrnxk2aucimqfh4oj3pkk6e",
     )
 
 

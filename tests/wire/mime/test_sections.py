@@ -97,9 +97,11 @@ def test_header_fields() -> None:
     assert select_fields(header, {b"b"}, invert=False) == b"B: 2\r\n more\r\n\r\n"
     assert select_fields(header, {b"a", b"last"}, invert=True) == b"From x\r\nB: 2\r\n more\r\n\r\n"
     assert select_fields(header, {b"none"}, invert=False) == b"\r\n"
-    assert select_fields(b"A: 1", {b"a"}, invert=False) == b"A: 1\r\n\r\n"
+    assert (
+        select_fields(b"A: 1", {b"a"}, invert=False) == b"A: 1"
+    )  # RFC 3501 6.4.5: no empty line where none is
     assert select_fields(b"A: 1\nB: 2\n\n", {b"b"}, invert=False) == b"B: 2\n\n"
-    assert select_fields(b"", {b"b"}, invert=True) == b"\r\n"
+    assert select_fields(b"", {b"b"}, invert=True) == b""
 
 
 def test_header_and_text_are_the_whole_message() -> None:

@@ -34,7 +34,7 @@ def test_every_field() -> None:
     assert structure(octets) == [
         *basic,
         b"Q2hlY2s=",
-        [b"attachment", [b"filename*0*", b"utf-8''%c3%bc", b"filename*1", b"b.html"]],
+        [b"attachment", [b"filename*", b"utf-8''%c3%bcb.html"]],
         [b"en", b"de-AT"],
         b"http://x/y",
     ]
@@ -102,3 +102,34 @@ def test_number_of_parameters_is_bounded() -> None:
 def test_hostile_values_end(value: bytes) -> None:
     for name in (b"Content-Type: text/plain", b"Content-Disposition: inline", b"Content-Language: "):
         assert structure(name + value + b"\r\n\r\n")[0] == b"text"
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        (b"a*0=one; a*1=two; a*2=three", [b"a", b"onetwothree"]),
+        # RFC 2231 4.1
+        (
+            b"title*0*=us-ascii'en'This%20is%20even%20more%20; title*1*=%2A%2A%2Afun%2A%2A%2A%20;"
+            b' title*2="isn\'t it!"',
+            [b"title*", b"us-ascii'en'This%20is%20even%20more%20%2A%2A%2Afun%2A%2A%2A%20isn%27t%20it!"],
+        ),
+        (b"a*1=two; b=x; a*0=one", [b"a", b"onetwo", b"b", b"x"]),
+        (b"a*0=one; a*2=three", [b"a", b"one", b"a*2", b"three"]),
+        (b"a*1=two", [b"a*1", b"two"]),
+        (b"a*=utf-8''%e4", [b"a*", b"utf-8''%e4"]),
+        (b"a*0=one; a*0=other; a*00=zero", [b"a", b"one", b"a*00", b"zero"]),
+        (b"*0=x; a*0x=y", [b"*0", b"x", b"a*0x", b"y"]),
+    ],
+)
+def test_parameters_in_pieces_are_shown_as_one(sent: bytes, shown: list[bytes]) -> None:
+    """RFC 2231 6."""
+    structure = render_bodystructure(scan(b"Content-Type: a/b; " + sent + b"\r\n\r\n"), extensible=False)
+    assert read_value(structure)[2] == shown
+
+
+def test_a_boundary_in_pieces() -> None:
+    octets = (
+        b"Content-Type: multipart/mixed; boundary*0=ab; boundary*1=cd\r\n\r\n--abcd\r\n\r\nx\r\n--abcd--\r\n"
+    )
+    assert [octets[part.body : part.end] for part in scan(octets).children] == [b"x"]

@@ -3,6 +3,7 @@
 from mailplat.access.imap.command import Command
 from mailplat.access.imap.refusal import Tagged, no, ok
 from mailplat.access.imap.session import Request, Session
+from mailplat.wire.imap import response
 from mailplat.wire.imap.arguments import Arguments
 
 # RFC 6154 2. \All and \Flagged are views of other mailboxes, which this store has not (3: NO [USEATTR]).
@@ -26,8 +27,8 @@ async def run(session: Session, request: Request) -> Tagged:
     if len(wanted) > 1 or any(use not in USES for use in wanted):
         return no("That special use cannot be given here", "USEATTR")
     use = USES[wanted[0]] if wanted else ""
-    await session.change(session.shard.create, session.residence, name, special_use=use)
-    return ok("CREATE completed")
+    made = await session.change(session.shard.create, session.residence, name, special_use=use)
+    return ok("CREATE completed", b"MAILBOXID " + response.object_id(made.object_id))  # RFC 8474 4.1
 
 
 def _use(arguments: Arguments) -> str:

@@ -5,11 +5,15 @@ import asyncio
 from mailplat.access.imap import fetch
 from mailplat.access.imap.bodies import fetch_bodies
 from mailplat.access.imap.command import SELECTED, Command
-from mailplat.access.imap.refusal import EXPUNGED, Tagged, bad, ok
+from mailplat.access.imap.progress import Progress
+from mailplat.access.imap.refusal import EXPUNGED, Tagged, bad, no, ok
 from mailplat.access.imap.resync import tell_vanished
 from mailplat.access.imap.session import Request, Session
+from mailplat.access.imap.streaming import NOTHING_MISSING, Missing
 from mailplat.access.imap.view import Spans
 from mailplat.wire.imap.fetch import Item, parse_fetch
+
+UNKNOWN_CTE = no("A part has a transfer encoding that is not known", "UNKNOWN-CTE")  # RFC 3516 4.3
 
 
 async def run(session: Session, request: Request) -> Tagged:
@@ -25,17 +29,22 @@ async def run(session: Session, request: Request) -> Tagged:
             await tell_vanished(session, program.numbers, program.changed_since)
         places = fetch.changed_since(view, spans, program.changed_since)
         spans = [(place, place + 1) for place in places]
+    if program.partial is not None:
+        spans = fetch.page(spans, program.partial)  # RFC 9394 3.4: of what CHANGEDSINCE leaves
     plan = fetch.make_plan(
         program, by_uid=request.by_uid, read_only=view.read_only, uid_only=session.manner.uid_only
     )
+    missing = NOTHING_MISSING
+    progress = Progress(session, request.tag, sum(high - low for low, high in spans))
     if plan.sections:
-        gone = await fetch_bodies(session, plan, spans)
+        missing = await fetch_bodies(session, plan, spans, progress)
     elif plan.columns:
-        gone = await _from_index(session, plan, spans)
+        missing = await _from_index(session, plan, spans, progress)
     else:
-        gone = False
         await _from_view(session, plan, spans)
-    if gone and not request.by_uid:
+    if missing.unknown:
+        return UNKNOWN_CTE
+    if missing.gone and not request.by_uid:
         return EXPUNGED
     return ok(f"{request.name} completed")
 
@@ -47,8 +56,8 @@ async def _from_view(session: Session, plan: fetch.Plan, spans: Spans) -> None:
             await session.stream.flush()
 
 
-async def _from_index(session: Session, plan: fetch.Plan, spans: Spans) -> bool:
-    """One piece is written while the next is read. True when a message was gone."""
+async def _from_index(session: Session, plan: fetch.Plan, spans: Spans, progress: Progress) -> Missing:
+    """One piece is written while the next is read."""
     gone = False
     shard, residence, view = session.shard, session.residence, session.selected
     pieces = fetch.chunks(spans, session.limits.rows)
@@ -60,11 +69,12 @@ async def _from_index(session: Session, plan: fetch.Plan, spans: Spans) -> bool:
         except BaseException:
             await asyncio.gather(reading, return_exceptions=True)
             raise
-        lines, missing = await reading
+        lines, some_gone = await reading
         session.out(lines)
-        gone = gone or missing
+        gone = gone or some_gone
+        progress.add(len(piece))
         piece = next(pieces, None)
-    return gone
+    return Missing(gone=gone)
 
 
 COMMANDS = (

@@ -33,6 +33,7 @@ async def run(session: Session, request: Request) -> Tagged:
     session.select(view)
     request.fresh = True
     session.out(_describe(session, view))
+    session.out(b"* OK [MAILBOXID %b] Ok\r\n" % response.object_id(mailbox.object_id))  # RFC 8474 4.2
     if session.rev2:
         # RFC 9051 6.3.2: LIST with the mailbox as it is; none where it was deleted just now.
         for entry in await session.call(_entry, session.shard, session.residence, mailbox.name):

@@ -1,5 +1,5 @@
-"""STATUS (RFC 3501 6.3.10; HIGHESTMODSEQ of RFC 7162 3.1.7; SIZE of RFC 8438; DELETED of RFC 9051 6.3.11,
-DELETED-STORAGE of RFC 9208 4.1.4)."""
+"""STATUS (RFC 3501 6.3.10; HIGHESTMODSEQ of RFC 7162 3.1.7; SIZE of RFC 8438; MAILBOXID of RFC 8474 4.3; DELETED of
+RFC 9051 6.3.11; DELETED-STORAGE of RFC 9208 4.1.4)."""
 
 from mailplat.access.imap.command import Command
 from mailplat.access.imap.counting import count
@@ -15,7 +15,7 @@ async def run(session: Session, request: Request) -> Tagged:
         session.enable("CONDSTORE")  # RFC 7162 3.1
     shard, residence = session.shard, session.residence
 
-    def read() -> dict[str, int]:
+    def read() -> dict[str, int | str]:
         return count(shard, residence, shard.mailbox(residence, name), items)
 
     session.out(response.status_line(name, await session.call(read), utf8=session.utf8))
