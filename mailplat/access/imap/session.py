@@ -90,6 +90,7 @@ class Session:
     """`out` takes untagged replies; nothing is sent before `stream.flush`."""
 
     def __init__(self, services: Services, stream: Stream, peer: Peer) -> None:
+        """Raises LimitReached where the peer's network has too many that have not logged in."""
         self.services = services
         self.stream = stream
         self.out = stream.write
@@ -100,6 +101,7 @@ class Session:
         self.view: View | None = None
         self.enabled: set[str] = set()  # CONDSTORE ...
         self.failures = 0  # logins
+        self.ticket = services.login.throttle.admit(peer.address)  # until it is logged in
         self.listener: Listener | None = None
         self._patience = services.limits.preauth  # what is left of it; drops while we wait for the client
         self.interruptible = False  # waits for the client: may be woken to say BYE
@@ -157,6 +159,7 @@ class Session:
         return f"store/{self.residence.shard}"
 
     def log_in(self, granted: Serve) -> None:
+        self.ticket.close()
         self.granted = granted
         self.state = State.AUTHENTICATED
         self.framer.limits = self.limits.after_login
@@ -289,6 +292,7 @@ class Session:
 
     def close(self) -> None:
         """Give back what the session holds, apart from the connection."""
+        self.ticket.close()
         self.view = None
         if self.listener is not None:
             self.listener.close()
