@@ -73,11 +73,14 @@ class Enrolment:
 
     async def settled(self) -> None:
         """Returns when nothing waits any more."""
-        await asyncio.gather(*self._tasks.values())
+        await asyncio.gather(*self._all())
+
+    def _all(self) -> list[asyncio.Task[None]]:
+        return [*self._tasks.values(), *([self._looking] if self._looking else [])]
 
     async def close(self) -> None:
         """What waits is left for its owner's next login."""
-        tasks = [*self._tasks.values(), *([self._looking] if self._looking else [])]
+        tasks = self._all()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

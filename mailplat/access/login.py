@@ -20,6 +20,7 @@ from mailplat.access.introspection import Introspection
 from mailplat.access.throttle import Throttle, ThrottleLimits
 from mailplat.admin import metrics
 from mailplat.bus import Bus
+from mailplat.core.address import Address
 from mailplat.core.clock import Clock
 from mailplat.core.envelope import Peer
 from mailplat.core.errors import MailplatError, NotFound, StaleEpoch, Unavailable
@@ -43,6 +44,9 @@ T = TypeVar("T")
 LOGIN_WAIT_S = 40.0
 # While waiting: how often the route is read when no hint comes.
 ROUTE_POLL_S = 0.5
+
+# Whose keys are looked up where a name is nobody's; no account has this number.
+_NOBODY = Account(0, Address("nobody", "invalid"), "", 0, False)
 
 # An account that moves while its password is checked is looked up again.
 _ATTEMPTS = 3
@@ -231,15 +235,17 @@ class LoginService:
         return right
 
     def _find_keys(self, name: str) -> ScramKeys:
-        """The decoy is made for all, so that to have keys takes no less."""
+        """The same look-ups for all, whatever comes of them."""
         decoy = self._scram.decoy(name)
         found = self._directory.login(name)
-        if found is None:
-            return decoy
-        account = found.account
-        if not account.scram or account.app_passwords_only or isinstance(found.route.home, BackendHome):
-            return decoy
-        return self._scram.keys(account) or decoy
+        keys = self._scram.keys(found.account if found else _NOBODY)
+        usable = (
+            found is not None
+            and found.account.scram
+            and not found.account.app_passwords_only
+            and isinstance(found.route.home, ShardHome)
+        )
+        return keys if usable and keys is not None else decoy
 
     async def quota(self, account: Account) -> Quota:
         """The quota of an account that logged in, as it is now."""

@@ -116,7 +116,8 @@ class AuthSection(Section):
     network_failures: int = Field(default=100, ge=1)  # of one /24 of IPv4, /64 of IPv6
     # Connections of one such network that have not logged in, in one worker; more are refused
     unauthenticated_per_network: int = Field(default=200, ge=1)
-    trusted_networks: list[Network] = []  # webmail, proxies: the three limits above are not theirs
+    # Webmail, proxies: the three limits above are not theirs. Who comes from the machine itself is one of them.
+    trusted_networks: list[Network] = ["127.0.0.0/8", "::1/128"]
 
 
 class OauthSection(Section):

@@ -32,6 +32,7 @@ class ScramStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._secret: bytes | None = None
 
     def wanted(self) -> bool:
         """Whether any domain asks for keys."""
@@ -82,10 +83,16 @@ class ScramStore:
     def decoy(self, name: str) -> ScramKeys:
         """For who has no keys: the same each time and in each process, as a salt is, and opened by no password (RFC
         5802 9). `name` in any case of letters is one."""
+        if self._secret is None:
+            self._secret = self._read_secret()
+        octets = hashlib.blake2b(name.casefold().encode(), key=self._secret, digest_size=64).digest()
+        return ScramKeys(octets[:SALT_OCTETS], ITERATIONS, octets[-32:], bytes(32))
+
+    def _read_secret(self) -> bytes:
+        """It never changes while the platform lives."""
         query = sa.select(tables.secret.c.octets).where(tables.secret.c.name == "scram-salt")
         with self._database.read() as connection:
             secret: bytes | None = connection.execute(query).scalar_one_or_none()
         if secret is None:
-            raise Unavailable("the secret for salts is not in the database; was it made by `mailplat init`?")
-        octets = hashlib.blake2b(name.casefold().encode(), key=secret, digest_size=64).digest()
-        return ScramKeys(octets[:SALT_OCTETS], ITERATIONS, octets[-32:], bytes(32))
+            raise Unavailable("table secret has no row scram-salt, which revision 0009 made; restore it")
+        return secret

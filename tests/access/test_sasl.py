@@ -1,7 +1,9 @@
 """SASL at the doors: SCRAM with and without channel binding, LOGIN, cancelling, and who is told what."""
 
+import asyncio
 import base64
 import hashlib
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 
@@ -9,11 +11,14 @@ import pytest
 
 from mailplat.access import login
 from mailplat.access.channel import END_POINT, CertificateContext
+from mailplat.access.enrolment import FRESH_S
 from mailplat.access.imap import ImapLimits
 from mailplat.access.pop3 import Pop3Limits
 from mailplat.core.address import Address
+from mailplat.core.clock import ManualClock
 from mailplat.core.route import BackendHome
-from mailplat.wire.sasl import derive_keys
+from mailplat.directory import Account
+from mailplat.wire.sasl import ScramKeys, derive_keys
 from tests.access.conftest import MakeHouse
 from tests.access.house import DOMAIN, PASSWORD, Client, House
 from tests.wire.scram_client import ScramClient
@@ -114,7 +119,9 @@ async def test_scram_without_an_initial_response(scram_house: House) -> None:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-async def test_nobody_looks_like_anybody(scram_house: House, protocol: str) -> None:
+async def test_nobody_looks_like_anybody(
+    scram_house: House, protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Unknown, without keys, on a backend, asleep: a salt that stays, the same cost, the same refusal."""
     house = scram_house
     house.add_backend()
@@ -123,17 +130,30 @@ async def test_nobody_looks_like_anybody(scram_house: House, protocol: str) -> N
     asleep = house.add("asleep")
     house.directory.set_account(asleep.id, active=False)
     house.login._scram.put(house.directory.account(asleep.address), derive_keys(PASSWORD))
-    for name in ("nobody", "nokeys", "faraway", "asleep"):
+    real, asked = house.login._scram.keys, []
+
+    def keys(account: Account) -> ScramKeys | None:
+        asked.append(account)
+        return real(account)
+
+    monkeypatch.setattr(house.login._scram, "keys", keys)
+    for name in ("nobody", "nokeys", "faraway", "asleep", "anna"):
         seen = []
+        asked.clear()
         for _ in range(2):
             door, client = await opener(house)(protocol), ScramClient(f"{name}@{DOMAIN}", PASSWORD)
             challenge = await door.begin("SCRAM-SHA-256", client.first())
             salt, iterations = challenge.split(b",")[1:]
             seen.append((salt, iterations))
             reply = await door.answer(client.final(challenge))
-            if name == "asleep":  # his password is right
+            if name in ("asleep", "anna"):  # the password is right
                 reply = await door.answer(b"")
-            assert reply == REFUSED[protocol], name
+            if name == "anna":
+                assert succeeded(reply)
+                await door.client.ask("QUIT" if protocol == "pop3" else "b LOGOUT")
+            else:
+                assert reply == REFUSED[protocol], name
+        assert len(asked) == 2, name
         assert seen[0] == seen[1]
         assert (len(seen[0][0]), seen[0][1]) == (26, b"i=15000")
 
@@ -265,3 +285,52 @@ async def test_a_mailbox_on_a_backend_takes_plain(house: House) -> None:
     house.add("anna", BackendHome("legacy"))
     with pytest.raises(login.PasswordNeeded):
         await house.login.admit(f"anna@{DOMAIN}", login.Peer("192.0.2.7", 1), "imap")
+
+
+async def test_what_is_offered_follows_the_setting(houses: MakeHouse) -> None:
+    clock = ManualClock()
+    house = houses(clock=clock)
+    enrolment = house.login.enrolment
+    for asked in (True, False):
+        house.directory.set_domain(DOMAIN, scram=asked)
+        assert enrolment.wanted is not asked  # as it was seen last; looks again
+        await enrolment.settled()
+        assert enrolment.wanted is asked
+        clock.advance(FRESH_S)
+
+
+async def test_keys_that_wait_are_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mailplat.access.enrolment.MAX_WAITING", 2)
+    house.directory.set_domain(DOMAIN, scram=True)
+    accounts = [house.add(f"name{number}") for number in range(3)]
+    for account in accounts:
+        house.login.enrolment.offer(account, PASSWORD)
+    await house.login.enrolment.settled()
+    made = [house.login._scram.keys(account) is not None for account in accounts]
+    assert made == [True, True, False]
+    house.login.enrolment.offer(accounts[2], PASSWORD)  # his next login
+    await house.login.enrolment.settled()
+    assert house.login._scram.keys(accounts[2]) is not None
+
+
+async def test_a_resumed_session_is_not_bound(bound_house: House, client_tls: ssl.SSLContext) -> None:
+    """Its client may have seen the certificate before this one."""
+    port = await bound_house.listen(bound_house.imap, implicit_tls=True)
+
+    def greeting(session: ssl.SSLSession | None) -> tuple[bytes, bool, ssl.SSLSession | None]:
+        with (
+            socket.create_connection(("127.0.0.1", port)) as plain,
+            client_tls.wrap_socket(plain, server_hostname="127.0.0.1", session=session) as secured,
+        ):
+            text = b""
+            while not text.endswith(b"\r\n"):  # tickets come with it (RFC 8446 4.6.1)
+                text += secured.recv(4096)
+            return text, bool(secured.session_reused), secured.session
+
+    first, resumed, session = await asyncio.to_thread(greeting, None)
+    assert not resumed
+    assert b"AUTH=SCRAM-SHA-256-PLUS" in first
+    second, resumed, _ = await asyncio.to_thread(greeting, session)
+    assert resumed
+    assert b"AUTH=SCRAM-SHA-256-PLUS" not in second
+    assert b"AUTH=SCRAM-SHA-256 " in second

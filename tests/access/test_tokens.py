@@ -13,6 +13,7 @@ from mailplat.access.introspection import Introspection, OAuthSettings
 from mailplat.core.clock import ManualClock
 from mailplat.core.errors import InvalidInput, Unavailable
 from mailplat.core.route import BackendHome
+from mailplat.wire.sasl.oauth import MAX_TOKEN
 from tests.access.authorization import Authorization
 from tests.access.conftest import MakeHouse
 from tests.access.house import DOMAIN, Client, House
@@ -142,6 +143,24 @@ async def test_the_owner_of_a_token_must_have_an_account(house: House) -> None:
     assert await show(await connect(house, "imap"), "imap", "good") == REFUSED["imap"]
     house.directory.set_account(house.add("anna").id, active=False)
     assert await show(await connect(house, "imap"), "imap", "good") == REFUSED["imap"]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_the_longest_token_and_one_that_is_longer(
+    house: House, server: Authorization, protocol: str
+) -> None:
+    house.add("anna")
+    longest = "x" * MAX_TOKEN
+    server.tokens[longest] = {"active": True, "username": ANNA}
+    client = await connect(house, protocol)
+    begin = "a AUTHENTICATE OAUTHBEARER" if protocol == "imap" else "AUTH OAUTHBEARER"
+    for token, expected in (
+        (longest + "x", (b"a BAD Cannot be understood", b"-ERR Cannot be understood")),
+        (longest, (b"a OK", b"+OK")),
+    ):
+        assert await client.ask(begin) == b"+ "
+        reply = await client.ask(base64.b64encode(f"n,a={ANNA},\x01auth=Bearer {token}\x01\x01".encode()))
+        assert reply.startswith(expected), reply
 
 
 async def test_a_yes_is_remembered_for_a_while(
