@@ -51,12 +51,10 @@ class Introspection:
     def __init__(self, settings: OAuthSettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        parts = urllib.parse.urlsplit(settings.url)
-        if parts.scheme not in ("https", "http") or not parts.hostname or parts.username:
-            raise InvalidInput(f"oauth.introspection_url: {settings.url!r} is no https:// or http:// URL")
-        self._host = parts.hostname
+        parts, port = _split(settings.url)
+        self._host = parts.hostname or ""
         self._secure = parts.scheme == "https"
-        self._port = parts.port or (443 if self._secure else 80)
+        self._port = port or (443 if self._secure else 80)
         self._authority = parts.netloc
         self._target = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
         self._tls = settings.tls
@@ -97,13 +95,14 @@ class Introspection:
             raise Unavailable(
                 f"{self._settings.url} names no {self._settings.claim!r} for an active token; is oauth.claim right?"
             )
-        left = self._settings.cache
+        good_for = self._settings.cache
         expires = answer.get("exp")
         if isinstance(expires, int | float):
-            left = min(left, expires - self._clock.now())
+            left = expires - self._clock.now()
             if left <= 0:
                 return None  # by our clock it is over
-        self._known[key] = (name, now + left)
+            good_for = min(good_for, left)
+        self._known[key] = (name, now + good_for)
         while len(self._known) > CACHE_ENTRIES:
             self._known.popitem(last=False)
         return name
@@ -165,3 +164,18 @@ class Introspection:
         """RFC 6749 2.3.1: both are form-encoded first."""
         pair = (self._settings.client_id, self._settings.client_secret)
         return base64.b64encode(":".join(map(urllib.parse.quote_plus, pair)).encode()).decode()
+
+
+def _split(url: str) -> tuple[urllib.parse.SplitResult, int | None]:
+    """And its port. Raises InvalidInput."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        port = parts.port
+        (parts.hostname or "").encode("idna")  # what a resolver is asked for
+    except ValueError as error:
+        raise InvalidInput(f"oauth.introspection_url: {url!r}: {error}") from error
+    if parts.scheme not in ("https", "http") or not parts.hostname or parts.username is not None:
+        raise InvalidInput(f"oauth.introspection_url: {url!r} is no https:// or http:// URL")
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise InvalidInput(f"oauth.introspection_url: {url!r}: write other characters as %XX (RFC 3986 2.1)")
+    return parts, port

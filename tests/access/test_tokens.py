@@ -189,6 +189,15 @@ async def test_never_beyond_the_end_of_the_token(
     assert await tokens.owner("short") is None
 
 
+async def test_nothing_is_remembered_where_the_setting_says_so(
+    server: Authorization, clock: ManualClock
+) -> None:
+    tokens = Introspection(settings(server, cache=0.0), clock)
+    server.tokens["short"] = {"active": True, "username": ANNA, "exp": clock.now() + 10}
+    assert [await tokens.owner("short") for _ in range(2)] == [ANNA] * 2
+    assert len(server.asked) == 2
+
+
 async def test_what_is_remembered_is_bounded(
     server: Authorization, tokens: Introspection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,7 +279,22 @@ async def test_over_https(clock: ManualClock, server_tls: ssl.SSLContext, client
     await server.stop()
 
 
-@pytest.mark.parametrize("url", ["", "ftp://x/", "https://", "https://user:pw@x/", "x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "ftp://x/",
+        "https://",
+        "https://user:pw@x/",
+        "x",
+        "https://x:port/",
+        "https://x:70000/",
+        "https://x/a b",
+        "https://x/ä",
+        "https://" + "a" * 64 + ".test/",
+        "https://x]/",
+    ],
+)
 def test_what_is_no_endpoint(url: str, clock: ManualClock) -> None:
     with pytest.raises(InvalidInput, match=r"oauth\.introspection_url"):
         Introspection(OAuthSettings(url, "x"), clock)

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from mailplat.access.capture import Capture
+from mailplat.access.exchange import mechanisms
+from mailplat.access.forwarding import ForwardedSessions
 from mailplat.app.cli import main
+from mailplat.app.logins import open_logins
 from mailplat.app.settings import load
 from mailplat.app.wiring import Platform, check_settings
-from mailplat.core.errors import InvalidInput
+from mailplat.core.errors import InvalidInput, LimitReached, Unavailable
 from mailplat.directory.app_passwords import AppPasswords
 from mailplat.directory.scram_keys import ScramStore
 from mailplat.wire.sasl import derive_keys
@@ -142,3 +146,30 @@ def test_the_secret_of_oauth_is_not_shown(tmp_path: Path) -> None:
     assert "geheim" not in str(settings.without_secrets())
     assert settings.oauth.client_secret == "geheim"
     assert settings.oauth.ca == str(tmp_path / "ca.pem")
+
+
+async def test_the_doors_go_by_the_settings(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAILPLAT_AUTH__ADDRESS_FAILURES", "7")
+    monkeypatch.setenv("MAILPLAT_AUTH__UNAUTHENTICATED_PER_NETWORK", "1")
+    monkeypatch.setenv("MAILPLAT_OAUTH__INTROSPECTION_URL", "https://127.0.0.1:1/introspect")
+    monkeypatch.setenv("MAILPLAT_OAUTH__CLIENT_ID", "mailplat")
+    platform = Platform(load(rig.config))
+    try:
+        platform.directory.set_domain("example.test", scram=True)
+        executors, directory = platform.executors, platform.directory
+        service = await open_logins(
+            platform, ForwardedSessions(directory, executors), Capture(directory, executors)
+        )
+        assert mechanisms(service, {}) == ("SCRAM-SHA-256", "OAUTHBEARER", "XOAUTH2", "PLAIN", "LOGIN")
+        found = [await service.throttle.excess(f"name{number}", "192.0.2.7") for number in range(8)]
+        assert max(found[:7]) == 0
+        for _ in range(2):
+            service.throttle.admit("127.0.0.1")  # trusted by default
+        service.throttle.admit("192.0.2.7")
+        with pytest.raises(LimitReached):
+            service.throttle.admit("192.0.2.8")
+        with pytest.raises(Unavailable):
+            await service.owner("token")
+        await service.enrolment.close()
+    finally:
+        platform.close()
