@@ -93,11 +93,11 @@ async def _negotiate(session: Session, steps: sasl.Exchange, initial: bytes | No
             steps, b"" if initial == b"=" else initial, ask, session.services.login
         )
     except exchange.Cancelled:
-        session.out(pop3.err("Cancelled"))
+        _give_up(session, "Cancelled")
     except _Overlong:
-        session.out(pop3.err("That response is too long"))
+        _give_up(session, "That response is too long")
     except InvalidInput as error:
-        session.out(pop3.err(f"Cannot be understood: {error}"))
+        _give_up(session, f"Cannot be understood: {error}")
     except sasl.Rejected as error:  # counts as a wrong password does
         with contextlib.suppress(AuthenticationFailed):
             await session.services.login.failed(error.name, session.peer, "pop3")
@@ -107,6 +107,14 @@ async def _negotiate(session: Session, steps: sasl.Exchange, initial: bytes | No
             refuse(session)
         else:
             await log_in(session, claim)
+
+
+def _give_up(session: Session, text: str) -> None:
+    """Each may have cost look-ups; a client that comes to no end is cut off like one that says no command."""
+    session.out(pop3.err(text))
+    session.unfinished += 1
+    if session.unfinished >= session.limits.bad_commands:
+        session.state = State.ENDED
 
 
 async def log_in(session: Session, claim: sasl.Plain | sasl.Proven) -> None:

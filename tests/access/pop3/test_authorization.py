@@ -98,6 +98,19 @@ async def test_auth_that_fails(house: House) -> None:
     assert (await client.ask("AUTH PLAIN " + plain("anna@example.test", PASSWORD))).startswith(b"+OK")
 
 
+async def test_exchanges_that_come_to_no_end_are_counted(house: House) -> None:
+    limit = Pop3Limits().bad_commands
+    house.add("anna")
+    for unfinished in (limit - 1, limit):
+        client = await greeted(house)
+        for _ in range(unfinished):
+            assert await client.ask("AUTH PLAIN") == b"+ "
+            assert await client.ask("*") == b"-ERR Cancelled"
+        if unfinished < limit:
+            assert (await client.ask("AUTH PLAIN " + plain("anna@example.test", PASSWORD))).startswith(b"+OK")
+    assert await client.rest() == b""
+
+
 async def test_a_long_response_is_longer_than_a_command(house: House) -> None:
     house.add("anna", password="p" * 900)
     client = await greeted(house)
