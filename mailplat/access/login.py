@@ -7,48 +7,62 @@ an account is fenced a login waits; it neither fails nor sees an empty mailbox.
 import asyncio
 import contextlib
 import hmac
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Literal, NoReturn
+from typing import Literal, NoReturn, TypeVar
 
 import structlog
 
 from mailplat.access.capture import Capture
+from mailplat.access.enrolment import Enrolment
 from mailplat.access.forwarding import ForwardedSessions
+from mailplat.access.introspection import Introspection
+from mailplat.access.throttle import Throttle, ThrottleLimits
 from mailplat.admin import metrics
 from mailplat.bus import Bus
+from mailplat.core.address import Address
 from mailplat.core.clock import Clock
 from mailplat.core.envelope import Peer
 from mailplat.core.errors import MailplatError, NotFound, StaleEpoch, Unavailable
 from mailplat.core.executors import Executors
 from mailplat.core.quota import Quota
-from mailplat.core.route import BackendHome, Door, Residence, Route
+from mailplat.core.route import BackendHome, Door, Residence, Route, ShardHome
 from mailplat.directory import Account, Backend, Directory, Login
+from mailplat.directory.app_passwords import AppPasswords, digest_of
 from mailplat.directory.credentials import Verifier
 from mailplat.directory.quotas import CurrentQuotas
+from mailplat.directory.scram_keys import ScramStore
 from mailplat.store import Store
+from mailplat.wire.sasl import ScramKeys
 
 log = structlog.get_logger("login")
 
 Protocol = Literal["imap", "pop3"]
+T = TypeVar("T")
 
 # How long a login waits for a fence to end. A fence lasts 30 s at most; the rest is for noticing.
 LOGIN_WAIT_S = 40.0
 # While waiting: how often the route is read when no hint comes.
 ROUTE_POLL_S = 0.5
 
+# Whose keys are looked up where a name is nobody's; no account has this number.
+_NOBODY = Account(0, Address("nobody", "invalid"), "", 0, False)
+
 # An account that moves while its password is checked is looked up again.
 _ATTEMPTS = 3
 
-# Failed logins of one name from one address within the window before each further answer is delayed; the delay
-# grows to the cap. A person who mistypes never notices, a dictionary does.
-FREE_FAILURES = 3
-FAILURE_WINDOW_S = 60.0
+# The answer to each failure beyond those that are free (throttle.py) comes so much later; it grows to the cap.
 FAILURE_DELAY_S = 1.0
 MAX_DELAY_S = 8.0
 
 
 class AuthenticationFailed(MailplatError):
     """Wrong name or password; which of the two is not said. IMAP NO [AUTHENTICATIONFAILED], POP3 -ERR [AUTH]."""
+
+
+class PasswordNeeded(MailplatError):
+    """The account lives on a backend, which checks the password itself: only mechanisms that hand it over can be
+    passed on (PLAIN, LOGIN). Raised for who has proven who he is. IMAP NO [CANNOT], POP3 -ERR [SYS/PERM]."""
 
 
 class MaildropInUse(Unavailable):
@@ -104,6 +118,8 @@ class LoginService:
         clock: Clock,
         *,
         master: Master | None = None,
+        throttle: ThrottleLimits | None = None,
+        tokens: Introspection | None = None,
         wait: float = LOGIN_WAIT_S,
     ) -> None:
         self._directory = directory
@@ -116,6 +132,11 @@ class LoginService:
         self._clock = clock
         self._master = master
         self._wait = wait
+        self._tokens = tokens
+        self._app_passwords = AppPasswords(directory.database, clock)
+        self._scram = ScramStore(directory.database)
+        self.enrolment = Enrolment(self._scram, executors, clock)
+        self.throttle = Throttle(bus, throttle or ThrottleLimits())
         self._quotas = CurrentQuotas(
             lambda number: directory.account_by_id(number).allowance, clock.monotonic
         )
@@ -123,11 +144,36 @@ class LoginService:
     async def login(self, name: str, password: str, peer: Peer, protocol: Protocol) -> Granted:
         """Raises AuthenticationFailed; Unavailable when the fence lasts longer than the wait or a dependency
         cannot answer; StaleEpoch when the account moves faster than we can follow."""
+        return await self._followed(lambda: self._login(name, password, peer, protocol), protocol)
+
+    async def admit(self, name: str, peer: Peer, protocol: Protocol) -> Serve:
+        """Who has proven to be `name` without a password. Raises as `login`, and PasswordNeeded."""
+        return await self._followed(lambda: self._admit(name, peer, protocol), protocol)
+
+    async def keys(self, name: str) -> ScramKeys:
+        """For SCRAM (RFC 5802). Who has none, of whatever reason, gets some that no password opens and that look like
+        anybody's (RFC 5802 9). Raises Unavailable."""
+        return await self._executors.run("directory", self._find_keys, name)
+
+    async def owner(self, token: str) -> str | None:
+        """Whose access token this is; None for one that opens nothing. Raises Unavailable."""
+        return None if self._tokens is None else await self._tokens.owner(token)
+
+    @property
+    def offers_scram(self) -> bool:
+        return self.enrolment.wanted
+
+    @property
+    def offers_tokens(self) -> bool:
+        return self._tokens is not None
+
+    async def _followed(self, attempt: Callable[[], Awaitable[T]], protocol: Protocol) -> T:
+        """Again, where the account moved meanwhile."""
         try:
             for _ in range(_ATTEMPTS - 1):
-                with contextlib.suppress(StaleEpoch):  # the account moved while the password was checked
-                    return await self._login(name, password, peer, protocol)
-            return await self._login(name, password, peer, protocol)
+                with contextlib.suppress(StaleEpoch):
+                    return await attempt()
+            return await attempt()
         except Unavailable:
             metrics.logins.labels(protocol, "unavailable").inc()
             raise
@@ -147,14 +193,59 @@ class LoginService:
             return Forward(
                 account, backend, route, name, password, self._sessions, self._capture, protocol, peer
             )
-        right = as_master or await self._verifier.verify(account, password)
+        right = as_master or await self._verify(account, password, protocol)
         if not right or not account.active:
             await self.failed(name, peer, protocol, account)
+        return await self._serve(account, route, peer, protocol)
+
+    async def _admit(self, name: str, peer: Peer, protocol: Protocol) -> Serve:
+        found = await self._settled(name)
+        if found is None or not found.account.active:
+            await self.failed(name, peer, protocol, found.account if found else None)
+        if isinstance(found.route.home, BackendHome):
+            raise PasswordNeeded(f"account {found.account.id} lives on {found.route.home}")
+        return await self._serve(found.account, found.route, peer, protocol)
+
+    async def _serve(self, account: Account, route: Route, peer: Peer, protocol: Protocol) -> Serve:
+        assert isinstance(route.home, ShardHome)
         residence = Residence(account.id, route.home.shard, route.epoch)
         await self._executors.ask(f"store/{residence.shard}", self._grant, residence, account.address.domain)
         metrics.logins.labels(protocol, "served").inc()
         log.info("logged in", account=account.id, protocol=protocol, peer=peer.address, tls=bool(peer.tls))
         return Serve(account, residence)
+
+    async def _verify(self, account: Account, password: str, protocol: Protocol) -> bool:
+        """An app password of the account that opens this protocol, or its own password where that is taken."""
+        app_password = None
+        if digest_of(password) is not None:
+            find = self._app_passwords.find
+            app_password = await self._executors.run("directory", find, account.id, password)
+            if app_password is not None and app_password.opens(protocol, self._clock.now()):
+                log.info("app password used", account=account.id, label=app_password.label)
+                return True
+        right = await self._verifier.verify(account, password)
+        if app_password is not None:
+            log.info("app password does not open this", account=account.id, label=app_password.label)
+        elif right and account.app_passwords_only:
+            # Not said to the client: it would tell who guesses that he has found the password.
+            log.info("refused: the domain takes app passwords only", account=account.id)
+            return False
+        elif right:
+            self.enrolment.offer(account, password)
+        return right
+
+    def _find_keys(self, name: str) -> ScramKeys:
+        """The same look-ups for all, whatever comes of them."""
+        decoy = self._scram.decoy(name)
+        found = self._directory.login(name)
+        keys = self._scram.keys(found.account if found else _NOBODY)
+        usable = (
+            found is not None
+            and found.account.scram
+            and not found.account.app_passwords_only
+            and isinstance(found.route.home, ShardHome)
+        )
+        return keys if usable and keys is not None else decoy
 
     async def quota(self, account: Account) -> Quota:
         """The quota of an account that logged in, as it is now."""
@@ -209,11 +300,11 @@ class LoginService:
     ) -> NoReturn:
         """Count a failure, delay it where there were many, and raise AuthenticationFailed. The proxy calls it too,
         when a backend said no."""
-        failures = await self._bus.count(f"login:{peer.address}:{name.casefold()[:200]}", FAILURE_WINDOW_S)
+        excess = await self.throttle.excess(name, peer.address)
         log.info(
             "login failed", account=account.id if account else None, protocol=protocol, peer=peer.address
         )
         metrics.logins.labels(protocol, "refused").inc()
-        if failures > FREE_FAILURES:
-            await asyncio.sleep(min(MAX_DELAY_S, FAILURE_DELAY_S * (failures - FREE_FAILURES)))
+        if excess:
+            await asyncio.sleep(min(MAX_DELAY_S, FAILURE_DELAY_S * excess))
         raise AuthenticationFailed("wrong name or password")

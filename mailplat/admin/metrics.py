@@ -42,6 +42,13 @@ logins = Counter(
     ("protocol", "outcome"),
     registry=registry,
 )
+throttled = Counter(
+    "mailplat_logins_throttled",
+    "Failed logins that were answered late, by whose limit was passed (name, address, network), and connections that "
+    "were refused because their network had too many that were not logged in (connections)",
+    ("cause",),
+    registry=registry,
+)
 attempts = Counter(
     "mailplat_delivery_attempts",
     "Attempts of the queue to deliver, by outcome for one recipient (delivered, deferred, failed)",

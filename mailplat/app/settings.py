@@ -5,6 +5,7 @@ written as JSON. Relative paths are relative to the folder of the configuration 
 """
 
 import difflib
+import ipaddress
 import json
 import os
 import re
@@ -52,6 +53,11 @@ def _words(text: str) -> str:
         raise ValueError(str(error)) from error
 
 
+def _network(text: str) -> str:
+    return str(ipaddress.ip_network(text))
+
+
+Network = Annotated[str, AfterValidator(_network)]
 Endpoint = Annotated[str, AfterValidator(_address_and_port)]
 MailAddress = Annotated[str, AfterValidator(_mail_address)]
 Percent = Annotated[int, Field(ge=1, le=100)]
@@ -83,15 +89,46 @@ class ListenSection(Section):
     managesieve: list[Endpoint] = []
 
 
+class CertificatePair(Section):
+    certificate: Path  # PEM, with the chain
+    key: Path
+
+
 class TlsSection(Section):
-    certificate: Path | None = None  # PEM, with the chain
+    certificate: Path | None = None  # PEM, with the chain; for clients that ask for no name or an unknown one
     key: Path | None = None
+    others: list[CertificatePair] = []  # for clients that ask for one of their names (SNI)
+
+    @property
+    def pairs(self) -> list[CertificatePair]:
+        """All of them, the one for everybody first; empty without TLS."""
+        if self.certificate is None or self.key is None:
+            return []
+        return [CertificatePair(certificate=self.certificate, key=self.key), *self.others]
 
 
 class AuthSection(Section):
     plaintext_without_tls: bool = False
     master_user: str = ""  # may log in as anybody, as "user*master"; "" turns it off
     master_password: str = Field(default="", repr=False)
+    # Failed logins a minute beyond which each further answer is delayed; a right password is never (throttle.py)
+    address_failures: int = Field(default=20, ge=1)  # of one address
+    network_failures: int = Field(default=100, ge=1)  # of one /24 of IPv4, /64 of IPv6
+    # Connections of one such network that have not logged in, in one worker; more are refused
+    unauthenticated_per_network: int = Field(default=200, ge=1)
+    # Webmail, proxies: the three limits above are not theirs. Who comes from the machine itself is one of them.
+    trusted_networks: list[Network] = ["127.0.0.0/8", "::1/128"]
+
+
+class OauthSection(Section):
+    introspection_url: str = ""  # RFC 7662; "": tokens are not taken
+    client_id: str = ""
+    client_secret: str = Field(default="", repr=False)
+    scope: str = ""  # that a token must have; "": none is asked for
+    claim: str = "username"  # the member of the answer that has the address
+    timeout: float = Field(default=5.0, gt=0)  # seconds
+    cache: float = Field(default=60.0, ge=0)  # seconds that a yes is good for
+    ca: str = ""  # PEM file with the authorities of the URL's certificate; "": the system's
 
 
 class DatabaseSection(Section):
@@ -173,6 +210,7 @@ class Settings(Section):
     listen: ListenSection = ListenSection()
     tls: TlsSection = TlsSection()
     auth: AuthSection = AuthSection()
+    oauth: OauthSection = OauthSection()
     database: DatabaseSection = DatabaseSection()
     bus: BusSection = BusSection()
     store: StoreSection = StoreSection()
@@ -197,6 +235,8 @@ class Settings(Section):
         content = self.model_dump(mode="json")
         if content["auth"]["master_password"]:
             content["auth"]["master_password"] = "***"
+        if content["oauth"]["client_secret"]:
+            content["oauth"]["client_secret"] = "***"
         for section in ("database", "bus"):
             url = content[section]["url"]
             content[section]["url"] = re.sub(r"(://[^:/@]*:)[^@]*@", r"\1***@", url)
@@ -286,17 +326,23 @@ def _resolved(settings: Settings, base: Path) -> Settings:
         for name, shard in settings.store.shards.items()
     }
     queue = base / settings.queue.path if settings.queue.path else data_dir / "queue"
-    tls = {
+    tls: dict[str, Any] = {
         name: base / value
         for name, value in (("certificate", settings.tls.certificate), ("key", settings.tls.key))
         if value
     }
+    tls["others"] = [
+        CertificatePair(certificate=base / pair.certificate, key=base / pair.key)
+        for pair in settings.tls.others
+    ]
+    ca = settings.oauth.ca and str(base / settings.oauth.ca)
     return settings.model_copy(
         update={
             "platform": settings.platform.model_copy(update={"data_dir": data_dir}),
             "store": settings.store.model_copy(update={"shards": shards}),
             "queue": settings.queue.model_copy(update={"path": queue}),
             "tls": settings.tls.model_copy(update=tls),
+            "oauth": settings.oauth.model_copy(update={"ca": ca}),
             "database": settings.database.model_copy(
                 update={"url": _absolute_url(settings.database.url, base)}
             ),

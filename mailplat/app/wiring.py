@@ -83,6 +83,10 @@ def check_settings(settings: Settings) -> None:
             raise InvalidInput(f"listen.{name}: this release has no such door yet; set it to []")
     if (settings.tls.certificate is None) != (settings.tls.key is None):
         raise InvalidInput("tls: certificate and key go together")
+    if settings.tls.others and settings.tls.certificate is None:
+        raise InvalidInput("tls.others: a certificate for everybody else is needed too, tls.certificate")
+    if settings.oauth.introspection_url and not settings.oauth.client_id:
+        raise InvalidInput("oauth.introspection_url needs oauth.client_id: RFC 7662 asks who asks")
     for name in ("imaps", "pop3s"):
         if getattr(settings.listen, name) and settings.tls.certificate is None:
             raise InvalidInput(f"listen.{name} needs tls.certificate and tls.key")

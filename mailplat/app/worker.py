@@ -12,13 +12,14 @@ import structlog
 import uvloop
 
 from mailplat.access.capture import Capture
+from mailplat.access.enrolment import Enrolment
 from mailplat.access.forwarding import ForwardedSessions
 from mailplat.access.imap import ImapLimits, ImapServer
-from mailplat.access.login import LoginService, Master
 from mailplat.access.pop3 import Pop3Limits, Pop3Server
 from mailplat.app import log, supervisor
 from mailplat.app.doors import StreamDoor, bind
 from mailplat.app.figures import watch_figures
+from mailplat.app.logins import open_logins
 from mailplat.app.readiness import checks
 from mailplat.app.settings import ROLES, Settings, load
 from mailplat.app.tls import Certificate
@@ -155,18 +156,8 @@ class Process:
         settings, platform = self.settings, self.platform
         forwarded = ForwardedSessions(platform.directory, platform.executors, self.watch)
         capture = Capture(platform.directory, platform.executors)
-        auth = settings.auth
-        login = LoginService(
-            platform.directory,
-            platform.verifier,
-            platform.store,
-            forwarded,
-            capture,
-            platform.bus,
-            platform.executors,
-            platform.clock,
-            master=Master(auth.master_user, auth.master_password) if auth.master_user else None,
-        )
+        in_clear = settings.auth.plaintext_without_tls
+        login = await open_logins(platform, forwarded, capture)
         imap = ImapServer(
             login,
             platform.store,
@@ -178,7 +169,7 @@ class Process:
             ),
             tls_context=self.tls,
             hostname=settings.platform.hostname,
-            plaintext_without_tls=auth.plaintext_without_tls,
+            plaintext_without_tls=in_clear,
         )
         pop3 = Pop3Server(
             login,
@@ -187,7 +178,7 @@ class Process:
             Pop3Limits(connections=settings.pop3.max_connections),
             tls_context=self.tls,
             hostname=settings.platform.hostname,
-            plaintext_without_tls=auth.plaintext_without_tls,
+            plaintext_without_tls=in_clear,
         )
         for handler in (imap, pop3):
             self.watch.register(handler)
@@ -201,7 +192,7 @@ class Process:
                 await door.listen(bind(endpoint, shared=self.shared_ports), None)
             for endpoint in secure:
                 await door.listen(bind(endpoint, shared=self.shared_ports), self.tls)
-            self.drains.append(self._stream_drain(door, server.close, forwarded, capture))
+            self.drains.append(self._stream_drain(door, server.close, forwarded, capture, login.enrolment))
 
     @staticmethod
     def _stream_drain(
@@ -209,6 +200,7 @@ class Process:
         close: Callable[[], Awaitable[None]],
         forwarded: ForwardedSessions,
         capture: Capture,
+        enrolment: Enrolment,
     ) -> Callable[[float], Awaitable[object]]:
         async def drain(timeout: float) -> None:
             loop = asyncio.get_running_loop()
@@ -220,7 +212,7 @@ class Process:
             except TimeoutError:
                 logger.warning("sessions did not end in time; they are cut off", seconds=timeout)
             await door.drain(max(0.0, deadline - loop.time()))
-            await capture.close()
+            await asyncio.gather(capture.close(), enrolment.close())
 
         return drain
 

@@ -5,6 +5,7 @@
     routes       the route rows and their compare-and-set
     watch        RouteWatch: each process learns of changed routes, acts, and acknowledges
     credentials  password hashes and their verification off the loop.   crypt: the hashes of crypt(3)
+    app_passwords  secrets of single programs.   scram_keys: what SCRAM checks a proof with
     quotas       of accounts and domains: in bulk, summed, and read again by long sessions
     records      rows as text and back: what a backup carries
     audit        Audit: what admins did

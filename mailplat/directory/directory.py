@@ -12,7 +12,7 @@ from mailplat.core.clock import Clock, SystemClock
 from mailplat.core.errors import AlreadyExists, InvalidInput, NotFound, StaleEpoch
 from mailplat.core.route import BackendHome, Home, Route, RouteState
 from mailplat.db.engine import Database
-from mailplat.directory import quotas, resolution, routes, tables
+from mailplat.directory import quotas, resolution, routes, scram_keys, tables
 from mailplat.directory.names import alias_source, domain_key
 from mailplat.directory.quotas import Promised
 from mailplat.directory.types import Account, Alias, Backend, Domain, Login, Resolution
@@ -26,6 +26,8 @@ _ACCOUNT = (
     tables.account.c.quota,
     tables.account.c.active,
     tables.domain.c.quota,
+    tables.domain.c.app_passwords_only,
+    tables.domain.c.scram,
 )
 _ACCOUNTS = sa.select(*_ACCOUNT).join(tables.domain, tables.domain.c.name == tables.account.c.domain)
 _RESIDENTS = (
@@ -56,18 +58,30 @@ class Directory:
     def domain(self, name: str) -> Domain:
         key = domain_key(name)
         with self.database.read() as connection:
-            return Domain(key, self._need_domain(connection, key))
+            return self._need_domain(connection, key)
 
     def domains(self) -> list[Domain]:
-        query = sa.select(tables.domain.c.name, tables.domain.c.quota).order_by(tables.domain.c.name)
+        query = sa.select(tables.domain).order_by(tables.domain.c.name)
         with self.database.read() as connection:
             return [Domain(*row) for row in connection.execute(query)]
 
-    def set_domain(self, name: str, *, quota: int) -> None:
+    def set_domain(
+        self,
+        name: str,
+        *,
+        quota: int | None = None,
+        app_passwords_only: bool | None = None,
+        scram: bool | None = None,
+    ) -> None:
         key = domain_key(name)
+        given = {"quota": quota, "app_passwords_only": app_passwords_only, "scram": scram}
+        values = {name: value for name, value in given.items() if value is not None}
         with self.database.write() as connection:
             self._need_domain(connection, key)
-            connection.execute(tables.domain.update().where(tables.domain.c.name == key).values(quota=quota))
+            if values:
+                connection.execute(tables.domain.update().where(tables.domain.c.name == key).values(**values))
+            if scram is False:
+                scram_keys.drop(connection, key)
 
     def promised(self) -> dict[str, Promised]:
         with self.database.read() as connection:
@@ -91,7 +105,7 @@ class Directory:
         """The account and its route: FINAL when the home is a shard, LEGACY when it is a backend."""
         state = RouteState.LEGACY if isinstance(home, BackendHome) else RouteState.FINAL
         with self._unique(f"account {address}"), self.database.write() as connection:
-            pool = self._need_domain(connection, address.domain)
+            domain = self._need_domain(connection, address.domain)
             row = tables.account.insert().values(
                 key=address.key,
                 local=address.local,
@@ -102,7 +116,16 @@ class Directory:
             )
             account_id = connection.execute(row.returning(tables.account.c.id)).scalar_one()
             routes.insert(connection, account_id, home, state)
-        return Account(account_id, address, password_hash, quota, True, pool)
+        return Account(
+            account_id,
+            address,
+            password_hash,
+            quota,
+            True,
+            domain.quota,
+            domain.app_passwords_only,
+            domain.scram,
+        )
 
     def account(self, address: Address) -> Account:
         return self._account(tables.account.c.key == address.key, str(address))
@@ -324,13 +347,11 @@ class Directory:
         return _to_account(*row)
 
     @staticmethod
-    def _need_domain(connection: Connection, name: str) -> int:
-        """Its quota."""
-        query = sa.select(tables.domain.c.quota).where(tables.domain.c.name == name)
-        quota: int | None = connection.execute(query).scalar_one_or_none()
-        if quota is None:
+    def _need_domain(connection: Connection, name: str) -> Domain:
+        row = connection.execute(sa.select(tables.domain).where(tables.domain.c.name == name)).one_or_none()
+        if row is None:
             raise NotFound(f"domain {name} is not ours; add it first: mailplat domain add {name}")
-        return quota
+        return Domain(*row)
 
     @staticmethod
     def _unique(what: str) -> "_Unique":
@@ -351,10 +372,9 @@ class _Unique:
             raise AlreadyExists(f"{self._what} exists already") from error
 
 
-def _to_account(
-    account_id: int, local: str, domain: str, password_hash: str, quota: int, active: bool, pool: int
-) -> Account:
-    return Account(account_id, Address(local, domain), password_hash, quota, bool(active), pool)
+def _to_account(account_id: int, local: str, domain: str, *rest: Any) -> Account:
+    """From a row of _ACCOUNT, whose columns after the address are the fields of Account."""
+    return Account(account_id, Address(local, domain), *rest)
 
 
 def _to_login(*row: Any) -> Login:

@@ -2,7 +2,8 @@
 
     {"format": 1, "last": 42}                 the highest number that an account was ever given
     {"domain": {"name": ...}}                 every domain
-    {"account": {"id": ..., ...}, "epoch": 3} the accounts whose home the shard is, with quota and password hash
+    {"account": {"id": ..., ...}, "epoch": 3, "app_passwords": [{"label": ..., ...}]}
+                                              the accounts whose home the shard is, with quota and password hash
     {"alias": {"source": ..., ...}}           every alias, one line a target
 
 JSON, a line a row, columns by their names: a later release, whose tables have more of them, reads what an earlier one
@@ -10,11 +11,12 @@ wrote. Routes are made anew. Only what is missing is added; what is there is rig
 """
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from mailplat.core.address import Address
 from mailplat.core.errors import InvalidInput
@@ -35,6 +37,7 @@ class Records:
     domains: list[Row] = field(default_factory=list)
     accounts: list[tuple[Row, int]] = field(default_factory=list)  # with the epoch of the route
     aliases: dict[str, list[Row]] = field(default_factory=dict)  # by source
+    app_passwords: dict[str, list[Row]] = field(default_factory=dict)  # by Address.key of their account
 
     def narrow(self, wanted: Callable[[Address], bool], domains: Collection[str], aliases: bool) -> "Records":
         """Only these accounts and domains; the aliases of these domains, or none."""
@@ -47,6 +50,7 @@ class Records:
                 for source, rows in self.aliases.items()
                 if aliases and rows[0]["domain"] in domains
             },
+            self.app_passwords,
         )
 
 
@@ -79,14 +83,32 @@ def write_records(directory: Directory, home: Home) -> bytes:
             .where(route.c.home == str(home))
             .order_by(account.c.id)
         )
+        secrets = _app_passwords(connection, home)
         for row in connection.execute(query):
             values = dict(row._mapping)
             epoch = values.pop("_epoch")
-            lines.append({"account": values, "epoch": epoch})
+            lines.append({"account": values, "epoch": epoch, "app_passwords": secrets.get(values["id"], [])})
         alias = tables.alias
         for row in connection.execute(sa.select(alias).order_by(alias.c.source, alias.c.position)):
             lines.append({"alias": dict(row._mapping)})
     return b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines)
+
+
+def _app_passwords(connection: Connection, home: Home) -> dict[int, list[dict[str, Any]]]:
+    """By account. Their own numbers are left out: nothing refers to them."""
+    app_password, route = tables.app_password, tables.route
+    columns = [column for column in app_password.c if column.name != "id"]
+    query = (
+        sa.select(*columns)
+        .join(route, route.c.account_id == app_password.c.account_id)
+        .where(route.c.home == str(home))
+        .order_by(app_password.c.account_id, app_password.c.label)
+    )
+    found: dict[int, list[dict[str, Any]]] = {}
+    for row in connection.execute(query):
+        values = dict(row._mapping)
+        found.setdefault(values.pop("account_id"), []).append(values)
+    return found
 
 
 def read_records(octets: bytes) -> Records:
@@ -102,6 +124,7 @@ def read_records(octets: bytes) -> Records:
                 records.domains.append(line["domain"])
             elif "account" in line:
                 records.accounts.append((line["account"], int(line["epoch"])))
+                records.app_passwords[line["account"]["key"]] = line.get("app_passwords", [])
             elif "alias" in line:
                 records.aliases.setdefault(line["alias"]["source"], []).append(line["alias"])
     except (KeyError, TypeError, ValueError) as error:
@@ -148,6 +171,7 @@ def add_missing(
                     epoch = max(epoch, epochs.get(row["id"], 1))
                 insert = tables.account.insert().values(values).returning(tables.account.c.id)
                 number = connection.execute(insert).scalar_one()
+                _add_app_passwords(connection, number, records.app_passwords.get(row["key"], []))
                 routes.insert(connection, number, home, RouteState.FINAL, epoch=epoch)
                 added.accounts += 1
         directory.database.skip_numbers(connection, tables.account, last)
@@ -157,6 +181,12 @@ def add_missing(
                 connection.execute(tables.alias.insert(), [_columns(tables.alias, row) for row in rows])
                 added.aliases += 1
     return added
+
+
+def _add_app_passwords(connection: Connection, account_id: int, rows: Sequence[Row]) -> None:
+    if rows:
+        values = [{**_columns(tables.app_password, row), "account_id": account_id} for row in rows]
+        connection.execute(tables.app_password.insert(), values)
 
 
 def _columns(table: sa.Table, row: Row) -> dict[str, Any]:

@@ -11,6 +11,8 @@ domain = sa.Table(
     sa.Column(
         "quota", sa.BigInteger, nullable=False, server_default="0"
     ),  # octets of all its accounts; 0: no limit
+    sa.Column("app_passwords_only", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("scram", sa.Boolean, nullable=False, server_default=sa.false()),  # keys are made and kept
 )
 
 account = sa.Table(
@@ -24,6 +26,41 @@ account = sa.Table(
     sa.Column("quota", sa.BigInteger, nullable=False),
     sa.Column("active", sa.Boolean, nullable=False),
     sqlite_autoincrement=True,  # an id that was used is never used again: it names a folder of mail
+)
+
+# Passwords of single programs and devices (app_passwords.py).
+app_password = sa.Table(
+    "app_password",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("account_id", sa.Integer, sa.ForeignKey("account.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("label", sa.String(80), nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),  # SHA-256, hexadecimal
+    sa.Column("scope", sa.String(80), nullable=False),  # protocols, separated by blanks
+    sa.Column("created", sa.Double, nullable=False),  # Unix time
+    sa.Column("expires", sa.Double, nullable=True),  # Unix time; NULL: never
+    sa.UniqueConstraint("account_id", "label", name="app_password_label"),
+    sa.UniqueConstraint("account_id", "digest", name="app_password_digest"),
+)
+
+# What SCRAM-SHA-256 checks a proof with (scram.py).
+scram_key = sa.Table(
+    "scram_key",
+    metadata,
+    sa.Column("account_id", sa.Integer, sa.ForeignKey("account.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("made_for", sa.String(64), nullable=False),  # which password hash they belong to
+    sa.Column("salt", sa.LargeBinary, nullable=False),
+    sa.Column("iterations", sa.Integer, nullable=False),
+    sa.Column("stored_key", sa.LargeBinary, nullable=False),
+    sa.Column("server_key", sa.LargeBinary, nullable=False),
+)
+
+# Random octets that all processes share; made by the revision.
+secret = sa.Table(
+    "secret",
+    metadata,
+    sa.Column("name", sa.String(40), primary_key=True),
+    sa.Column("octets", sa.LargeBinary, nullable=False),
 )
 
 alias = sa.Table(

@@ -12,6 +12,8 @@ from mailplat.core.route import Route
 class Domain:
     name: str  # A-labels, lower case
     quota: int = 0  # octets of all its accounts together, 0 for none
+    app_passwords_only: bool = False  # mail programs do not get in with the account's own password
+    scram: bool = False  # keys for SCRAM are made of its accounts' passwords
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,8 @@ class Account:
     quota: int  # octets, 0 for none
     active: bool
     pool: int = 0  # the domain's quota
+    app_passwords_only: bool = False  # the domain's, as the next
+    scram: bool = False
 
     @property
     def allowance(self) -> Quota:

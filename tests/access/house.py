@@ -11,8 +11,10 @@ from pathlib import Path
 from mailplat.access.capture import Capture
 from mailplat.access.forwarding import ForwardedSessions
 from mailplat.access.imap import ImapServer
+from mailplat.access.introspection import Introspection, OAuthSettings
 from mailplat.access.login import LoginService, Master
 from mailplat.access.pop3 import Pop3Limits, Pop3Server
+from mailplat.access.throttle import ThrottleLimits
 from mailplat.bus import MemoryBus
 from mailplat.core.address import Address
 from mailplat.core.clock import Clock, SystemClock
@@ -49,6 +51,8 @@ class House:
         master: Master | None = None,
         pop3: Pop3Limits | None = None,
         tls: ssl.SSLContext | None = None,
+        throttle: ThrottleLimits | None = None,
+        tokens: OAuthSettings | None = None,
     ) -> None:
         shutil.copy(template, root / "platform.db")
         self.root = root
@@ -72,6 +76,8 @@ class House:
             self.executors,
             self.clock,
             master=master,
+            throttle=throttle,
+            tokens=Introspection(tokens, self.clock) if tokens else None,
             wait=wait,
         )
         self.tls = tls
@@ -185,6 +191,7 @@ class House:
         await self.pop3.close()
         await self.imap.close()
         await self.capture.close()
+        await self.login.enrolment.close()
         for listener in self._listeners:
             listener.close()
         if self._watching is not None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from mailplat.access import login
+from mailplat.access import login, throttle
 from mailplat.access.login import AuthenticationFailed, Forward, Master, Serve
 from mailplat.core.errors import Unavailable
 from mailplat.core.route import BackendHome, RouteState, ShardHome
@@ -73,7 +73,7 @@ async def test_repeated_failures_wait_longer_and_longer_and_only_their_own(
 
     house.add("anna")
     monkeypatch.setattr(login.asyncio, "sleep", sleep)
-    for _ in range(login.FREE_FAILURES):
+    for _ in range(throttle.FREE_FAILURES):
         with pytest.raises(AuthenticationFailed):
             await enter(house, "anna", "wrong")
     assert waits == []

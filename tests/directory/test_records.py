@@ -1,11 +1,14 @@
 """The directory's rows in a backup, and back: on each database."""
 
+import json
+
 import pytest
 
 from mailplat.core.errors import InvalidInput, NotFound
 from mailplat.core.route import ShardHome
 from mailplat.db.engine import Database
 from mailplat.directory import Directory, tables
+from mailplat.directory.app_passwords import AppPasswords
 from mailplat.directory.records import Added, add_missing, read_records, write_records
 from tests.directory.conftest import add, address
 
@@ -112,3 +115,34 @@ def test_columns_of_another_release_are_no_obstacle(directory: Directory, databa
 def test_what_cannot_be_read_is_refused(octets: bytes) -> None:
     with pytest.raises(InvalidInput):
         read_records(octets)
+
+
+def test_app_passwords_come_back_with_their_account(directory: Directory, database: Database) -> None:
+    passwords = AppPasswords(database, directory.clock)
+    anna, bob = add(directory, "anna"), add(directory, "bob", "s2")
+    secret = passwords.add(anna.id, "phone", scope=("imap",), expires=directory.clock.now() + 10)
+    others = passwords.add(bob.id, "phone")
+    passwords.add(anna.id, "scanner")
+    octets = write_records(directory, S1)
+    assert secret.encode() not in octets
+    before = [(each.label, each.scope, each.created, each.expires) for each in passwords.of(anna.id)]
+    empty(database)
+    add_missing(directory, read_records(octets), S1, epochs=None)
+    again = directory.account(address("anna"))
+    assert again.id != anna.id
+    found = passwords.find(again.id, secret)
+    assert found is not None
+    assert [(each.label, each.scope, each.created, each.expires) for each in passwords.of(again.id)] == before
+    assert passwords.find(bob.id, others) is None  # he lives in another shard
+
+
+def test_records_of_a_release_without_app_passwords(directory: Directory, database: Database) -> None:
+    add(directory, "anna")
+    lines = [json.loads(line) for line in write_records(directory, S1).splitlines()]
+    for line in lines:
+        line.pop("app_passwords", None)
+    empty(database)
+    add_missing(
+        directory, read_records(b"".join(json.dumps(line).encode() + b"\n" for line in lines)), S1, epochs={}
+    )
+    assert directory.account(address("anna"))

@@ -1,22 +1,24 @@
 """LOGIN and AUTHENTICATE behind one door: to the account's shard, or through to its backend."""
 
+from mailplat.access.exchange import enter
 from mailplat.access.imap.capability import capabilities
 from mailplat.access.imap.refusal import BAD_LOGIN, UNAVAILABLE, Tagged, no, ok
 from mailplat.access.imap.session import ConnectionGone, Farewell, Session, log
-from mailplat.access.login import AuthenticationFailed, Forward, Serve
+from mailplat.access.login import AuthenticationFailed, Forward, PasswordNeeded, Serve
 from mailplat.access.proxy import connect_imap, splice
 from mailplat.core.errors import LimitReached, StaleEpoch, Unavailable
 from mailplat.wire.imap import response
+from mailplat.wire.sasl import Plain, Proven
 
 # The route may change between its reading and the session's entry into the list; it is then read again.
 _ATTEMPTS = 3
 
 
-async def authenticate(session: Session, tag: str, name: str, password: str) -> Tagged | None:
+async def authenticate(session: Session, tag: str, claim: Plain | Proven) -> Tagged | None:
     """None: the connection was handed to a backend and is over."""
     for _ in range(_ATTEMPTS):
         try:
-            granted = await session.services.login.login(name, password, session.peer, "imap")
+            granted = await enter(claim, session.services.login, session.peer, "imap")
             if isinstance(granted, Forward) and session.stream.compressed:
                 # After UNAUTHENTICATE (RFC 8437): a backend takes over the octets of a connection as they are.
                 return no("This account needs a connection without compression", "UNAVAILABLE")
@@ -25,12 +27,23 @@ async def authenticate(session: Session, tag: str, name: str, password: str) -> 
             return _enter(session, granted)
         except AuthenticationFailed:
             return failed(session, tag)
+        except PasswordNeeded as error:
+            log.info("login not possible so", reason=str(error))
+            return no("This mailbox is on a server that takes a password only: use PLAIN or LOGIN", "CANNOT")
         except StaleEpoch:
             continue
         except Unavailable as error:
-            log.warning("login not possible now", name=name, reason=str(error))
+            log.warning("login not possible now", reason=str(error))
             return UNAVAILABLE
     return UNAVAILABLE
+
+
+async def rejected(session: Session, tag: str, name: str) -> Tagged:
+    """A wrong proof or token counts as a wrong password does."""
+    try:
+        await session.services.login.failed(name, session.peer, "imap")
+    except AuthenticationFailed:
+        return failed(session, tag)
 
 
 def _enter(session: Session, granted: Serve) -> Tagged:
@@ -61,6 +74,7 @@ async def _forward(session: Session, tag: str, granted: Forward) -> Tagged | Non
         await session.services.login.failed(granted.name, session.peer, "imap", granted.account)
         raise
     session.handed_over = True
+    session.ticket.close()
     session.out(b"%b OK %b\r\n" % (tag.encode("ascii"), upstream.text))
     try:
         await session.stream.flush()

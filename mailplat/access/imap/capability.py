@@ -1,5 +1,7 @@
 """What is advertised, and when (RFC 3501 7.2.1). Only what is complete and tested is named."""
 
+from mailplat.access.channel import bindings
+from mailplat.access.exchange import mechanisms
 from mailplat.access.imap.session import Session, State
 
 # Before login too: what a client needs to know to log in, and what it may use to do so.
@@ -64,5 +66,8 @@ def capabilities(session: Session) -> bytes:
     atoms = [*ALWAYS, *REV2]
     if session.services.tls is not None and not session.stream.tls:
         atoms.append("STARTTLS")
-    atoms.append("AUTH=PLAIN" if may_log_in(session) else "LOGINDISABLED")
+    if may_log_in(session):
+        atoms += [f"AUTH={name}" for name in mechanisms(session.services.login, bindings(session.stream))]
+    else:
+        atoms.append("LOGINDISABLED")
     return " ".join(atoms).encode()

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from mailplat.wire.imap.framer import Limits
 
-BEFORE_LOGIN = Limits(line=8192, literal=4096, command=16384)
+# A line takes the longest access token, in base64 (wire/sasl/oauth.py), as RFC 4954 4 has it for SMTP.
+BEFORE_LOGIN = Limits(line=12_288, literal=4096, command=16384)
 AFTER_LOGIN = Limits()
 
 

@@ -65,10 +65,13 @@ class ImapServer:
             protected=implicit_tls,
             farewell=FAREWELL,
         )
-        session = Session(self._services, stream, peer_of(writer))
+        session = None
         try:
+            session = Session(self._services, stream, peer_of(writer))
             self.sessions.add(session)
         except LimitReached as error:
+            if session is not None:
+                session.close()
             log.warning("connection refused", reason=str(error))
             stream.write(b"* BYE [UNAVAILABLE] Too many connections, try again later\r\n")
             await stream.close()

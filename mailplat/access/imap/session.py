@@ -96,6 +96,7 @@ class Session:
     """`out` takes untagged replies; nothing is sent before `stream.flush`."""
 
     def __init__(self, services: Services, stream: Stream, peer: Peer) -> None:
+        """Raises LimitReached where the peer's network has too many that have not logged in."""
         self.services = services
         self.stream = stream
         self.out = stream.write
@@ -107,6 +108,7 @@ class Session:
         self.enabled: set[str] = set()  # CONDSTORE ...
         self.manner = Manner()  # follows `enabled`
         self.failures = 0  # logins
+        self.ticket = services.login.throttle.admit(peer.address)  # until it is logged in
         self.listener: Listener | None = None
         self._patience = services.limits.preauth  # what is left of it; drops while we wait for the client
         self.interruptible = False  # waits for the client: may be woken to say BYE
@@ -180,6 +182,7 @@ class Session:
         return f"store/{self.residence.shard}"
 
     def log_in(self, granted: Serve) -> None:
+        self.ticket.close()
         self.granted = granted
         self.state = State.AUTHENTICATED
         self.framer.limits = self.limits.after_login
@@ -333,6 +336,7 @@ class Session:
 
     def close(self) -> None:
         """Give back what the session holds, apart from the connection."""
+        self.ticket.close()
         self.view = None
         if self.listener is not None:
             self.listener.close()

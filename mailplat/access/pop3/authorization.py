@@ -1,6 +1,11 @@
-"""Who is it? USER and PASS (RFC 1939 7), AUTH PLAIN (RFC 5034), STLS (RFC 2595), UTF8 (RFC 6856)."""
+"""Who is it? USER and PASS (RFC 1939 7), AUTH (RFC 5034), STLS (RFC 2595), UTF8 (RFC 6856)."""
 
-from mailplat.access.login import AuthenticationFailed, Forward, MaildropInUse, Serve
+import contextlib
+from base64 import b64encode
+
+from mailplat.access import exchange
+from mailplat.access.channel import bindings
+from mailplat.access.login import AuthenticationFailed, Forward, MaildropInUse, PasswordNeeded, Serve
 from mailplat.access.pop3.maildrop import Maildrop
 from mailplat.access.pop3.session import NOT_NOW, Session, State, log
 from mailplat.access.proxy import connect_pop3, splice
@@ -13,6 +18,9 @@ _ATTEMPTS = 3
 
 # One text for an unknown user and a wrong password (RFC 3206 4: the code says that it is the credentials).
 BAD_LOGIN = pop3.err("Wrong name or password", "AUTH")
+PASSWORD_NEEDED = pop3.err(
+    "This mailbox is on a server that takes a password only: use PASS, PLAIN or LOGIN", "SYS/PERM"
+)
 IN_USE = pop3.err("Another session has this maildrop, try again later", "IN-USE")
 TLS_FIRST = pop3.err("Passwords only under TLS: use STLS first")
 
@@ -35,55 +43,85 @@ async def pass_(session: Session, command: pop3.Command) -> None:
         session.out(pop3.err("USER first"))
     else:
         try:
-            await log_in(session, name.decode("utf-8"), command.rest.decode("utf-8"))
+            claim = sasl.Plain("", name.decode("utf-8"), command.rest.decode("utf-8"))
         except UnicodeDecodeError:
             refuse(session)
+            return
+        await log_in(session, claim)
 
 
 async def auth(session: Session, command: pop3.Command) -> None:
     mechanism, *responses = command.arguments or [b""]
+    login, channel = session.services.login, bindings(session.stream)
     if not mechanism:
         # older than RFC 5034, and still sent: which are there?
-        session.out(pop3.ok("Mechanisms follow") + (b"PLAIN\r\n" if session.may_log_in else b"") + b".\r\n")
+        names = exchange.mechanisms(login, channel) if session.may_log_in else ()
+        session.out(
+            pop3.ok("Mechanisms follow") + b"".join(b"%b\r\n" % name.encode() for name in names) + b".\r\n"
+        )
         return
     if not session.may_log_in:
         session.out(TLS_FIRST)
-    elif mechanism.upper() != b"PLAIN" or len(responses) > 1:
-        session.out(pop3.err("AUTH PLAIN is the one that is known here"))
-    else:
-        await _plain(session, responses[0] if responses else None)
+        return
+    steps = exchange.begin(mechanism.decode("latin-1").upper(), login, channel)
+    if steps is None or len(responses) > 1:
+        offered = " ".join(exchange.mechanisms(login, channel))
+        session.out(pop3.err(f"AUTH knows {offered} here"))
+        return
+    await _negotiate(session, steps, responses[0] if responses else None)
 
 
-async def _plain(session: Session, line: bytes | pop3.Overlong | None) -> None:
-    """RFC 5034 4: the response comes with the command or behind a challenge, which is empty."""
-    if line is None:
-        session.out(b"+ \r\n")
+class _Overlong(InvalidInput):
+    """A response of more than MAX_SASL_LINE octets."""
+
+
+async def _negotiate(session: Session, steps: sasl.Exchange, initial: bytes | None) -> None:
+    """RFC 5034 4: the first response comes with the command, "=" where it is empty, or behind a challenge."""
+
+    async def ask(challenge: bytes) -> bytes:
+        session.out(b"+ %b\r\n" % b64encode(challenge))
         line = await session.line(pop3.MAX_SASL_LINE)
-    if line is None:
-        session.state = State.ENDED
-        return
-    if isinstance(line, pop3.Overlong):
-        session.out(pop3.err("That response is too long"))
-        return
-    if line == b"*":
-        session.out(pop3.err("Cancelled"))
-        return
+        if line is None:
+            session.state = State.ENDED
+            raise ConnectionResetError
+        if isinstance(line, pop3.Overlong):
+            raise _Overlong
+        return line
+
     try:
-        plain = sasl.decode_plain(sasl.decode_base64(line))
+        claim = await exchange.negotiate(
+            steps, b"" if initial == b"=" else initial, ask, session.services.login
+        )
+    except exchange.Cancelled:
+        _give_up(session, "Cancelled")
+    except _Overlong:
+        _give_up(session, "That response is too long")
     except InvalidInput as error:
-        session.out(pop3.err(f"Cannot be understood: {error}"))
-        return
-    if plain.authzid and plain.authzid != plain.authcid:  # nobody acts for somebody else here
+        _give_up(session, f"Cannot be understood: {error}")
+    except sasl.Rejected as error:  # counts as a wrong password does
+        with contextlib.suppress(AuthenticationFailed):
+            await session.services.login.failed(error.name, session.peer, "pop3")
         refuse(session)
-        return
-    await log_in(session, plain.authcid, plain.password)
+    else:
+        if exchange.acts_for_another(claim):
+            refuse(session)
+        else:
+            await log_in(session, claim)
 
 
-async def log_in(session: Session, name: str, password: str) -> None:
+def _give_up(session: Session, text: str) -> None:
+    """Each may have cost look-ups; a client that comes to no end is cut off like one that says no command."""
+    session.out(pop3.err(text))
+    session.unfinished += 1
+    if session.unfinished >= session.limits.bad_commands:
+        session.state = State.ENDED
+
+
+async def log_in(session: Session, claim: sasl.Plain | sasl.Proven) -> None:
     """To the account's maildrop or backend; the reply is the client's."""
     for _ in range(_ATTEMPTS):
         try:
-            granted = await session.services.login.login(name, password, session.peer, "pop3")
+            granted = await exchange.enter(claim, session.services.login, session.peer, "pop3")
             if isinstance(granted, Forward):
                 await _forward(session, granted)
             else:
@@ -92,13 +130,17 @@ async def log_in(session: Session, name: str, password: str) -> None:
         except AuthenticationFailed:
             refuse(session)
             return
+        except PasswordNeeded as error:
+            log.info("login not possible so", reason=str(error))
+            session.out(PASSWORD_NEEDED)
+            return
         except StaleEpoch:
             continue
         except MaildropInUse:
             session.out(IN_USE)
             return
         except Unavailable as error:
-            log.warning("login not possible now", name=name, reason=str(error))
+            log.warning("login not possible now", reason=str(error))
             break
     session.out(NOT_NOW)
 
@@ -126,6 +168,7 @@ async def _enter(session: Session, granted: Serve) -> None:
         session.granted = None
         raise
     session.state = State.TRANSACTION
+    session.ticket.close()
     session.stream.timeout = session.limits.autologout
     session.out(pop3.ok(f"{session.drop.count} messages ({session.drop.octets} octets)"))
 
@@ -139,6 +182,7 @@ async def _forward(session: Session, granted: Forward) -> None:
         await session.services.login.failed(granted.name, session.peer, "pop3", granted.account)
         raise
     session.handed_over = True
+    session.ticket.close()
     session.state = State.ENDED
     session.out(b"+OK %b\r\n" % upstream.text)
     try:

@@ -1,5 +1,7 @@
 """What CAPA names (RFC 2449): the same before and after login, but for what TLS changes."""
 
+from mailplat.access.channel import bindings
+from mailplat.access.exchange import mechanisms
 from mailplat.access.pop3.session import Session
 from mailplat.wire import pop3
 
@@ -9,7 +11,8 @@ def capabilities(session: Session) -> list[str]:
     # RFC 2449 6.7: nothing is ever removed for its age. 6.6: no LOGIN-DELAY, clients may poll.
     names = ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER", "UTF8"]
     if session.may_log_in:
-        names += ["USER", "SASL PLAIN"]
+        offered = mechanisms(session.services.login, bindings(session.stream))
+        names += ["USER", f"SASL {' '.join(offered)}"]
     if session.services.tls is not None and not session.stream.tls:
         names.append("STLS")
     return [*names, "IMPLEMENTATION mailplat"]

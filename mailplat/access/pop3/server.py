@@ -12,7 +12,7 @@ from mailplat.access.pop3.capability import capa
 from mailplat.access.pop3.limits import DEFAULTS, Pop3Limits
 from mailplat.access.pop3.session import NOT_NOW, Handler, Services, Session, State, log
 from mailplat.access.stream import Stream
-from mailplat.core.errors import StaleEpoch
+from mailplat.core.errors import LimitReached, StaleEpoch
 from mailplat.core.executors import Executors
 from mailplat.core.route import Route
 from mailplat.store import Store
@@ -89,7 +89,13 @@ class Pop3Server:
             stream.write(NOT_NOW)
             await stream.close()
             return
-        session = Session(self._services, stream, COMMANDS)
+        try:
+            session = Session(self._services, stream, COMMANDS)
+        except LimitReached as error:
+            log.warning("connection refused", reason=str(error))
+            stream.write(NOT_NOW)
+            await stream.close()
+            return
         self._sessions.add(session)
         try:
             await session.run()

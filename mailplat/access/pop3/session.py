@@ -70,6 +70,8 @@ class Session:
         self.granted: Serve | None = None
         self.maildrop: Maildrop | None = None
         self.failures = 0  # logins
+        self.unfinished = 0  # exchanges of AUTH that came to no end
+        self.ticket = services.login.throttle.admit(self.peer.address)  # until it is logged in
         self.handed_over = False  # to a backend: nothing of ours is said any more
         self.task = asyncio.current_task()
         self._commands = commands
@@ -144,6 +146,7 @@ class Session:
 
     async def close(self) -> None:
         """Give the maildrop back."""
+        self.ticket.close()
         drop, self.maildrop = self.maildrop, None
         if drop is not None:
             await self.call(drop.close)

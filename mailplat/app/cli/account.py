@@ -3,16 +3,19 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from mailplat.app.cli import _quotas
+from mailplat.app.cli import _app_passwords, _quotas
 from mailplat.app.console import Subparsers, add_config, add_json, parse_size, read_password, show
 from mailplat.app.wiring import Platform, open_platform
 from mailplat.core.errors import InvalidInput, StaleEpoch, Unavailable
 from mailplat.core.route import BackendHome, Home, Residence, RouteState, ShardHome, parse_home
 from mailplat.directory.credentials import check_hash, hash_password
+from mailplat.directory.scram_keys import ScramStore
 from mailplat.directory.types import Account, Login
 from mailplat.store.vault import owner
+from mailplat.wire.sasl import derive_keys
 from mailplat.wire.smtp.address import parse_address
 
 COLUMNS = ["address", "home", "state", "quota", "active", "used", "percent"]
@@ -48,6 +51,8 @@ def register(verbs: Subparsers) -> None:
     passwd = _action(actions, "passwd", change_password, "set a new password")
     passwd.add_argument("--password-stdin", action="store_true")
 
+    _app_passwords.register(actions)
+
     _action(actions, "show", display, "show one account")
     _action(actions, "remove", remove, "remove an account; its mail stays in the vault for its days")
     listing = actions.add_parser("list", help="list accounts")
@@ -71,6 +76,7 @@ def _action(
 def add(args: argparse.Namespace) -> int:
     address = parse_address(args.address)
     quota = parse_size(args.quota)
+    password = ""
     with open_platform(args.config) as platform:
         home = _home(platform, args.home)
         if args.hash:
@@ -78,8 +84,10 @@ def add(args: argparse.Namespace) -> int:
         elif isinstance(home, BackendHome) and not args.password_stdin:
             password_hash = ""  # the backend knows it; ours is learnt later
         else:
-            password_hash = hash_password(read_password(stdin=args.password_stdin))
-        platform.directory.add_account(address, home=home, password_hash=password_hash, quota=quota)
+            password = read_password(stdin=args.password_stdin)
+            password_hash = hash_password(password)
+        account = platform.directory.add_account(address, home=home, password_hash=password_hash, quota=quota)
+        _make_keys(platform, account, password)
     return 0
 
 
@@ -113,9 +121,26 @@ def change(args: argparse.Namespace) -> int:
 def change_password(args: argparse.Namespace) -> int:
     with open_platform(args.config) as platform:
         account = platform.directory.account(parse_address(args.address))
-        password_hash = hash_password(read_password(stdin=args.password_stdin))
+        password = read_password(stdin=args.password_stdin)
+        password_hash = hash_password(password)
         platform.directory.set_account(account.id, password_hash=password_hash)
+        _make_keys(platform, replace(account, password_hash=password_hash), password)
     return 0
+
+
+def _make_keys(platform: Platform, account: Account, password: str) -> None:
+    """For SCRAM, where the domain asks for them."""
+    if not account.scram or not password:
+        return
+    try:
+        keys = derive_keys(password)
+    except InvalidInput as error:
+        print(
+            f"mailplat: {account.address}: no SCRAM with this password ({error}); PLAIN works",
+            file=sys.stderr,
+        )
+        return
+    ScramStore(platform.database).put(account, keys)
 
 
 def remove(args: argparse.Namespace) -> int:

@@ -4,8 +4,10 @@ import argparse
 from typing import Any
 
 from mailplat.app.cli import _quotas
+from mailplat.app.cli.audit import operator
 from mailplat.app.console import Subparsers, add_config, add_json, parse_size, show
 from mailplat.app.wiring import open_platform
+from mailplat.core.errors import InvalidInput
 from mailplat.directory.quotas import Promised
 from mailplat.directory.types import Domain
 
@@ -29,9 +31,17 @@ def register(verbs: Subparsers) -> None:
             action.add_argument(
                 "--quota",
                 metavar="SIZE",
-                required=name == "set",
-                default="0",
+                default="0" if name == "add" else None,
                 help="what all its accounts may keep together, such as 100G; 0 for no limit (default)",
+            )
+        if name == "set":
+            action.add_argument(
+                "--app-passwords-only",
+                choices=["on", "off"],
+                help="mail programs need an app password (docs/login.md)",
+            )
+            action.add_argument(
+                "--scram", choices=["on", "off"], help="keep keys for SCRAM-SHA-256 (docs/login.md)"
             )
         action.set_defaults(run=run)
     listing = actions.add_parser("list", help="list the domains")
@@ -48,9 +58,21 @@ def add(args: argparse.Namespace) -> int:
 
 
 def change(args: argparse.Namespace) -> int:
-    quota = parse_size(args.quota)
+    quota = None if args.quota is None else parse_size(args.quota)
+    only, scram = (None if each is None else each == "on" for each in (args.app_passwords_only, args.scram))
+    if quota is None and only is None and scram is None:
+        raise InvalidInput("nothing to change; give --quota, --app-passwords-only or --scram")
     with open_platform(args.config) as platform:
-        platform.directory.set_domain(args.domain, quota=quota)
+        if only is not None or scram is not None:
+            domain = platform.directory.domain(args.domain)
+            platform.audit.record(
+                operator(),
+                "domain.login",
+                domain.name,
+                before={"app_passwords_only": domain.app_passwords_only, "scram": domain.scram},
+                after={"app_passwords_only": args.app_passwords_only, "scram": args.scram},
+            )
+        platform.directory.set_domain(args.domain, quota=quota, app_passwords_only=only, scram=scram)
     return 0
 
 
@@ -66,7 +88,10 @@ def display(args: argparse.Namespace) -> int:
         promised = platform.directory.promised().get(domain.name, Promised())
         row = _row(domain, promised, _quotas.pools(platform).get(domain.name, 0))
         row["aliases"] = len(platform.directory.aliases(domain.name))
-        return show([row], [*COLUMNS, "accounts", "unlimited", "aliases"], as_json=args.json)
+        row["app_passwords_only"] = domain.app_passwords_only
+        row["scram"] = domain.scram
+        columns = [*COLUMNS, "accounts", "unlimited", "aliases", "app_passwords_only", "scram"]
+        return show([row], columns, as_json=args.json)
 
 
 def list_all(args: argparse.Namespace) -> int:

@@ -47,7 +47,7 @@ class Rig:
         self.shard = self.store.shard("s1")
         self.forwarded = ForwardedSessions(self.directory, self.executors)
         self.capture = Capture(self.directory, self.executors)
-        login = LoginService(
+        self.login_service = LoginService(
             self.directory,
             verifier,
             self.store,
@@ -58,7 +58,7 @@ class Rig:
             clock,
         )
         self.server = ImapServer(
-            login,
+            self.login_service,
             self.store,
             self.bus,
             self.executors,
@@ -112,6 +112,7 @@ class Rig:
         for client in self.clients:
             await client.close()
         await self.server.close()
+        await self.login_service.enrolment.close()
         assert self._listener is not None
         self._listener.close()
         await self._listener.wait_closed()

@@ -93,9 +93,22 @@ async def test_auth_that_fails(house: House) -> None:
         assert await client.ask("AUTH PLAIN") == b"+ "
         assert (await client.ask(wrong)).startswith(b"-ERR Cannot be understood"), wrong
     assert await client.ask("AUTH PLAIN " + plain("anna@example.test", PASSWORD, "bert@example.test")) == BAD
-    for other in ("AUTH CRAM-MD5", "AUTH PLAIN a b", "AUTH LOGIN"):
-        assert (await client.ask(other)).startswith(b"-ERR AUTH PLAIN"), other
+    for other in ("AUTH CRAM-MD5", "AUTH PLAIN a b", "AUTH SCRAM-SHA-256", "AUTH XOAUTH2", "AUTH \xff"):
+        assert await client.ask(other) == b"-ERR AUTH knows PLAIN LOGIN here", other
     assert (await client.ask("AUTH PLAIN " + plain("anna@example.test", PASSWORD))).startswith(b"+OK")
+
+
+async def test_exchanges_that_come_to_no_end_are_counted(house: House) -> None:
+    limit = Pop3Limits().bad_commands
+    house.add("anna")
+    for unfinished in (limit - 1, limit):
+        client = await greeted(house)
+        for _ in range(unfinished):
+            assert await client.ask("AUTH PLAIN") == b"+ "
+            assert await client.ask("*") == b"-ERR Cancelled"
+        if unfinished < limit:
+            assert (await client.ask("AUTH PLAIN " + plain("anna@example.test", PASSWORD))).startswith(b"+OK")
+    assert await client.rest() == b""
 
 
 async def test_a_long_response_is_longer_than_a_command(house: House) -> None:
@@ -115,7 +128,7 @@ async def test_a_client_that_goes_in_the_middle_of_auth(house: House) -> None:
 
 async def test_what_mechanisms_are_there(house: House) -> None:
     client = await greeted(house)
-    assert (await client.multi("AUTH"))[1:] == [b"PLAIN"]
+    assert (await client.multi("AUTH"))[1:] == [b"PLAIN", b"LOGIN"]
 
 
 async def test_capabilities(house: House) -> None:
@@ -136,7 +149,7 @@ async def test_capabilities(house: House) -> None:
         b"IMPLEMENTATION",
     }
     assert b"EXPIRE NEVER" in before
-    assert b"SASL PLAIN" in before
+    assert b"SASL PLAIN LOGIN" in before
     await client.ask("USER anna@example.test")
     await client.ask(f"PASS {PASSWORD}")
     assert (await client.multi("CAPA"))[1:] == before  # RFC 2449 5

@@ -5,6 +5,7 @@ from mailplat.access.imap.capability import may_log_in
 from mailplat.access.imap.command import BEFORE_LOGIN, Command
 from mailplat.access.imap.refusal import PRIVACY, Tagged
 from mailplat.access.imap.session import Request, Session
+from mailplat.wire.sasl import Plain
 
 
 async def run(session: Session, request: Request) -> Tagged | None:
@@ -17,9 +18,10 @@ async def run(session: Session, request: Request) -> Tagged | None:
     if not may_log_in(session):
         return PRIVACY
     try:
-        return await authenticate(session, request.tag, name.decode("utf-8"), password.decode("utf-8"))
+        claim = Plain("", name.decode("utf-8"), password.decode("utf-8"))
     except UnicodeDecodeError:
         return failed(session, request.tag)
+    return await authenticate(session, request.tag, claim)
 
 
 COMMANDS = (Command("LOGIN", run, states=BEFORE_LOGIN),)

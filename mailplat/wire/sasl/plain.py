@@ -1,10 +1,12 @@
-"""SASL without I/O: what a client's response says (RFC 4422). Its line is the door's to read."""
+"""PLAIN (RFC 4616), and LOGIN (draft-murchison-sasl-login), which is older than it and still the only one that some
+clients know."""
 
 import base64
 import binascii
 from dataclasses import dataclass, field
 
 from mailplat.core.errors import InvalidInput
+from mailplat.wire.sasl.exchange import Challenge, Exchange
 
 # RFC 4616 2: names and the password have at most 255 characters each in practice; UTF-8 may take 4 octets for one.
 MAX_PART = 1020
@@ -37,3 +39,20 @@ def decode_plain(response: bytes) -> Plain:
     except UnicodeDecodeError as error:
         raise InvalidInput("a PLAIN response that is not UTF-8") from error
     return Plain(authzid, authcid, password)
+
+
+def plain() -> Exchange:
+    """Returns a Plain."""
+    return decode_plain((yield Challenge()))
+
+
+def login() -> Exchange:
+    """Returns a Plain. The prompts are those that clients compare with (draft-murchison-sasl-login-00 2.1)."""
+    name = yield Challenge(b"Username:")
+    password = yield Challenge(b"Password:")
+    if not name or any(len(part) > MAX_PART or b"\0" in part for part in (name, password)):
+        raise InvalidInput("not a LOGIN response")
+    try:
+        return Plain("", name.decode("utf-8"), password.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise InvalidInput("a LOGIN response that is not UTF-8") from error
