@@ -115,9 +115,7 @@ def listing(site: Site, listings: Listings, residence: Residence, mailbox_id: in
 def _read(connection: Connection, row: MailboxRow, known: Listing | None) -> Listing:
     """What is known and what came behind it; all of it where nothing is."""
     since = known.uidnext if known is not None else 0
-    uids, sizes, foreign, uidls = map(
-        json.loads, connection.exec_driver_sql(_ARRAYS, (row.id, since)).one()
-    )
+    uids, sizes, foreign, uidls = map(json.loads, connection.exec_driver_sql(_ARRAYS, (row.id, since)).one())
     named = dict(zip(foreign, uidls, strict=True))
     if known is None:
         return Listing(

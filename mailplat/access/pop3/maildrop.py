@@ -103,9 +103,7 @@ class Maildrop:
         self._octets = self._listing.octets
         self._deleted.clear()
 
-    def _lines(
-        self, line: str, rows: int, values: Callable[[int, int], Sequence[object]]
-    ) -> Iterator[str]:
+    def _lines(self, line: str, rows: int, values: Callable[[int, int], Sequence[object]]) -> Iterator[str]:
         """`values` gives those of the places from `first` to before `last`."""
         for first in range(0, len(self._listing.uids), rows):
             last = min(first + rows, len(self._listing.uids))
@@ -168,7 +166,10 @@ class Maildrop:
                 self._residence, self._mailbox_id, [(uid, uid) for uid in uids]
             ):
                 self._ahead[uid] = text
-        except (NotFound, Unavailable) as error:  # the message that it is about will be read by itself, and say so
+        except (
+            NotFound,
+            Unavailable,
+        ) as error:  # the message that it is about will be read by itself, and say so
             log.info("reading ahead ended", account=self._residence.account_id, reason=str(error))
 
     def commit(self) -> int:

@@ -108,7 +108,9 @@ async def _send(session: Session, message: Message, text: str, top: pop3.Top | N
     """Piece by piece: a large message costs one piece of memory and what the socket holds."""
     chunk = session.limits.chunk
     ahead = session.drop.ready(message)
-    first = (ahead, None) if ahead is not None else await session.call(session.drop.read, message, session.limits)
+    first = (
+        (ahead, None) if ahead is not None else await session.call(session.drop.read, message, session.limits)
+    )
     if first is None:
         session.out(pop3.err("That message was removed meanwhile"))
         return
