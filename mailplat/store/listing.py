@@ -1,7 +1,7 @@
 """What a maildrop is made of (RFC 1939 5): UIDs, sizes and UIDLs of one mailbox, 12 octets a message.
 
-None of these ever changes while the message is there, whatever happens to its flags. So a listing that was read once is
-kept, and brought forward by what came and what went: a client that polls costs what is new, not what is there.
+None of these ever changes while the message is there, whatever happens to its flags. So a listing that was read once
+is kept, and brought forward by what came and what went: a client that polls costs what is new, not what is there.
 """
 
 import json

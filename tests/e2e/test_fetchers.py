@@ -1,5 +1,5 @@
-"""Programs that fetch mail: fetchmail and getmail over POP3 and IMAP, curl over IMAP, IMAPS and POP3, poplib. Each keeps
-what it is told to keep, deletes what it is told to delete, and fetches nothing twice."""
+"""Programs that fetch mail: fetchmail and getmail over POP3 and IMAP, curl over IMAP, IMAPS and POP3, poplib. Each
+keeps what it is told to keep, deletes what it is told to delete, and fetches nothing twice."""
 
 import mailbox
 import os
@@ -110,7 +110,8 @@ def test_fetchmail_fetches_nothing_twice(platform: Rig, tmp_path: Path) -> None:
         client.append("INBOX", b"Message-ID: <kept@a.test>\r\nSubject: kept\r\n\r\ntext\r\n")
     config, got = tmp_path / "rc", tmp_path / "got"
     config.write_text(
-        f"set idfile {tmp_path}/ids\npoll 127.0.0.1 protocol POP3 service {platform.ports['pop3']} uidl auth password\n"
+        f"set idfile {tmp_path}/ids\npoll 127.0.0.1 protocol POP3 service {platform.ports['pop3']} uidl"
+        " auth password\n"
         f'  username "{user}" password "{PASSWORD}" is root here keep no rewrite sslproto \'\' mda "cat >> {got}"\n'
     )
     config.chmod(0o600)

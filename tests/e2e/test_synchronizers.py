@@ -1,5 +1,5 @@
-"""Programs that keep a local copy and the platform alike, both ways: mbsync, offlineimap. What one side has in the end,
-the other has too: messages, flags, deletions, mailboxes with odd names; and a run after it finds nothing to do."""
+"""Programs that keep a local copy and the platform alike, both ways: mbsync, offlineimap. What one side has in the
+end, the other has too: messages, flags, deletions, mailboxes with odd names; and one more run finds nothing to do."""
 
 import os
 import shutil

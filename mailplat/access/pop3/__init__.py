@@ -18,10 +18,10 @@ Invariants
       that IMAP expunged meanwhile keeps its number; RETR of it is refused.
     * Messages go at QUIT, all that were marked in one transaction, or not at all. A connection that ends otherwise
       deletes nothing.
-    * STAT, LIST and UIDL are answered from the index; only RETR and TOP open a file, and hold one piece of it, or some
-      small messages that were read ahead.
-    * Each octet of a message is sent as it is kept, in either mode of UTF8: headers in raw UTF-8 are everywhere, and a
-      client that never says UTF8 is better served with them than with -ERR [UTF8] (RFC 6856 2.1).
+    * STAT, LIST and UIDL are answered from the index; only RETR and TOP open a file, and hold one piece of it, or
+      some small messages that were read ahead.
+    * Each octet of a message is sent as it is kept, in either mode of UTF8: headers in raw UTF-8 are everywhere, and
+      a client that never says UTF8 is better served with them than with -ERR [UTF8] (RFC 6856 2.1).
     * Flags are IMAP's: reading over POP3 does not set \\Seen.
 
 What must never happen: two sessions in one maildrop; a message deleted that this client did not name by the number

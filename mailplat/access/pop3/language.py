@@ -1,4 +1,4 @@
-"""LANG (RFC 6856 3): in which language replies are. There is English, and i-default, which is English too (RFC 2277)."""
+"""LANG (RFC 6856 3): in which language replies are. English, and i-default, which is English too (RFC 2277)."""
 
 from mailplat.access.pop3.session import Session
 from mailplat.wire import pop3

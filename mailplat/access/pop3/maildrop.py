@@ -27,8 +27,8 @@ class Message(NamedTuple):
 class Maildrop:
     """Locked from `open` to `close`. Methods that reach the store or the disk block: for threads.
 
-    What was there at login is the store's listing: arrays that sessions share. Of a message an object is made only when
-    a command names it."""
+    What was there at login is the store's listing: arrays that sessions share. Of a message an object is made only
+    when a command names it."""
 
     def __init__(self, shard: Shard, residence: Residence, lock: MaildropLock) -> None:
         self._shard = shard
