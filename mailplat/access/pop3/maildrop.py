@@ -122,7 +122,7 @@ class Maildrop:
         Who takes messages in their order will ask for the next one too: small ones behind it are read in the same
         hop to a thread, and `ready` has them."""
         follows, self._last = message.number == self._last + 1, message.number
-        if follows and message.size <= limits.ahead_octets:
+        if follows and message.size <= limits.chunk:
             self._read_ahead(message, limits)
             octets = self.ready(message)
             if octets is not None:
@@ -151,11 +151,13 @@ class Maildrop:
         return octets
 
     def _read_ahead(self, message: Message, limits: Pop3Limits) -> None:
-        """Each whole message that fits, from this one on."""
+        """Each whole message of one piece, from this one on, as far as they fit."""
         sizes, wanted = self._listing.sizes, range(message.number - 1, message.number - 1 + limits.ahead)
         octets, uids = 0, []
         for place in wanted:
-            if place >= len(sizes) or octets + sizes[place] > limits.ahead_octets:
+            if place >= len(sizes) or sizes[place] > limits.chunk:
+                break
+            if octets and octets + sizes[place] > limits.ahead_octets:
                 break
             octets += sizes[place]
             if place + 1 not in self._deleted:

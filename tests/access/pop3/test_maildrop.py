@@ -83,7 +83,7 @@ async def test_who_comes_again_sees_what_came_and_went(house: House) -> None:
 @pytest.mark.parametrize("octets", [1, 100, 100_000])
 async def test_messages_that_are_read_ahead_are_those(houses: MakeHouse, octets: int) -> None:
     """In order, against it, again, around what is deleted or gone; however many fit."""
-    house = houses(pop3=Pop3Limits(ahead=3, ahead_octets=octets, chunk=64))
+    house = houses(pop3=Pop3Limits(ahead=3, ahead_octets=octets, chunk=130))
     house.add("anna")
     letters = [message(str(number), "x" * number * 20 + "\r\n") for number in range(8)]
     await house.deliver("anna", *letters)
