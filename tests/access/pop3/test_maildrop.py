@@ -101,6 +101,33 @@ async def test_messages_that_are_read_ahead_are_those(houses: MakeHouse, octets:
             assert b"".join(line + b"\r\n" for line in said) == letters[number - 1], number
 
 
+SIZE = len(message("1"))
+
+
+@pytest.mark.parametrize(
+    ("limits", "kept"),
+    [
+        (Pop3Limits(), [2, 3, 4]),
+        (Pop3Limits(ahead=4), [2, 3, 4]),
+        (Pop3Limits(ahead=3), [2, 3]),
+        (Pop3Limits(ahead_octets=3 * SIZE), [2, 3]),
+        (Pop3Limits(ahead_octets=3 * SIZE - 1), [2]),
+        (Pop3Limits(chunk=SIZE), [2, 3, 4]),
+        (Pop3Limits(chunk=SIZE - 1), []),  # of more than one piece: each by itself
+    ],
+)
+async def test_how_much_is_read_ahead(houses: MakeHouse, limits: Pop3Limits, kept: list[int]) -> None:
+    house = houses(pop3=limits)
+    house.add("anna")
+    await house.deliver("anna", *(message(str(number)) for number in range(1, 5)))
+    client = await house.pop3_client()
+    [session] = house.pop3._sessions
+    await client.multi("RETR 1")
+    assert sorted(session.drop._ahead) == kept
+    await client.multi("RETR 4")
+    assert 4 not in session.drop._ahead  # what was sent is not kept
+
+
 async def test_a_file_that_is_missing_is_one_messages_trouble(house: House) -> None:
     house.add("anna")
     letters = [message(str(number)) for number in range(5)]
