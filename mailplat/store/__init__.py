@@ -19,6 +19,7 @@ Files of this room
     tombstones.py   what was expunged, up to a limit
     staging.py, append.py   the two halves of an append
     accounts.py, mailboxes.py, renaming.py, fetch.py, changes.py, search.py, flags.py, expunge.py, copy.py   verbs
+    listing.py   UIDs, sizes and UIDLs of a mailbox, kept and brought forward: POP3's maildrop
     deliveries.py   what was delivered, remembered when the index is made anew
     quota.py, pools.py   what accounts and domains may keep, counted with each change; a domain's octets elsewhere
     transfer.py  an account from shard to shard: what crosses over with its numbers

@@ -63,6 +63,18 @@ def test_an_older_listing_stays_as_it_was(rig: Rig) -> None:
     assert shown(older) == before
 
 
+def test_inbox_is_renamed(rig: Rig) -> None:
+    """RFC 3501 6.3.5: its messages leave it, and it stays."""
+    rig.fill(3)
+    assert len(look(rig)) == 3
+    rig.shard.rename(HOME, "INBOX", "Old")
+    assert look(rig) == rows(rig) == []
+    rig.fill(1)
+    assert look(rig) == rows(rig)
+    old = rig.shard.listing(HOME, rig.shard.mailbox(HOME, "Old").id)
+    assert len(old.uids) == 3
+
+
 def test_forgotten_tombstones(rig: Rig) -> None:
     """What went cannot be told any more: all is read again."""
     rig.shard.site.limits = StoreLimits(tombstones=1)
