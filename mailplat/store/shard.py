@@ -16,6 +16,7 @@ from mailplat.store import (
     expunge,
     fetch,
     later,
+    listing,
     mailboxes,
     namer,
     quota,
@@ -29,6 +30,7 @@ from mailplat.store import flags as storing
 from mailplat.store.changes import Snapshots
 from mailplat.store.figures import Figures, figures
 from mailplat.store.identity import Expected
+from mailplat.store.listing import Listing, Listings
 from mailplat.store.quota import Crossing
 from mailplat.store.references import References
 from mailplat.store.site import Publisher, Site
@@ -89,6 +91,7 @@ class Shard:
         self.tmp = self.site.tmp
         self._snapshots = Snapshots(self.site.limits)
         self._references = References(self.site.limits.references)
+        self._listings = Listings(self.site.limits)
         self._upkeep = Upkeep(self.site) if upkeep else None
         self._closing = threading.Lock()
         self._closed = False
@@ -106,6 +109,7 @@ class Shard:
         """Drop what is remembered of the index: it was made anew."""
         self._snapshots.forget()
         self._references.forget()
+        self._listings.forget()
         self.site.library.forget()
 
     # accounts
@@ -211,6 +215,9 @@ class Shard:
 
     def snapshot(self, residence: Residence, mailbox_id: int) -> Snapshot:
         return changes.snapshot(self.site, self._snapshots, residence, mailbox_id)
+
+    def listing(self, residence: Residence, mailbox_id: int) -> Listing:
+        return listing.listing(self.site, self._listings, residence, mailbox_id)
 
     def changes(self, residence: Residence, mailbox_id: int, since_modseq: int) -> Changes:
         return changes.changes(self.site, residence, mailbox_id, since_modseq)

@@ -1,4 +1,5 @@
-"""Real clients against a running platform: Python's libraries, mbsync, curl, swaks."""
+"""Real clients against a running platform: Python's libraries, curl, swaks. What keeps a copy of mail or fetches it
+has files of its own."""
 
 import imaplib
 import poplib
@@ -6,7 +7,6 @@ import shutil
 import smtplib
 import ssl
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -32,7 +32,7 @@ def trusted(platform: Rig) -> ssl.SSLContext:
 def program(name: str) -> str:
     path = shutil.which(name)
     if path is None:
-        pytest.skip(f"{name} is not installed (Debian: {'isync' if name == 'mbsync' else name})")
+        pytest.skip(f"{name} is not installed (Debian: {name})")
     return path
 
 
@@ -53,56 +53,6 @@ def test_poplib_over_tls(platform: Rig, trusted: ssl.SSLContext) -> None:
     pop.pass_(PASSWORD)
     assert pop.stat()[0] == len(LETTERS)
     pop.quit()
-
-
-@pytest.mark.interop
-def test_mbsync_both_ways(platform: Rig, tmp_path: Path) -> None:
-    mbsync = program("mbsync")
-    (tmp_path / "mail").mkdir()
-    config = tmp_path / "mbsyncrc"
-    config.write_text(f"""
-IMAPAccount far
-Host 127.0.0.1
-Port {platform.ports["imap"]}
-User {ACCOUNTS[0]}
-Pass "{PASSWORD}"
-SSLType None
-AuthMechs LOGIN
-
-IMAPStore far
-Account far
-
-MaildirStore near
-Path {tmp_path}/mail/
-Inbox {tmp_path}/mail/INBOX
-SubFolders Verbatim
-
-Channel all
-Far :far:
-Near :near:
-Patterns *
-Create Both
-Expunge Both
-Sync All
-SyncState *
-""")
-    run = [mbsync, "-c", str(config), "-a"]
-    subprocess.run(run, check=True, timeout=60, capture_output=True)
-    files = [path for kind in ("new", "cur") for path in (tmp_path / "mail/INBOX" / kind).iterdir()]
-    assert len(files) == len(LETTERS)
-    new = tmp_path / "mail/INBOX/new/1700000000.M1P1.here"
-    new.write_bytes(b"Subject: from the other side\n\nhello\n")
-    subprocess.run(run, check=True, timeout=60, capture_output=True)
-    with imaplib.IMAP4("127.0.0.1", platform.ports["imap"], timeout=30) as imap:
-        imap.login(ACCOUNTS[0], PASSWORD)
-        imap.select()
-        found = imap.search(None, "SUBJECT", '"from the other side"')[1][0].split()
-        assert len(found) == 1
-        imap.store(found[0], "+FLAGS", r"(\Deleted)")
-        imap.expunge()
-    subprocess.run(run, check=True, timeout=60, capture_output=True)
-    left = [path for kind in ("new", "cur") for path in (tmp_path / "mail/INBOX" / kind).iterdir()]
-    assert len(left) == len(LETTERS)
 
 
 @pytest.mark.interop

@@ -76,6 +76,9 @@ def day(rig: Rig) -> None:
     before = rig.inbox.modseq
     shard.store_flags(HOME, inbox, [(1, 3), (5, 6)], "add", ["\\Deleted", "other"])
     shard.snapshot(HOME, inbox)
+    shard.listing(HOME, inbox)
+    rig.fill(1)
+    shard.listing(HOME, inbox)
     shard.rows(HOME, inbox, [(1, 4), (8, 9)], ["uid", "flags", "envelope", "uidl"])
     shard.rows(HOME, inbox, [(1, 4)], ["uid", "size"])
     shard.octets(HOME, inbox, 4)

@@ -5,7 +5,7 @@ from mailplat.access.exchange import mechanisms
 from mailplat.access.imap.session import Session, State
 
 # Before login too: what a client needs to know to log in, and what it may use to do so.
-ALWAYS = ("IMAP4rev1", "LITERAL+", "SASL-IR", "ID", "ENABLE")
+ALWAYS = ("IMAP4rev1", "IMAP4rev2", "LITERAL+", "SASL-IR", "ID", "ENABLE")
 
 AFTER_LOGIN = (
     "IDLE",  # RFC 2177
@@ -48,10 +48,6 @@ AFTER_LOGIN = (
 )
 
 
-# RFC 9051 is offered once all that it has taken in is here (its appendix E).
-REV2 = ("IMAP4rev2",) if {"BINARY", "SEARCHRES"} <= set(AFTER_LOGIN) else ()
-
-
 def may_log_in(session: Session) -> bool:
     """Passwords in clear need TLS, unless the admin's setting says otherwise (RFC 3501 6.2.3, LOGINDISABLED)."""
     return session.stream.tls or session.services.plaintext_without_tls
@@ -62,8 +58,8 @@ def capabilities(session: Session) -> bytes:
     if session.state is not State.NOT_AUTHENTICATED:
         limit = f"APPENDLIMIT={session.limits.message_size}"  # RFC 7889
         compress = () if session.stream.compressed else ("COMPRESS=DEFLATE",)  # RFC 4978
-        return " ".join((*ALWAYS, *REV2, *AFTER_LOGIN, *compress, limit)).encode()
-    atoms = [*ALWAYS, *REV2]
+        return " ".join((*ALWAYS, *AFTER_LOGIN, *compress, limit)).encode()
+    atoms = [*ALWAYS]
     if session.services.tls is not None and not session.stream.tls:
         atoms.append("STARTTLS")
     if may_log_in(session):

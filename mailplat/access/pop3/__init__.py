@@ -1,8 +1,10 @@
-"""The POP3 server: RFC 1939 with CAPA (2449), STLS (2595), SASL PLAIN (5034), response codes (3206), UTF8 (6856).
+"""The POP3 server: RFC 1939 with CAPA (2449), STLS (2595), SASL PLAIN (5034), response codes (3206), UTF8
+and LANG (6856).
 
     server         Pop3Server: all sessions of the process; ends them when a route moves or the process leaves
     session        Session: one connection; lines -> commands -> replies; the states of RFC 1939
     authorization  USER, PASS, AUTH, STLS, UTF8: to the account's maildrop, or through to its backend
+    language       LANG
     transaction    STAT, LIST, UIDL, RETR, TOP, DELE, RSET, NOOP
     maildrop       Maildrop: what INBOX was at login, and what the client wants deleted
     lock           one session an account, over all processes of the machine
@@ -16,7 +18,10 @@ Invariants
       that IMAP expunged meanwhile keeps its number; RETR of it is refused.
     * Messages go at QUIT, all that were marked in one transaction, or not at all. A connection that ends otherwise
       deletes nothing.
-    * STAT, LIST and UIDL are answered from the index; only RETR and TOP open a file, and hold one piece of it.
+    * STAT, LIST and UIDL are answered from the index; only RETR and TOP open a file, and hold one piece of it, or
+      some small messages that were read ahead.
+    * Each octet of a message is sent as it is kept, in either mode of UTF8: headers in raw UTF-8 are everywhere, and
+      a client that never says UTF8 is better served with them than with -ERR [UTF8] (RFC 6856 2.1).
     * Flags are IMAP's: reading over POP3 does not set \\Seen.
 
 What must never happen: two sessions in one maildrop; a message deleted that this client did not name by the number

@@ -9,7 +9,8 @@ from mailplat.wire import pop3
 def capabilities(session: Session) -> list[str]:
     """USER and SASL only where a password may be sent; STLS only where TLS can still begin."""
     # RFC 2449 6.7: nothing is ever removed for its age. 6.6: no LOGIN-DELAY, clients may poll.
-    names = ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER", "UTF8"]
+    # RFC 6856 2.2: USER behind UTF8, since names and passwords are read as UTF-8.
+    names = ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER", "UTF8 USER", "LANG"]
     if session.may_log_in:
         offered = mechanisms(session.services.login, bindings(session.stream))
         names += ["USER", f"SASL {' '.join(offered)}"]

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from mailplat.access.login import LoginService, Serve
 from mailplat.access.pop3 import authorization, transaction
 from mailplat.access.pop3.capability import capa
+from mailplat.access.pop3.language import lang
 from mailplat.access.pop3.limits import DEFAULTS, Pop3Limits
 from mailplat.access.pop3.session import NOT_NOW, Handler, Services, Session, State, log
 from mailplat.access.stream import Stream
@@ -25,6 +26,7 @@ COMMANDS: dict[State, dict[str, Handler]] = {
         "AUTH": authorization.auth,
         "STLS": authorization.stls,
         "UTF8": authorization.utf8,
+        "LANG": lang,
         "QUIT": authorization.leave,
     },
     State.TRANSACTION: {
@@ -37,6 +39,7 @@ COMMANDS: dict[State, dict[str, Handler]] = {
         "DELE": transaction.dele,
         "RSET": transaction.rset,
         "NOOP": transaction.noop,
+        "LANG": lang,
         "QUIT": transaction.update,
     },
 }

@@ -1,6 +1,6 @@
 """The maildrop's commands (RFC 1939 5 to 7)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from mailplat.access.pop3.maildrop import Message, read_piece
@@ -16,32 +16,35 @@ async def stat(session: Session, command: pop3.Command) -> None:
 
 
 async def list_(session: Session, command: pop3.Command) -> None:
-    await _listing(session, command, lambda message: str(message.size))
+    drop = session.drop
+    await _listing(session, command, lambda message: str(message.size), drop.size_lines)
 
 
 async def uidl(session: Session, command: pop3.Command) -> None:
-    await _listing(session, command, lambda message: message.uidl)
+    drop = session.drop
+    await _listing(session, command, lambda message: drop.uidl(message.number), drop.uidl_lines)
 
 
-async def _listing(session: Session, command: pop3.Command, column: Callable[[Message], str]) -> None:
+async def _listing(
+    session: Session,
+    command: pop3.Command,
+    column: Callable[[Message], str],
+    lines: Callable[[int], Iterator[str]],
+) -> None:
     """One message's line in the reply, or one line each of all that are not deleted."""
     if command.arguments:
-        number, message = _named(session, command.arguments)
-        session.out(pop3.ok(f"{number} {column(message)}") if message else NO_SUCH)
+        message = _named(session, command.arguments)
+        session.out(pop3.ok(f"{message.number} {column(message)}") if message else NO_SUCH)
         return
     session.out(pop3.ok(f"{session.drop.count} messages ({session.drop.octets} octets)"))
-    lines: list[str] = []
-    for number, message in session.drop:
-        lines.append(f"{number} {column(message)}\r\n")
-        if len(lines) == session.limits.rows:
-            session.out("".join(lines).encode("ascii"))
-            lines.clear()
-            await session.stream.flush()
-    session.out("".join(lines).encode("ascii") + b".\r\n")
+    for piece in lines(session.limits.rows):
+        session.out(piece.encode("ascii"))
+        await session.stream.flush()
+    session.out(b".\r\n")
 
 
 async def retr(session: Session, command: pop3.Command) -> None:
-    _, message = _named(session, command.arguments)
+    message = _named(session, command.arguments)
     if message is None:
         session.out(NO_SUCH)
     else:
@@ -54,7 +57,7 @@ async def top(session: Session, command: pop3.Command) -> None:
     if lines is None:
         session.out(pop3.err("TOP message lines"))
         return
-    _, message = _named(session, arguments[:1])
+    message = _named(session, arguments[:1])
     if message is None:
         session.out(NO_SUCH)
     else:
@@ -62,12 +65,12 @@ async def top(session: Session, command: pop3.Command) -> None:
 
 
 async def dele(session: Session, command: pop3.Command) -> None:
-    number, message = _named(session, command.arguments)
+    message = _named(session, command.arguments)
     if message is None:
         session.out(NO_SUCH)
     else:
-        session.drop.delete(number)
-        session.out(pop3.ok(f"Message {number} goes at QUIT"))
+        session.drop.delete(message.number)
+        session.out(pop3.ok(f"Message {message.number} goes at QUIT"))
 
 
 async def rset(session: Session, command: pop3.Command) -> None:
@@ -96,15 +99,18 @@ async def update(session: Session, command: pop3.Command) -> None:
     session.out(pop3.ok("Bye"))
 
 
-def _named(session: Session, arguments: list[bytes]) -> tuple[int, Message | None]:
+def _named(session: Session, arguments: list[bytes]) -> Message | None:
     number = pop3.parse_number(arguments[0]) if len(arguments) == 1 else None
-    return (0, None) if number is None else (number, session.drop.find(number))
+    return None if number is None else session.drop.find(number)
 
 
 async def _send(session: Session, message: Message, text: str, top: pop3.Top | None) -> None:
     """Piece by piece: a large message costs one piece of memory and what the socket holds."""
     chunk = session.limits.chunk
-    first = await session.call(session.drop.read, message, chunk)
+    ahead = session.drop.ready(message)
+    first = (
+        (ahead, None) if ahead is not None else await session.call(session.drop.read, message, session.limits)
+    )
     if first is None:
         session.out(pop3.err("That message was removed meanwhile"))
         return

@@ -1,23 +1,8 @@
 """What ENABLE IMAP4rev2 changes (RFC 9051, appendix E)."""
 
-import pytest
-
-from mailplat.access.imap.capability import AFTER_LOGIN, REV2
-from mailplat.access.imap.commands import enable
 from tests.access.imap.conftest import Rig, message
 
 
-def test_it_is_offered_when_all_of_it_is_there() -> None:
-    assert bool(REV2) == ({"BINARY", "SEARCHRES"} <= set(AFTER_LOGIN))
-    assert bool(REV2) == ("IMAP4REV2" in enable.KNOWN)
-
-
-@pytest.fixture
-def offered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(enable, "KNOWN", enable.KNOWN | {"IMAP4REV2"})
-
-
-@pytest.mark.usefixtures("offered")
 async def test_replies(rig: Rig) -> None:
     await rig.deliver(message("one"), message("two"))
     client = await rig.login()
@@ -92,8 +77,6 @@ async def test_replies(rig: Rig) -> None:
 
 async def test_without_it(rig: Rig) -> None:
     client = await rig.login("INBOX")
-    if not REV2:
-        assert await client.ok("ENABLE IMAP4rev2") == [b"* ENABLED"]
-        assert await client.ok("SEARCH ALL") == [b"* SEARCH"]
+    assert await client.ok("SEARCH ALL") == [b"* SEARCH"]
     await client.ok("CREATE a")
     assert await client.ok("RENAME a b") == []

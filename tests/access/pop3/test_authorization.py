@@ -144,11 +144,13 @@ async def test_capabilities(house: House) -> None:
         b"PIPELINING",
         b"EXPIRE",
         b"UTF8",
+        b"LANG",
         b"USER",
         b"SASL",
         b"IMPLEMENTATION",
     }
     assert b"EXPIRE NEVER" in before
+    assert b"UTF8 USER" in before
     assert b"SASL PLAIN LOGIN" in before
     await client.ask("USER anna@example.test")
     await client.ask(f"PASS {PASSWORD}")

@@ -1,6 +1,5 @@
 """ENABLE (RFC 5161). Names that we do not know are ignored (3.1)."""
 
-from mailplat.access.imap.capability import REV2
 from mailplat.access.imap.command import AFTER_LOGIN, Command
 from mailplat.access.imap.refusal import Tagged, ok
 from mailplat.access.imap.session import Request, Session
@@ -10,7 +9,7 @@ KNOWN = {
     "QRESYNC",  # RFC 7162 3.2.3
     "UIDONLY",  # RFC 9586
     "UTF8=ACCEPT",  # RFC 6855 3
-    *(name.upper() for name in REV2),  # RFC 9051 6.3.1
+    "IMAP4REV2",  # RFC 9051 6.3.1
 }
 
 # As they are advertised, where that is not in capitals.

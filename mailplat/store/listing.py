@@ -1,0 +1,159 @@
+"""What a maildrop is made of (RFC 1939 5): UIDs, sizes and UIDLs of one mailbox, 12 octets a message.
+
+None of these ever changes while the message is there, whatever happens to its flags. So a listing that was read once
+is kept, and brought forward by what came and what went: a client that polls costs what is new, not what is there.
+"""
+
+import json
+import threading
+from array import array
+from bisect import bisect_left
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sqlalchemy.engine import Connection
+
+from mailplat.core.route import Residence
+from mailplat.store.site import MailboxRow, Site
+from mailplat.store.tombstones import expunged_since
+from mailplat.store.types import StoreLimits
+
+# One row of JSON arrays: SQLite and json make 100,000 messages of it in a third of the time that as many rows take.
+# `{since}` is UIDNEXT of what is known. UIDLs are given only where another platform made them.
+_ARRAYS = (
+    "SELECT json_group_array(uid), json_group_array(size),"
+    " json_group_array(uid) FILTER (WHERE uidl IS NOT NULL),"
+    " json_group_array(uidl) FILTER (WHERE uidl IS NOT NULL) FROM"
+    " (SELECT uid, size, uidl FROM message WHERE mailbox_id = ? AND uid >= ? ORDER BY uid)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Shared between sessions: never written to. `uids` ascending, `sizes` in octets beside them. `uidls`: by UID,
+    those that are not made of UIDVALIDITY and UID."""
+
+    uidvalidity: int
+    uidnext: int
+    modseq: int
+    backfills: int
+    uids: "array[int]"
+    sizes: "array[int]"
+    uidls: Mapping[int, str]
+    octets: int = field(init=False)  # of all
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "octets", sum(self.sizes))
+
+    def uidl(self, place: int) -> str:
+        """Of the message at this place, from 0."""
+        uid = self.uids[place]
+        return self.uidls.get(uid) or f"{self.uidvalidity}.{uid}"
+
+
+class Listings:
+    """Kept ready, the least used given up first; bounded as snapshots are."""
+
+    def __init__(self, limits: StoreLimits) -> None:
+        self._limits = limits
+        self._kept: OrderedDict[int, Listing] = OrderedDict()
+        self._messages = 0
+        self._lock = threading.Lock()
+
+    def get(self, row: MailboxRow) -> Listing | None:
+        """This mailbox, now or earlier; nothing that changes cannot lead from to now."""
+        with self._lock:
+            kept = self._kept.get(row.id)
+            if (
+                kept is None
+                or (kept.uidvalidity, kept.backfills) != (row.uidvalidity, row.backfills)
+                or kept.modseq > row.modseq
+                or kept.uidnext > row.uidnext
+            ):
+                return None
+            self._kept.move_to_end(row.id)
+            return kept
+
+    def put(self, row: MailboxRow, listing: Listing) -> None:
+        with self._lock:
+            self._drop(row.id)
+            if len(listing.uids) > self._limits.snapshot_messages:
+                return
+            self._kept[row.id] = listing
+            self._messages += len(listing.uids)
+            while len(self._kept) > self._limits.snapshots or self._messages > self._limits.snapshot_messages:
+                self._drop(next(iter(self._kept)))
+
+    def forget(self) -> None:
+        with self._lock:
+            self._kept.clear()
+            self._messages = 0
+
+    def _drop(self, mailbox_id: int) -> None:
+        kept = self._kept.pop(mailbox_id, None)
+        if kept is not None:
+            self._messages -= len(kept.uids)
+
+
+def listing(site: Site, listings: Listings, residence: Residence, mailbox_id: int) -> Listing:
+    """The mailbox as it is now. Raises NotFound, Unavailable."""
+    with site.read() as connection:
+        row = site.mailbox_by_id(connection, residence.account_id, mailbox_id)
+        kept = listings.get(row)
+        if kept is not None and (kept.modseq, kept.uidnext) == (row.modseq, row.uidnext):
+            return kept
+        expunged = expunged_since(connection, row.id, kept.modseq) if kept is not None else None
+        if kept is None or expunged is None:
+            found = _read(connection, row, None)
+        else:
+            found = _read(connection, row, _without(kept, expunged))
+    listings.put(row, found)
+    return found
+
+
+def _read(connection: Connection, row: MailboxRow, known: Listing | None) -> Listing:
+    """What is known and what came behind it; all of it where nothing is."""
+    since = known.uidnext if known is not None else 0
+    uids, sizes, foreign, uidls = map(json.loads, connection.exec_driver_sql(_ARRAYS, (row.id, since)).one())
+    named = dict(zip(foreign, uidls, strict=True))
+    if known is None:
+        return Listing(
+            row.uidvalidity,
+            row.uidnext,
+            row.modseq,
+            row.backfills,
+            array("I", uids),
+            array("Q", sizes),
+            named,
+        )
+    return Listing(
+        row.uidvalidity,
+        row.uidnext,
+        row.modseq,
+        row.backfills,
+        known.uids + array("I", uids),
+        known.sizes + array("Q", sizes),
+        {**known.uidls, **named} if named else known.uidls,
+    )
+
+
+def _without(known: Listing, expunged: list[int]) -> Listing:
+    """In pieces between what went: as cheap for one message as for all."""
+    uids, sizes, start = array("I"), array("Q"), 0
+    gone = []
+    for uid in expunged:
+        at = bisect_left(known.uids, uid, start)
+        if at < len(known.uids) and known.uids[at] == uid:
+            uids += known.uids[start:at]
+            sizes += known.sizes[start:at]
+            start = at + 1
+            gone.append(uid)
+    if not gone:
+        return known
+    uids += known.uids[start:]
+    sizes += known.sizes[start:]
+    uidls = dict(known.uidls)
+    for uid in gone:
+        uidls.pop(uid, None)
+    return Listing(known.uidvalidity, known.uidnext, known.modseq, known.backfills, uids, sizes, uidls)
