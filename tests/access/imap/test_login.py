@@ -25,7 +25,7 @@ async def test_login(rig: Rig) -> None:
     await client.talk(
         f"""
         C: a CAPABILITY
-        S: * CAPABILITY IMAP4rev1 LITERAL+ SASL-IR ID ENABLE AUTH=PLAIN AUTH=LOGIN
+        S: * CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE AUTH=PLAIN AUTH=LOGIN
         S: a OK ...
         C: b LOGIN {USER} wrong
         S: b NO [AUTHENTICATIONFAILED] Invalid user name or password
@@ -139,7 +139,7 @@ async def test_starttls(tls_rig: Rig, authority: trustme.CA) -> None:
     await client.talk(
         f"""
         C: e CAPABILITY
-        S: * CAPABILITY IMAP4rev1 LITERAL+ SASL-IR ID ENABLE AUTH=PLAIN AUTH=LOGIN
+        S: * CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE AUTH=PLAIN AUTH=LOGIN
         S: e OK ...
         C: f STARTTLS
         S: f BAD ...

@@ -11,7 +11,7 @@ from tests.until import until
 async def test_greeting_login_select_logout(rig: Rig) -> None:
     await rig.deliver(message("one"), message("two"))
     client = await rig.connect()
-    assert client.greeting.startswith(b"* OK [CAPABILITY IMAP4rev1 LITERAL+ ")
+    assert client.greeting.startswith(b"* OK [CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ ")
     await client.talk(
         """
         C: a LOGIN user@example.test secret
