@@ -33,7 +33,9 @@ async def test_a_session_that_does_not_end_is_cut_off() -> None:
     await door.listen(mine, None)
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     await until(lambda: door.connections)
-    drain = Process._stream_drain(door, never, cast(ForwardedSessions, Quiet()), cast(Any, Quiet()))
+    drain = Process._stream_drain(
+        door, never, cast(ForwardedSessions, Quiet()), cast(Any, Quiet()), cast(Any, Quiet())
+    )
     async with asyncio.timeout(20):
         await drain(0.2)
     assert cancelled.is_set()

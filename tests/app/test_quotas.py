@@ -54,7 +54,7 @@ def test_a_domain(rig: Rig, platform: Platform) -> None:
     [row] = rig.query("domain", "show", "example.test")
     assert row == {
         "domain": "example.test", "quota": 2048 * MB, "used": MB // 2, "percent": 0, "promised": 4096 * MB,
-        "accounts": 3, "unlimited": 1, "aliases": 0,
+        "accounts": 3, "unlimited": 1, "aliases": 0, "app_passwords_only": False, "scram": False,
     }  # fmt: skip
     rig.call("domain", "add", "example.net")
     rows = {row["domain"]: row for row in rig.query("domain", "list")}

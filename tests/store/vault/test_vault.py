@@ -572,7 +572,16 @@ def test_shard_of_the_first_revision_is_upgraded(tmp_path: Path) -> None:
             ("rendering", "preview"), ("rendering", "email_id"),
         ):  # fmt: skip
             connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {column_name}")
-        for table in ("shared", "figures", "vault", "vault_owner", "shard", "pool", "quota_warning"):
+        for table in (
+            "shared",
+            "figures",
+            "vault",
+            "vault_owner",
+            "shard",
+            "pool",
+            "quota_warning",
+            "annotation",
+        ):
             connection.exec_driver_sql(f"DROP TABLE {table}")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
         (name,) = connection.exec_driver_sql("SELECT name FROM message WHERE uid = 1").one()
