@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from mailplat.access.login import Granted, LoginService, Protocol
 from mailplat.core.envelope import Peer
+from mailplat.core.errors import InvalidInput
 from mailplat.wire import sasl
 
 
@@ -47,6 +48,7 @@ async def negotiate(
 ) -> sasl.Plain | sasl.Proven:
     """`initial`: the initial response, in base64. Raises InvalidInput, sasl.Rejected (whose failure is still to be
     counted), Cancelled, Unavailable, and what `ask` raises."""
+    checked = False
     try:
         question = next(exchange)
         while True:
@@ -60,11 +62,15 @@ async def negotiate(
                 case sasl.FindKeys():
                     answer = await login.keys(question.name)
                 case sasl.CheckToken():
-                    answer = await login.owner(question.token)
+                    answer, checked = await login.owner(question.token), True
             question = exchange.send(answer)
     except StopIteration as end:
         claim: sasl.Plain | sasl.Proven = end.value
         return claim
+    except (Cancelled, InvalidInput) as error:
+        if checked:  # the token was refused: whoever guesses is counted, however he ends it
+            raise sasl.Rejected("") from error
+        raise
     finally:
         exchange.close()
 

@@ -236,11 +236,12 @@ class LoginService:
 
     def _find_keys(self, name: str) -> ScramKeys:
         """The same look-ups for all, whatever comes of them."""
-        decoy = self._scram.decoy(name)
+        decoy = self._scram.decoy(self._directory.login_key(name) or name)
         found = self._directory.login(name)
         keys = self._scram.keys(found.account if found else _NOBODY)
         usable = (
             found is not None
+            and found.account.active
             and found.account.scram
             and not found.account.app_passwords_only
             and isinstance(found.route.home, ShardHome)

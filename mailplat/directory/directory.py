@@ -277,17 +277,24 @@ class Directory:
         with self.database.read() as connection:
             return resolution.resolve(connection, address)
 
-    def login(self, name: str) -> Login | None:
-        """The account that somebody who calls himself `name` would be, with its route; None for nobody. Never
-        raises for odd names: they are nobody's."""
+    @staticmethod
+    def login_key(name: str) -> str | None:
+        """What `name` is looked up by, one for all spellings of an account; None for what can be nobody's."""
         local, separator, domain = name.rpartition("@")
         if (
             not separator or len(local) > MAX_LOCAL or not local.isprintable()
         ):  # PostgreSQL would refuse a NUL
             return None
         try:
-            key = Address(local, domain_key(domain)).key
+            return Address(local, domain_key(domain)).key
         except InvalidInput:
+            return None
+
+    def login(self, name: str) -> Login | None:
+        """The account that somebody who calls himself `name` would be, with its route; None for nobody. Never
+        raises for odd names: they are nobody's."""
+        key = self.login_key(name)
+        if key is None:
             return None
         with self.database.read() as connection:
             row = connection.execute(_LOGIN, {"key": key}).one_or_none()

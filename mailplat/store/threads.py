@@ -11,6 +11,10 @@ from mailplat.wire.imap.threads import Forest, Threadable, by_references, by_sub
 from mailplat.wire.mime.collation import unicode_casemap
 from mailplat.wire.mime.subjects import base_subject
 
+# References of all messages of one THREAD together: 250 octets each while the trees are made. Real mailboxes of
+# 100,000 messages stay below; where strangers wrote more, the last ones of each count, its parent always.
+MAX_REFERENCES = 500_000
+
 _COLUMNS = ("r.sent", "r.sent_day", "r.subject")
 
 
@@ -27,6 +31,7 @@ def threads(
     known: Mapping[int, Ids] = {}
     if algorithm == "REFERENCES":
         known = references.of(site, residence, mailbox_id, uids)
+    most = _most_of_each(known)
     messages: list[Threadable] = []
     for window in windows(site, residence, mailbox_id, uids, _COLUMNS):
         for uid, internaldate, _, sent, day, subject in window:
@@ -39,7 +44,14 @@ def threads(
                     unicode_casemap(base.text),
                     base.is_reply,
                     own,
-                    others,
+                    others[-most:],
                 )
             )
     return by_references(messages) if algorithm == "REFERENCES" else by_subject(messages)
+
+
+def _most_of_each(known: Mapping[int, Ids]) -> int:
+    """How many references of a message count."""
+    together = sum(len(numbers(ids)) - 1 for ids in known.values())
+    longest = max((len(numbers(ids)) for ids in known.values()), default=1)
+    return longest if together <= MAX_REFERENCES else max(1, MAX_REFERENCES // len(known))

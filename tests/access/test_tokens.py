@@ -302,3 +302,13 @@ def test_what_is_no_endpoint(url: str, clock: ManualClock) -> None:
 
 def test_a_secret_is_in_no_repr(server: Authorization) -> None:
     assert "se:cret" not in repr(settings(server))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("end", ["*", "!"])
+async def test_a_guess_is_counted_however_it_ends(house: House, protocol: str, end: str) -> None:
+    client = await connect(house, protocol)
+    initial = base64.b64encode(b"n,,\x01auth=Bearer guess\x01\x01").decode()
+    verb = "a AUTHENTICATE" if protocol == "imap" else "AUTH"
+    assert (await client.ask(f"{verb} OAUTHBEARER {initial}")).startswith(b"+ ")
+    assert (await client.ask(end)).startswith(REFUSED[protocol])

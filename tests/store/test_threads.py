@@ -10,6 +10,7 @@ import pytest
 from mailplat.core.clock import ManualClock
 from mailplat.core.errors import LimitReached, NotFound
 from mailplat.store import StoreLimits
+from mailplat.store import threads as threading_
 from mailplat.wire.imap.sorting import Order
 from mailplat.wire.imap.threads import Forest
 from tests.store.conftest import HOME, Rig, letter, new
@@ -153,3 +154,13 @@ def test_windows(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (
         rig.shard.sort(HOME, rig.inbox.id, uids, [Order("SUBJECT", True), Order("ARRIVAL", False)]) == whole
     )
+
+
+def test_references_beyond_what_all_together_may_have(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last ones of each count: every message is still below its parent."""
+    chain = [f"m{number}" for number in range(8)]
+    rig.append(*(new(reply(own, *chain[:number])) for number, own in enumerate(chain)))
+    before = threads(rig)
+    monkeypatch.setattr(threading_, "MAX_REFERENCES", 8)
+    assert threads(rig) == before
+    assert before.children == {uid: [uid + 1] for uid in range(1, 8)}

@@ -17,7 +17,7 @@ from mailplat.access.stream import Stream
 from mailplat.bus import Bus, Listener
 from mailplat.core.clock import Clock
 from mailplat.core.envelope import Peer
-from mailplat.core.errors import NotFound
+from mailplat.core.errors import LimitReached, NotFound
 from mailplat.core.executors import Executors
 from mailplat.core.quota import Quota
 from mailplat.core.route import Residence
@@ -193,6 +193,10 @@ class Session:
         """RFC 8437 3: as if nobody had logged in yet; TLS stays, and what was selected is not expunged."""
         self.services.leave(self)
         self.close()
+        try:
+            self.ticket = self.services.login.throttle.admit(self.peer.address)
+        except LimitReached as error:
+            raise Farewell("Too many connections that are not logged in") from error
         self.granted = None
         self.enabled.clear()
         self.manner = Manner()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from mailplat.access.imap.session import ConnectionGone, Session, log
+from mailplat.core.errors import MailplatError
 from mailplat.store.mapped import MappedFile
 from mailplat.wire.imap.fetch import Form, Section
 from mailplat.wire.imap.strings import literal
@@ -54,12 +55,19 @@ async def send_large(session: Session, sections: Sequence[Section], message: Mes
     if file is None:
         return Missing(gone=True)
     with file:
-        session.out(message.head)
         streamer = _Streamer(session, file, message.header_size)
-        for number, section in enumerate(sections):
-            session.out((b" " if number else b"") + section.label + b" ")
-            await streamer.send(section)
-        session.out(message.tail)
+        try:
+            session.out(message.head)
+            for number, section in enumerate(sections):
+                session.out((b" " if number else b"") + section.label + b" ")
+                await streamer.send(section)
+            session.out(message.tail)
+        except ConnectionError:
+            raise
+        except (MailplatError, OSError) as error:
+            # A tagged NO would be read as part of the message that has begun: only closing says what happened.
+            log.warning("a message was not sent whole", account=session.account_id, reason=str(error))
+            raise ConnectionGone from error
     return Missing(unknown=streamer.unknown)
 
 

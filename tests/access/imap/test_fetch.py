@@ -1,8 +1,13 @@
 """FETCH and UID FETCH."""
 
+import errno
+import os
 import re
+from typing import BinaryIO
 
-from mailplat.access.imap import ImapLimits
+import pytest
+
+from mailplat.access.imap import ImapLimits, streaming
 from tests.access.imap.client import Client
 from tests.access.imap.conftest import MakeRig, Rig, message
 
@@ -264,3 +269,25 @@ async def test_a_short_fetch_says_nothing_of_it(rigs: MakeRig) -> None:
     await rig.deliver(*(message(str(number)) for number in range(3)))
     client = await rig.login("INBOX")
     assert len(await client.ok("FETCH 1:* (RFC822.SIZE)")) == 3
+
+
+async def test_a_disk_that_fails_amid_a_large_message_ends_the_connection(
+    rigs: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reply would be read as part of the message."""
+    rig = await rigs(limits=ImapLimits(large_message=1000))
+    await rig.deliver(message("large", "x" * 600_000))
+    client = await rig.login("INBOX")
+    reads = iter(range(2))
+
+    def pread(file: BinaryIO, start: int, end: int) -> bytes:
+        if next(reads, None) is None:
+            raise OSError(errno.EIO, "the disk failed")
+        return os.pread(file.fileno(), end - start, start)
+
+    monkeypatch.setattr(streaming, "_pread", pread)
+    client.send(b"f FETCH 1 BODY.PEEK[]\r\n")
+    octets = await client.reader.read(-1)
+    assert b"{600" in octets[:60]
+    assert len(octets) < 600_000
+    assert b"f NO" not in octets
