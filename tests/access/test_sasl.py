@@ -333,3 +333,14 @@ async def test_a_resumed_session_is_not_bound(bound_house: House, client_tls: ss
     assert resumed
     assert b"AUTH=SCRAM-SHA-256-PLUS" not in second
     assert b"AUTH=SCRAM-SHA-256 " in second
+
+
+@pytest.mark.parametrize("name", ["anna", "nobody"])
+async def test_each_spelling_of_a_name_has_one_salt(scram_house: House, name: str) -> None:
+    """Else the salt would tell which of two names exists."""
+    salts = set()
+    for spelling in (f"{name}@{DOMAIN}", f"{name.upper()}@{DOMAIN}", f"{name}@{DOMAIN}."):
+        door, client = await opener(scram_house)("imap"), ScramClient(spelling, PASSWORD)
+        challenge = await door.begin("SCRAM-SHA-256", client.first())
+        salts.add(challenge.split(b",")[1])
+    assert len(salts) == 1
