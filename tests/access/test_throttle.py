@@ -143,3 +143,19 @@ async def test_connections_that_are_not_logged_in(houses: MakeHouse, protocol: s
             await asyncio.sleep(0.001)
     sixth = await house.connect(port)
     assert b"ready" in await sixth.line()
+
+
+async def test_who_unauthenticates_waits_again_like_others(houses: MakeHouse) -> None:
+    house: House = houses(throttle=ThrottleLimits(waiting=2))
+    house.add("anna")
+    port = await house.listen(house.imap)
+    first, second = await house.connect(port), await house.connect(port)
+    for client in (first, second):
+        assert b"ready" in await client.line()
+        await client.tagged("a", f'a LOGIN anna@{DOMAIN} "{PASSWORD}"')
+    await first.tagged("b", "b UNAUTHENTICATE")
+    third = await house.connect(port)
+    assert b"ready" in await third.line()
+    await second.ask("b NOOP")
+    assert (await second.ask("c UNAUTHENTICATE")).startswith(b"* BYE")
+    assert await second.rest() == b""

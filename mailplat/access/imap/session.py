@@ -193,10 +193,6 @@ class Session:
         """RFC 8437 3: as if nobody had logged in yet; TLS stays, and what was selected is not expunged."""
         self.services.leave(self)
         self.close()
-        try:
-            self.ticket = self.services.login.throttle.admit(self.peer.address)
-        except LimitReached as error:
-            raise Farewell("Too many connections that are not logged in") from error
         self.granted = None
         self.enabled.clear()
         self.manner = Manner()
@@ -204,6 +200,10 @@ class Session:
         self.framer.limits = self.limits.before_login
         self._patience = self.limits.preauth
         self.stream.farewell = FAREWELL
+        try:
+            self.ticket = self.services.login.throttle.admit(self.peer.address)
+        except LimitReached as error:
+            raise Farewell("Too many connections that are not logged in") from error
 
     def listen(self) -> Listener:
         """Hints for this account. Always before the mailbox is read, so that no change falls between."""
