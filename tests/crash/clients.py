@@ -63,8 +63,12 @@ class Scene:
     dark: threading.Event = field(
         default_factory=threading.Event
     )  # set: the power is out, nobody hears an answer
-    pause: float = 0.0  # seconds that a client rests between two things, on average; 0: full load
+    pause: float = 0.0  # seconds from one thing of a client to its next, on average; 0: full load
     enough: int = ENOUGH
+
+
+# What a client is late by it makes up for, but no more than this: after a stall there is no storm.
+LATE_S = 1.0
 
 
 class Client(threading.Thread):
@@ -74,6 +78,7 @@ class Client(threading.Thread):
         self.number = number
         self.rng = rng
         self.stop = stop
+        self.due = time.monotonic()  # when the next thing is
 
     def run(self) -> None:
         while not self.stop.is_set():
@@ -91,8 +96,13 @@ class Client(threading.Thread):
         raise NotImplementedError
 
     def rest(self) -> None:
+        """Until the next thing is due, however long the last one took: the load does not depend on the answers'
+        times, so that a faster machine has no more of it."""
         if self.scene.pause:
-            self.stop.wait(self.rng.expovariate(1 / self.scene.pause))
+            now = time.monotonic()
+            self.due = max(self.due, now - LATE_S) + self.rng.expovariate(1 / self.scene.pause)
+            if self.due > now:
+                self.stop.wait(self.due - now)
 
     @contextmanager
     def clocked(self, verb: str) -> Iterator[None]:

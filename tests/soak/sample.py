@@ -44,10 +44,11 @@ class Verb:
 
 @dataclass
 class Process:
-    """Octets, but for numbers of files and threads. PSS counts what is shared with others in parts."""
+    """Octets, but for numbers of files and threads. `own` is memory that no file backs: what a leak is in. PSS would
+    change with the number of other programs that have the same libraries."""
 
     rss: int
-    pss: int
+    own: int
     files: int
     threads: int
 
@@ -88,7 +89,7 @@ def process(pid: int) -> Process:
     memory = _fields(Path(f"/proc/{pid}/smaps_rollup").read_text())
     return Process(
         memory["Rss"] * 1024,
-        memory["Pss"] * 1024,
+        memory["Anonymous"] * 1024,
         len(os.listdir(f"/proc/{pid}/fd")),
         len(os.listdir(f"/proc/{pid}/task")),
     )

@@ -84,14 +84,14 @@ def trends(samples: Sequence[Sample]) -> list[Trend]:
 
         def worker(sample: Sample, number: int = number) -> list[float]:
             each = list(sample.workers.values())[number]
-            return [each.rss, each.pss]
+            return [each.rss, each.own]
 
         found += [
             trend(
                 f"worker {number}: RSS", "octets", samples, lambda s, w=worker: w(s)[0], MEMORY, LEAST_MEMORY
             ),
             trend(
-                f"worker {number}: PSS", "octets", samples, lambda s, w=worker: w(s)[1], MEMORY, LEAST_MEMORY
+                f"worker {number}: own memory", "octets", samples, lambda s, w=worker: w(s)[1], MEMORY, LEAST_MEMORY
             ),
         ]
     # Of all workers together: which of them a client comes to is chance.
