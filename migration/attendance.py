@@ -1,6 +1,7 @@
 """One kind of moves, attended to by one worker: what is due, one task an account, and what a failure leads to."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ class Account:
     task: asyncio.Task[None] | None = None
 
 
-class Attendance(Generic[M]):
+class Attendance(ABC, Generic[M]):
     """An account is always one worker's, `part` is (index of this one, number of workers); after a crash the worker
     that takes its place finishes or takes back what it finds begun. `rest`: seconds until an account that is as far
     as it can be is looked at again."""
@@ -58,20 +59,21 @@ class Attendance(Generic[M]):
         self._accounts: defaultdict[int, Account] = defaultdict(Account)
         self.running: frozenset[int] = frozenset()
 
+    @abstractmethod
     async def due(self) -> Sequence[M]:
         """This worker's."""
-        raise NotImplementedError
 
+    @abstractmethod
     def may_run(self, move: M) -> bool:
         """False where it is to stop between two batches."""
-        raise NotImplementedError
 
+    @abstractmethod
     def is_due(self, move: M, account: Account) -> bool:
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     async def attend(self, move: M) -> bool:
         """True when there is more to do at once."""
-        raise NotImplementedError
 
     async def look(self) -> None:
         moves = await self.due()

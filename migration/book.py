@@ -2,6 +2,7 @@
 that changes the route too does it in one transaction. Synchronous: call it in executor "migration"."""
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -18,7 +19,7 @@ from migration.tables import Tables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Passage:
+class Passage(ABC):
     """One account's way, as it was read."""
 
     account_id: int
@@ -44,8 +45,9 @@ class Passage:
     aborts: int
 
     @property
+    @abstractmethod
     def fences(self) -> "Fences":
-        raise NotImplementedError
+        ...
 
     @property
     def state(self) -> str:

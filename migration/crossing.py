@@ -1,5 +1,6 @@
 """One account's move at work: its row in the ledger, the source there, the shard here."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
@@ -48,7 +49,7 @@ class Tools:
 
 
 @dataclass(slots=True, kw_only=True)
-class Crossing(Tools):
+class Crossing(Tools, ABC):
     move: Passage
     source: Source
     target: Target
@@ -67,9 +68,9 @@ class Crossing(Tools):
         """The source, where it is one of our shards: the target then gets its very numbers."""
         return self.source if isinstance(self.source, ShardAccount) else None
 
+    @abstractmethod
     async def uidls(self, name: str, status: Status, new: Sequence[Listed]) -> Mapping[int, str]:
         """POP3 UIDLs of new messages of the examined mailbox, where they are not our own."""
-        raise NotImplementedError
 
     async def close_writes(self, epoch: int) -> None:
         """Inside the fence, when all doors have acknowledged it."""

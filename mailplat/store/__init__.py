@@ -22,7 +22,8 @@ Files of this room
     accounts.py, mailboxes.py, renaming.py, fetch.py, changes.py, search.py, flags.py, expunge.py, copy.py   verbs
     sorting.py, threads.py   more of them      references.py   whom messages answer, remembered for THREAD
     later.py     preview and EMAILID of messages from before they were kept
-    listing.py   UIDs, sizes and UIDLs of a mailbox, kept and brought forward: POP3's maildrop
+    listing.py   UIDs, sizes and UIDLs of a mailbox: POP3's maildrop
+    ready.py     snapshots and listings that were read, kept to be brought forward
     deliveries.py   what was delivered, remembered when the index is made anew
     quota.py, pools.py   what accounts and domains may keep, counted with each change; a domain's octets elsewhere
     transfer.py  an account from shard to shard: what crosses over with its numbers

@@ -1,18 +1,17 @@
 """What a view of a mailbox is built from, and what happened since (RFC 7162)."""
 
 import json
-import threading
 from array import array
 from bisect import bisect_left
-from collections import OrderedDict
 from dataclasses import dataclass
 
 from sqlalchemy.engine import Connection
 
 from mailplat.core.route import Residence
+from mailplat.store.ready import Ready
 from mailplat.store.site import MailboxRow, Site
 from mailplat.store.tombstones import expunged_since
-from mailplat.store.types import Changes, Snapshot, StoreLimits
+from mailplat.store.types import Changes, Snapshot
 
 # One row of three JSON arrays: SQLite makes 10,000 messages of it in half the time that as many rows take.
 _ARRAYS = (
@@ -33,65 +32,34 @@ _SHORT = 0x10000
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class Numbered:
+    """A snapshot that can be brought forward."""
+
     uidvalidity: int
     backfills: int
     sets: tuple[int, ...]  # the index's number of each of the snapshot's flagsets
     snapshot: Snapshot
 
+    @property
+    def uidnext(self) -> int:
+        return self.snapshot.uidnext
 
-class Snapshots:
-    """Snapshots kept ready, the least used given up first; bounded in number and in messages."""
+    @property
+    def modseq(self) -> int:
+        return self.snapshot.modseq
 
-    def __init__(self, limits: StoreLimits) -> None:
-        self._limits = limits
-        self._kept: OrderedDict[int, _Kept] = OrderedDict()
-        self._messages = 0
-        self._lock = threading.Lock()
-
-    def get(self, row: MailboxRow) -> _Kept | None:
-        """This mailbox, now or earlier; nothing that changes cannot lead from to now."""
-        with self._lock:
-            kept = self._kept.get(row.id)
-            if (
-                kept is None
-                or (kept.uidvalidity, kept.backfills) != (row.uidvalidity, row.backfills)
-                or kept.snapshot.modseq > row.modseq
-                or kept.snapshot.uidnext > row.uidnext
-            ):
-                return None
-            self._kept.move_to_end(row.id)
-            return kept
-
-    def put(self, row: MailboxRow, kept: _Kept) -> None:
-        messages = len(kept.snapshot.uids)
-        with self._lock:
-            self._drop(row.id)
-            if messages > self._limits.snapshot_messages:
-                return
-            self._kept[row.id] = kept
-            self._messages += messages
-            while len(self._kept) > self._limits.snapshots or self._messages > self._limits.snapshot_messages:
-                self._drop(next(iter(self._kept)))
-
-    def forget(self) -> None:
-        with self._lock:
-            self._kept.clear()
-            self._messages = 0
-
-    def _drop(self, mailbox_id: int) -> None:
-        kept = self._kept.pop(mailbox_id, None)
-        if kept is not None:
-            self._messages -= len(kept.snapshot.uids)
+    def __len__(self) -> int:
+        """Messages."""
+        return len(self.snapshot.uids)
 
 
-def snapshot(site: Site, snapshots: Snapshots, residence: Residence, mailbox_id: int) -> Snapshot:
+def snapshot(site: Site, snapshots: Ready[Numbered], residence: Residence, mailbox_id: int) -> Snapshot:
     """The mailbox as it is now. Raises NotFound. What it costs after a few changes does not grow with the mailbox,
     but for three copies of memory."""
     with site.read() as connection:
         row = site.mailbox_by_id(connection, residence.account_id, mailbox_id)
         kept = snapshots.get(row)
-        if kept is not None and (kept.snapshot.modseq, kept.snapshot.uidnext) == (row.modseq, row.uidnext):
+        if kept is not None and (kept.modseq, kept.uidnext) == (row.modseq, row.uidnext):
             return kept.snapshot
         found = _bring_forward(site, connection, row, kept) if kept is not None else None
         if found is None:
@@ -100,7 +68,7 @@ def snapshot(site: Site, snapshots: Snapshots, residence: Residence, mailbox_id:
     return found.snapshot
 
 
-def _read(site: Site, connection: Connection, row: MailboxRow) -> _Kept:
+def _read(site: Site, connection: Connection, row: MailboxRow) -> Numbered:
     uids, modseqs, sets = map(json.loads, connection.exec_driver_sql(_ARRAYS, (row.id,)).one())
     distinct = sorted(set(sets))
     book = site.library.book(connection, row.id, distinct)
@@ -115,10 +83,10 @@ def _read(site: Site, connection: Connection, row: MailboxRow) -> _Kept:
         array("Q", modseqs),
         flagsets,
     )
-    return _Kept(row.uidvalidity, row.backfills, tuple(distinct), taken)
+    return Numbered(row.uidvalidity, row.backfills, tuple(distinct), taken)
 
 
-def _bring_forward(site: Site, connection: Connection, row: MailboxRow, kept: _Kept) -> _Kept | None:
+def _bring_forward(site: Site, connection: Connection, row: MailboxRow, kept: Numbered) -> Numbered | None:
     """An older snapshot and what happened since, as the present one. None where so much has that all is better read.
     The older one stays as it is: views are made from it."""
     old = kept.snapshot
@@ -150,7 +118,7 @@ def _bring_forward(site: Site, connection: Connection, row: MailboxRow, kept: _K
             del uids[at], flags[at], modseqs[at]
     flagsets = [*old.flagsets, *(book.flags(number) for number in list(place)[len(kept.sets) :])]
     taken = Snapshot(row.uidvalidity, row.uidnext, row.modseq, uids, flags, modseqs, flagsets)
-    return _Kept(row.uidvalidity, row.backfills, tuple(place), taken)
+    return Numbered(row.uidvalidity, row.backfills, tuple(place), taken)
 
 
 def changes(site: Site, residence: Residence, mailbox_id: int, since_modseq: int) -> Changes:

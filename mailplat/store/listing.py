@@ -5,19 +5,17 @@ is kept, and brought forward by what came and what went: a client that polls cos
 """
 
 import json
-import threading
 from array import array
 from bisect import bisect_left
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sqlalchemy.engine import Connection
 
 from mailplat.core.route import Residence
+from mailplat.store.ready import Ready
 from mailplat.store.site import MailboxRow, Site
 from mailplat.store.tombstones import expunged_since
-from mailplat.store.types import StoreLimits
 
 # One row of JSON arrays: SQLite and json make 100,000 messages of it in a third of the time that as many rows take.
 # `{since}` is UIDNEXT of what is known. UIDLs are given only where another platform made them.
@@ -43,6 +41,10 @@ class Listing:
     uidls: Mapping[int, str]
     octets: int = field(init=False)  # of all
 
+    def __len__(self) -> int:
+        """Messages."""
+        return len(self.uids)
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "octets", sum(self.sizes))
 
@@ -52,51 +54,7 @@ class Listing:
         return self.uidls.get(uid) or f"{self.uidvalidity}.{uid}"
 
 
-class Listings:
-    """Kept ready, the least used given up first; bounded as snapshots are."""
-
-    def __init__(self, limits: StoreLimits) -> None:
-        self._limits = limits
-        self._kept: OrderedDict[int, Listing] = OrderedDict()
-        self._messages = 0
-        self._lock = threading.Lock()
-
-    def get(self, row: MailboxRow) -> Listing | None:
-        """This mailbox, now or earlier; nothing that changes cannot lead from to now."""
-        with self._lock:
-            kept = self._kept.get(row.id)
-            if (
-                kept is None
-                or (kept.uidvalidity, kept.backfills) != (row.uidvalidity, row.backfills)
-                or kept.modseq > row.modseq
-                or kept.uidnext > row.uidnext
-            ):
-                return None
-            self._kept.move_to_end(row.id)
-            return kept
-
-    def put(self, row: MailboxRow, listing: Listing) -> None:
-        with self._lock:
-            self._drop(row.id)
-            if len(listing.uids) > self._limits.snapshot_messages:
-                return
-            self._kept[row.id] = listing
-            self._messages += len(listing.uids)
-            while len(self._kept) > self._limits.snapshots or self._messages > self._limits.snapshot_messages:
-                self._drop(next(iter(self._kept)))
-
-    def forget(self) -> None:
-        with self._lock:
-            self._kept.clear()
-            self._messages = 0
-
-    def _drop(self, mailbox_id: int) -> None:
-        kept = self._kept.pop(mailbox_id, None)
-        if kept is not None:
-            self._messages -= len(kept.uids)
-
-
-def listing(site: Site, listings: Listings, residence: Residence, mailbox_id: int) -> Listing:
+def listing(site: Site, listings: Ready[Listing], residence: Residence, mailbox_id: int) -> Listing:
     """The mailbox as it is now. Raises NotFound, Unavailable."""
     with site.read() as connection:
         row = site.mailbox_by_id(connection, residence.account_id, mailbox_id)

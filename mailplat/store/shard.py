@@ -27,11 +27,12 @@ from mailplat.store import (
     transfer,
 )
 from mailplat.store import flags as storing
-from mailplat.store.changes import Snapshots
+from mailplat.store.changes import Numbered
 from mailplat.store.figures import Figures, figures
 from mailplat.store.identity import Expected
-from mailplat.store.listing import Listing, Listings
+from mailplat.store.listing import Listing
 from mailplat.store.quota import Crossing
+from mailplat.store.ready import Ready
 from mailplat.store.references import References
 from mailplat.store.site import Publisher, Site
 from mailplat.store.sweeper import sweep_leaving
@@ -89,9 +90,9 @@ class Shard:
             elsewhere=elsewhere,
         )
         self.tmp = self.site.tmp
-        self._snapshots = Snapshots(self.site.limits)
+        self._snapshots = Ready[Numbered](self.site.limits)
         self._references = References(self.site.limits.references)
-        self._listings = Listings(self.site.limits)
+        self._listings = Ready[Listing](self.site.limits)
         self._upkeep = Upkeep(self.site) if upkeep else None
         self._closing = threading.Lock()
         self._closed = False

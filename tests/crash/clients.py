@@ -6,6 +6,7 @@ import random
 import smtplib
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -71,7 +72,7 @@ class Scene:
 LATE_S = 1.0
 
 
-class Client(threading.Thread):
+class Client(threading.Thread, ABC):
     def __init__(self, scene: Scene, number: int, rng: random.Random, stop: threading.Event) -> None:
         super().__init__(name=f"{type(self).__name__} {number}", daemon=True)
         self.scene, self.ledger = scene, scene.ledger
@@ -92,8 +93,9 @@ class Client(threading.Thread):
                 self.scene.errors.append(f"{self.name}: {type(error).__name__}: {error}")
                 return
 
+    @abstractmethod
     def session(self) -> None:
-        raise NotImplementedError
+        ...
 
     def rest(self) -> None:
         """Until the next thing is due, however long the last one took: the load does not depend on the answers'

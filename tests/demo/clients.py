@@ -10,6 +10,7 @@ import smtplib
 import socket
 import threading
 import time
+from abc import ABC, abstractmethod
 
 from tests.demo.ledger import Ledger, Reading
 from tests.letters import letter, token
@@ -17,7 +18,7 @@ from tests.letters import letter, token
 TIMEOUT_S = 45.0  # longer than any fence: a client waits, it does not fail
 
 
-class Client(threading.Thread):
+class Client(threading.Thread, ABC):
     def __init__(self, name: str, ledger: Ledger, stop: threading.Event) -> None:
         super().__init__(name=name, daemon=True)
         self.ledger = ledger
@@ -33,8 +34,9 @@ class Client(threading.Thread):
                 self.ledger.error(self.name, f"{type(error).__name__}: {error}")
                 self.stop.wait(0.2)
 
+    @abstractmethod
     def round(self) -> None:
-        raise NotImplementedError
+        ...
 
 
 class Sender(Client):

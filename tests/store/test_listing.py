@@ -6,7 +6,8 @@ from array import array
 import pytest
 
 from mailplat.store import StoreLimits
-from mailplat.store.listing import Listing, Listings
+from mailplat.store.listing import Listing
+from mailplat.store.ready import Ready
 from mailplat.store.tombstones import forget_tombstones
 from tests.store.conftest import HOME, Rig, letter, new
 
@@ -103,7 +104,7 @@ def test_what_is_kept_is_bounded(rig: Rig) -> None:
             )._replace(uidvalidity=1, uidnext=1, modseq=1)
             for name in names
         ]
-    listings = Listings(StoreLimits(snapshots=3, snapshot_messages=10))
+    listings = Ready[Listing](StoreLimits(snapshots=3, snapshot_messages=10))
     for box in boxes:
         listings.put(box, made(2))
     assert [listings.get(box) is not None for box in boxes] == [False, True, True, True]
