@@ -139,14 +139,23 @@ def write_file(path: Path, octets: bytes, name: str) -> None:
     fsync, rename, fsync of the directory. Steps: NAME.write, NAME.fsync, NAME.rename, NAME.dirsync."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.new")
     with failures(path):
-        fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            rest = memoryview(octets)
-            while rest:
-                rest = rest[os.write(fd, rest) :]
-            step(f"{name}.write")
-            fsync(fd, f"{name}.fsync")
-        finally:
-            os.close(fd)
-        rename(beside, path, f"{name}.rename")
+            _write_durably(beside, octets, name)
+            rename(beside, path, f"{name}.rename")
+        except (OSError, Unavailable):
+            with contextlib.suppress(OSError):  # the first error is the one to tell
+                beside.unlink()  # a disk that is full has no room for what nobody reads
+            raise
         fsync_directory(path.parent, f"{name}.dirsync")
+
+
+def _write_durably(path: Path, octets: bytes, name: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        rest = memoryview(octets)
+        while rest:
+            rest = rest[os.write(fd, rest) :]
+        step(f"{name}.write")
+        fsync(fd, f"{name}.fsync")
+    finally:
+        os.close(fd)
