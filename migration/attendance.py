@@ -68,8 +68,7 @@ class Attendance(ABC, Generic[M]):
         """False where it is to stop between two batches."""
 
     @abstractmethod
-    def is_due(self, move: M, account: Account) -> bool:
-        ...
+    def is_due(self, move: M, account: Account) -> bool: ...
 
     @abstractmethod
     async def attend(self, move: M) -> bool:

@@ -46,8 +46,7 @@ class Passage(ABC):
 
     @property
     @abstractmethod
-    def fences(self) -> "Fences":
-        ...
+    def fences(self) -> "Fences": ...
 
     @property
     def state(self) -> str:

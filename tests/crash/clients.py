@@ -94,8 +94,7 @@ class Client(threading.Thread, ABC):
                 return
 
     @abstractmethod
-    def session(self) -> None:
-        ...
+    def session(self) -> None: ...
 
     def rest(self) -> None:
         """Until the next thing is due, however long the last one took: the load does not depend on the answers'

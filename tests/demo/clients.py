@@ -35,8 +35,7 @@ class Client(threading.Thread, ABC):
                 self.stop.wait(0.2)
 
     @abstractmethod
-    def round(self) -> None:
-        ...
+    def round(self) -> None: ...
 
 
 class Sender(Client):
