@@ -40,7 +40,7 @@ What must never happen: an exception's text on the wire; a write under an epoch 
 refuses, we say BYE); a literal read as a command; a plaintext octet from before STARTTLS read after it.
 """
 
-from mailplat.access.imap.limits import ImapLimits
 from mailplat.access.imap.server import ImapServer
+from mailplat.core.limits.imap import ImapLimits
 
 __all__ = ["ImapLimits", "ImapServer"]

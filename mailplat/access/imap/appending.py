@@ -55,11 +55,12 @@ class Appender:
         session = self._session
         replaces: int | None = None
         try:
+            arguments = event.arguments(session.limits.bounds, **session.syntax)
             if event.name == "APPEND":
-                program = parse_append(event.arguments(**session.syntax), first=event.index == 0)
+                program = parse_append(arguments, first=event.index == 0)
             else:
                 await self.finish()  # what is appended before may be what is replaced
-                numbers, program = parse_replace(event.arguments(**session.syntax))
+                numbers, program = parse_replace(arguments)
                 replaces = await self._replaced(numbers, by_uid=event.name == "UID REPLACE")
             refused = await self._judge(event, program)
         except (BadSyntax, MailplatError) as error:

@@ -28,7 +28,7 @@ What must never happen: two sessions in one maildrop; a message deleted that thi
 it saw; a password read from a connection in clear that the settings do not allow; an exception's text on the wire.
 """
 
-from mailplat.access.pop3.limits import Pop3Limits
 from mailplat.access.pop3.server import Pop3Server
+from mailplat.core.limits.pop3 import Pop3Limits
 
 __all__ = ["Pop3Limits", "Pop3Server"]
