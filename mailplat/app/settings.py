@@ -131,7 +131,9 @@ class OauthSection(Section):
     scope: str = ""  # that a token must have; "": none is asked for
     claim: str = "username"  # the member of the answer that has the address
     timeout: float = Field(default=5.0, gt=0)  # seconds that an answer may take, connecting included
-    cache: float = Field(default=60.0, ge=0)  # seconds that a yes is good for; never beyond the token's own end
+    cache: float = Field(
+        default=60.0, ge=0
+    )  # seconds that a yes is good for; never beyond the token's own end
     ca: str = ""  # PEM file with the authorities of the URL's certificate; "": the system's
 
 

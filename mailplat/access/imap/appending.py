@@ -198,11 +198,17 @@ class Appender:
             self._task = None
 
     def _take(self) -> list[Upload]:
-        """The longest run of commands for one mailbox."""
-        mailbox = self._complete[0].mailbox
-        count = next((n for n, upload in enumerate(self._complete) if upload.mailbox != mailbox), None)
-        batch = self._complete[:count]
-        del self._complete[:count]
+        """The longest run of commands for one mailbox that one commit may have; one command at least."""
+        first, *others = self._complete
+        limits = self._session.limits
+        batch, octets = [first], first.size
+        for upload in others:
+            octets += upload.size
+            full = len(batch) >= limits.append_batch or octets > limits.append_octets
+            if full or upload.mailbox != first.mailbox:
+                break
+            batch.append(upload)
+        del self._complete[: len(batch)]
         self._octets = sum(upload.size for upload in self._complete)
         return batch
 

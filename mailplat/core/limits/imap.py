@@ -121,8 +121,8 @@ class ImapLimits:
     append_batch: int = 100
     # Octets of these APPENDs together: beyond it they are committed though more could be gathered.
     append_octets: int = 8 * 1024 * 1024
-    # COMPRESS (RFC 4978): octets that one compressed octet may become. Commands and mail deflate to a tenth; a bomb is
-    # more than that and ends the connection.
+    # COMPRESS (RFC 4978): octets that one compressed octet may become. Commands and mail deflate to a tenth; what is
+    # more than this is a bomb, and ends the connection.
     inflate_ratio: int = 100
     # Octets beyond inflate_ratio in the life of a connection: for one message that is nothing but zeros.
     inflate_allowance: int = 64 * 1024 * 1024

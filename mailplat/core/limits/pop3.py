@@ -38,7 +38,8 @@ class Pop3Limits:
     read_size: int = 16 * 1024
     # One piece of a message file: most messages are read in one hop to a thread.
     chunk: int = 128 * 1024
-    # Messages of one piece that are read in one hop: who takes one after the other waits for a thread once in so many.
+    # Messages of one piece that are read in one hop: who takes one after the other waits for a thread once in so
+    # many.
     ahead: int = 64
     # Octets of messages that are read ahead: a session that stops in between holds no more than that.
     ahead_octets: int = 512 * 1024
