@@ -129,6 +129,7 @@ class OauthSection(Section):
     client_id: str = ""
     client_secret: str = Field(default="", repr=False)
     scope: str = ""  # that a token must have; "": none is asked for
+    audience: str = ""  # that a token must be for (aud, RFC 7662 2.2); "": none is asked for
     claim: str = "username"  # the member of the answer that has the address
     timeout: float = Field(default=5.0, gt=0)  # seconds that an answer may take, connecting included
     cache: float = Field(

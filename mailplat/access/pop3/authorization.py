@@ -89,9 +89,9 @@ async def _negotiate(session: Session, steps: sasl.Exchange, initial: bytes | No
         return line
 
     try:
-        claim = await exchange.negotiate(
-            steps, b"" if initial == b"=" else initial, ask, session.services.login
-        )
+        if initial == b"=":
+            initial = b""
+        claim = await exchange.negotiate(steps, initial, ask, session.services.login, session.peer, "pop3")
     except exchange.Cancelled:
         _give_up(session, "Cancelled")
     except _Overlong:
