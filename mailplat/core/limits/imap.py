@@ -33,7 +33,8 @@ class Bounds:
     sort_criteria: int = 20
     # Items of one FETCH. Clients ask for ten; parts of a large message one by one perhaps for a hundred.
     fetch_items: int = 200
-    # BINARY sections of one FETCH that name the same part. Each may decode the part anew, to give few octets of it.
+    # BINARY sections of one FETCH that name the same part, and HEADER.FIELDS sections of one header. Each may decode
+    # the part or go through the header anew, to give few octets of it.
     part_readings: int = 10
     # Levels of a part number. The MIME scanner looks no deeper than 100.
     part_levels: int = 128

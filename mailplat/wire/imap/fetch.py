@@ -140,10 +140,15 @@ def parse_fetch(arguments: Arguments) -> FetchProgram:
 
 
 def _check_readings(items: Iterable[Item | Section], most: int) -> None:
-    """A line of 8 KB could ask for a part of 50 MB to be decoded two hundred times, for an octet of it each."""
-    paths = Counter(item.path for item in items if isinstance(item, Section) and item.form is not Form.RAW)
-    if paths and max(paths.values()) > most:
+    """A line of 8 KB could ask for a part of 50 MB to be decoded, or a header of that size to be gone through, two
+    hundred times, for an octet of it each."""
+    sections = [item for item in items if isinstance(item, Section)]
+    decoded = Counter(section.path for section in sections if section.form is not Form.RAW)
+    if max(decoded.values(), default=0) > most:
         raise BadSyntax(f"more than {most} BINARY sections of one part")
+    chosen = Counter(section.path for section in sections if section.text in (Text.FIELDS, Text.FIELDS_NOT))
+    if max(chosen.values(), default=0) > most:
+        raise BadSyntax(f"more than {most} HEADER.FIELDS sections of one header")
 
 
 def _item(arguments: Arguments) -> Item | Section:

@@ -165,6 +165,12 @@ CASES: dict[str, Case] = {
         b"FETCH 1 (BINARY.PEEK[1]<0.1> BINARY.SIZE[1] BINARY.PEEK[1]<1.1>)",
         b"BAD more than 2 BINARY sections of one part",
     ),
+    "part_readings_of_headers": Case(
+        Bounds(part_readings=2),
+        b"FETCH 1 (BODY.PEEK[HEADER.FIELDS (A)] BODY.PEEK[HEADER.FIELDS.NOT (B)] BODY.PEEK[1.HEADER.FIELDS (C)])",
+        b"FETCH 1 (BODY.PEEK[HEADER.FIELDS (A)] BODY.PEEK[HEADER.FIELDS.NOT (B)] BODY.PEEK[HEADER.FIELDS (C)])",
+        b"BAD more than 2 HEADER.FIELDS sections of one header",
+    ),
     "part_levels": Case(
         Bounds(part_levels=2),
         b"FETCH 1 BODY.PEEK[1.1]",
