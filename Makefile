@@ -12,7 +12,7 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/.tools/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo test check bench crash-drill power-drill fault-drill backup-drill repair-bench growth soak lock
-.PHONY: clean
+.PHONY: fuzz clean
 
 help:
 	@echo 'make demo    the main job on embedded defaults, under a minute; KEEP=1 leaves it running'
@@ -26,6 +26,7 @@ help:
 	@echo 'make growth  what a login, an append and a FETCH cost as mailboxes and the number of accounts grow (half an hour)'
 	@echo 'make repair-bench  how long verify and rebuild of 100,000 messages take'
 	@echo 'make soak MINUTES=60   constant load, and whether times, memory and files are level at the end as at the start'
+	@echo 'make fuzz MINUTES=5    hostile octets for all parsers; KEEP=1 keeps inputs that reach something new'
 	@echo 'make lock    resolve requirements-dev.lock anew'
 
 setup: $(STAMP)
@@ -68,6 +69,9 @@ growth: $(STAMP)
 
 soak: $(STAMP)
 	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),60) $(SOAK_ARGS)
+
+fuzz: $(STAMP)
+	@$(BIN)/python -m tests.fuzz $(TARGETS) --minutes $(or $(MINUTES),5) $(if $(KEEP),--keep) $(FUZZ_ARGS)
 
 lock:
 	@PYTHON=$(PYTHON) sh tools/bootstrap.sh lock

@@ -19,8 +19,9 @@ log = structlog.get_logger("login")
 # Passwords that wait for their keys, each in memory until then: 10 ms each in 2 threads. The rest is left for its
 # owner's next login.
 MAX_WAITING = 200
-# Accounts whose keys were seen to be there, so that a login in every minute does not ask in every minute. 100 octets.
-MAX_KNOWN = 50_000
+# Passwords that no keys can be made of, so that their owner's login in every minute does not try in every minute. 100
+# octets each. Whether keys are there is asked each time: an admin may have turned them off and on again.
+MAX_HOPELESS = 50_000
 # Seconds that an answer to "does any domain want keys?" is good for: so long an admin waits for what he turned on.
 FRESH_S = 5.0
 
@@ -32,7 +33,7 @@ class Enrolment:
         self._store = store
         self._executors = executors
         self._clock = clock
-        self._known: collections.OrderedDict[bytes, None] = collections.OrderedDict()
+        self._hopeless: collections.OrderedDict[bytes, None] = collections.OrderedDict()
         self._tasks: dict[bytes, asyncio.Task[None]] = {}
         self._wanted = False
         self._looked = -FRESH_S  # when `wanted` was asked for last
@@ -64,8 +65,8 @@ class Enrolment:
         if not account.scram:
             return
         key = hashlib.blake2b(f"{account.id} {account.password_hash}".encode(), digest_size=16).digest()
-        if key in self._known:
-            self._known.move_to_end(key)
+        if key in self._hopeless:
+            self._hopeless.move_to_end(key)
         elif key not in self._tasks and len(self._tasks) < MAX_WAITING:
             task = asyncio.create_task(self._make(account, password, key))
             self._tasks[key] = task
@@ -90,14 +91,12 @@ class Enrolment:
         try:
             if await run("directory", self._store.keys, account) is None:
                 keys = await run("password", derive_keys, password)
-                if not await run("directory", self._store.put, account, keys):
-                    return
-                log.info("keys for SCRAM made", account=account.id)
+                if await run("directory", self._store.put, account, keys):
+                    log.info("keys for SCRAM made", account=account.id)
         except InvalidInput as error:
             log.info("no keys for SCRAM of this password", account=account.id, reason=str(error))
+            self._hopeless[key] = None
+            while len(self._hopeless) > MAX_HOPELESS:
+                self._hopeless.popitem(last=False)
         except MailplatError as error:  # the directory is locked or gone: again at the next login
             log.warning("keys for SCRAM not made", account=account.id, reason=str(error))
-            return
-        self._known[key] = None
-        while len(self._known) > MAX_KNOWN:
-            self._known.popitem(last=False)

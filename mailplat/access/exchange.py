@@ -1,6 +1,7 @@
 """One SASL exchange at a door of ours: which mechanisms there are, and what they ask for."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 
 from mailplat.access.login import Granted, LoginService, Protocol
 from mailplat.core.envelope import Peer
@@ -43,12 +44,29 @@ def begin(name: str, login: LoginService, bindings: Mapping[str, bytes]) -> sasl
             return sasl.plain()
 
 
+@dataclass(frozen=True, slots=True)
+class _Guess:
+    """`shown`: the token, or the proof of a password, has come."""
+
+    name: str = ""
+    token: bool = False
+    shown: bool = False
+
+
 async def negotiate(
-    exchange: sasl.Exchange, initial: bytes | None, ask: Ask, login: LoginService
+    exchange: sasl.Exchange,
+    initial: bytes | None,
+    ask: Ask,
+    login: LoginService,
+    peer: Peer,
+    protocol: Protocol,
 ) -> sasl.Plain | sasl.Proven:
     """`initial`: the initial response, in base64. Raises InvalidInput, sasl.Rejected (whose failure is still to be
-    counted), Cancelled, Unavailable, and what `ask` raises."""
-    checked = False
+    counted), Cancelled, Unavailable, and what `ask` raises.
+
+    Whoever has shown a token or a proof and then ends the exchange has learned whether it is right: he is counted,
+    whether he cancels, answers nonsense or hangs up."""
+    guess: _Guess | None = None
     try:
         question = next(exchange)
         while True:
@@ -59,17 +77,22 @@ async def negotiate(
                     if line == b"*":
                         raise Cancelled
                     answer, initial = sasl.decode_base64(line), None
+                    guess = guess and replace(guess, shown=True)
                 case sasl.FindKeys():
-                    answer = await login.keys(question.name)
+                    answer, guess = await login.keys(question.name), _Guess(question.name)
                 case sasl.CheckToken():
-                    answer, checked = await login.owner(question.token), True
+                    answer, guess = await login.owner(question.token), _Guess(token=True, shown=True)
             question = exchange.send(answer)
     except StopIteration as end:
         claim: sasl.Plain | sasl.Proven = end.value
         return claim
-    except (Cancelled, InvalidInput) as error:
-        if checked:  # the token was refused: whoever guesses is counted, however he ends it
-            raise sasl.Rejected("") from error
+    except sasl.Rejected:
+        raise
+    except Exception as error:
+        if guess is not None and guess.shown:
+            if guess.token and isinstance(error, Cancelled | InvalidInput):
+                raise sasl.Rejected("") from error  # the token was refused, and he is told so
+            await login.count_failure(guess.name, peer, protocol)
         raise
     finally:
         exchange.close()

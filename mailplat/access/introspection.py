@@ -39,6 +39,7 @@ class OAuthSettings:
     client_id: str
     client_secret: str = field(default="", repr=False)
     scope: str = ""  # that a token must have; "": none is asked for
+    audience: str = ""  # that a token must be for (aud); "": none is asked for
     claim: str = "username"  # the member of the answer that has the address
     timeout: float = 5.0  # seconds, connecting included
     cache: float = 60.0  # seconds that a yes is good for
@@ -89,6 +90,8 @@ class Introspection:
             return None
         scope = answer.get("scope", "")
         if self._settings.scope and (not isinstance(scope, str) or self._settings.scope not in scope.split()):
+            return None
+        if self._settings.audience and self._settings.audience not in _audiences(answer.get("aud")):
             return None
         name = answer.get(self._settings.claim)
         if not isinstance(name, str) or not name:
@@ -164,6 +167,11 @@ class Introspection:
         """RFC 6749 2.3.1: both are form-encoded first."""
         pair = (self._settings.client_id, self._settings.client_secret)
         return base64.b64encode(":".join(map(urllib.parse.quote_plus, pair)).encode()).decode()
+
+
+def _audiences(claim: object) -> list[object]:
+    """RFC 7662 2.2, RFC 7519 4.1.3: one or an array; compared as they are written."""
+    return list(claim) if isinstance(claim, list) else [claim]
 
 
 def _split(url: str) -> tuple[urllib.parse.SplitResult, int | None]:

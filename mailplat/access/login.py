@@ -226,11 +226,11 @@ class LoginService:
         right = await self._verifier.verify(account, password)
         if app_password is not None:
             log.info("app password does not open this", account=account.id, label=app_password.label)
-        elif right and account.app_passwords_only:
+        if right and account.app_passwords_only:
             # Not said to the client: it would tell who guesses that he has found the password.
             log.info("refused: the domain takes app passwords only", account=account.id)
             return False
-        elif right:
+        if right and app_password is None:
             self.enrolment.offer(account, password)
         return right
 
@@ -296,16 +296,23 @@ class LoginService:
                 f"a route leads to shard {residence.shard}, which is not here: {error}"
             ) from error
 
-    async def failed(
+    async def count_failure(
         self, name: str, peer: Peer, protocol: Protocol, account: Account | None = None
-    ) -> NoReturn:
-        """Count a failure, delay it where there were many, and raise AuthenticationFailed. The proxy calls it too,
-        when a backend said no."""
+    ) -> int:
+        """For who gets no answer that could be delayed. By how many the throttle's limits are passed."""
         excess = await self.throttle.excess(name, peer.address)
         log.info(
             "login failed", account=account.id if account else None, protocol=protocol, peer=peer.address
         )
         metrics.logins.labels(protocol, "refused").inc()
+        return excess
+
+    async def failed(
+        self, name: str, peer: Peer, protocol: Protocol, account: Account | None = None
+    ) -> NoReturn:
+        """Count a failure, delay it where there were many, and raise AuthenticationFailed. The proxy calls it too,
+        when a backend said no."""
+        excess = await self.count_failure(name, peer, protocol, account)
         if excess:
             await asyncio.sleep(min(MAX_DELAY_S, FAILURE_DELAY_S * excess))
         raise AuthenticationFailed("wrong name or password")

@@ -27,7 +27,7 @@ async def open_logins(platform: Platform, forwarded: ForwardedSessions, capture:
         platform.clock,
         master=Master(auth.master_user, auth.master_password) if auth.master_user else None,
         throttle=_limits(auth),
-        tokens=_tokens(platform.settings.oauth, platform.clock),
+        tokens=open_tokens(platform.settings.oauth, platform.clock),
     )
     await service.enrolment.look()  # the first client sees what is offered
     return service
@@ -42,7 +42,8 @@ def _limits(auth: AuthSection) -> ThrottleLimits:
     )
 
 
-def _tokens(oauth: OauthSection, clock: Clock) -> Introspection | None:
+def open_tokens(oauth: OauthSection, clock: Clock) -> Introspection | None:
+    """Asks nobody yet. Raises InvalidInput for an URL or a file of authorities that cannot be used."""
     if not oauth.introspection_url:
         return None
     tls = None
@@ -57,6 +58,7 @@ def _tokens(oauth: OauthSection, clock: Clock) -> Introspection | None:
             client_id=oauth.client_id,
             client_secret=oauth.client_secret,
             scope=oauth.scope,
+            audience=oauth.audience,
             claim=oauth.claim,
             timeout=oauth.timeout,
             cache=oauth.cache,

@@ -4,21 +4,25 @@ Each key can also be set by an environment variable MAILPLAT_<SECTION>__<KEY>, w
 written as JSON. Relative paths are relative to the folder of the configuration file.
 """
 
-import difflib
+import dataclasses
 import ipaddress
 import json
 import os
 import re
 import tomllib
-import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
+from mailplat.app.keys import unknown_keys
 from mailplat.core.errors import InvalidInput
 from mailplat.core.executors import PATIENCE_S
+from mailplat.core.limits import check, elsewhere
+from mailplat.core.limits.imap import Bounds, ImapLimits
+from mailplat.core.limits.pop3 import Pop3Limits
+from mailplat.core.limits.store import StoreLimits
 from mailplat.core.wording import SUBJECT, TEXT, check_wording
 from mailplat.wire.smtp.address import parse_address
 
@@ -125,9 +129,12 @@ class OauthSection(Section):
     client_id: str = ""
     client_secret: str = Field(default="", repr=False)
     scope: str = ""  # that a token must have; "": none is asked for
+    audience: str = ""  # that a token must be for (aud, RFC 7662 2.2); "": none is asked for
     claim: str = "username"  # the member of the answer that has the address
-    timeout: float = Field(default=5.0, gt=0)  # seconds
-    cache: float = Field(default=60.0, ge=0)  # seconds that a yes is good for
+    timeout: float = Field(default=5.0, gt=0)  # seconds that an answer may take, connecting included
+    cache: float = Field(
+        default=60.0, ge=0
+    )  # seconds that a yes is good for; never beyond the token's own end
     ca: str = ""  # PEM file with the authorities of the URL's certificate; "": the system's
 
 
@@ -153,6 +160,7 @@ class StoreSection(Section):
     )  # seconds until a shard that does not answer is Unavailable
     # Expunged UIDs remembered of one mailbox, for clients that were away (RFC 7162)
     tombstones: int = Field(default=10_000, ge=1)
+    limits: Annotated[StoreLimits, AfterValidator(check)] = StoreLimits()
 
 
 class VaultSection(Section):
@@ -184,12 +192,17 @@ class SmtpSection(Section):
 
 
 class ImapSection(Section):
+    """Tables of limits are the classes themselves: each field is a key, its comment the reason (docs/limits.md)."""
+
     max_message_size: int = Field(default=50_000_000, gt=0)  # octets, RFC 7889
     max_connections: int = Field(default=20_000, gt=0)  # open at once, one worker
+    limits: Annotated[ImapLimits, AfterValidator(check)] = ImapLimits()
+    commands: Annotated[Bounds, AfterValidator(check)] = Bounds()
 
 
 class Pop3Section(Section):
     max_connections: int = Field(default=5000, gt=0)
+    limits: Annotated[Pop3Limits, AfterValidator(check)] = Pop3Limits()
 
 
 class QueueSection(Section):
@@ -240,7 +253,34 @@ class Settings(Section):
         for section in ("database", "bus"):
             url = content[section]["url"]
             content[section]["url"] = re.sub(r"(://[^:/@]*:)[^@]*@", r"\1***@", url)
+        for name, section in ((name, getattr(self, name)) for name in ("imap", "pop3", "store")):
+            for key in elsewhere(section.limits):
+                del content[name]["limits"][key]
         return content
+
+    @property
+    def imap_limits(self) -> ImapLimits:
+        """What all keys together say."""
+        return dataclasses.replace(
+            self.imap.limits,
+            message_size=self.imap.max_message_size,
+            connections=self.imap.max_connections,
+            bounds=self.imap.commands,
+        )
+
+    @property
+    def pop3_limits(self) -> Pop3Limits:
+        return dataclasses.replace(self.pop3.limits, connections=self.pop3.max_connections)
+
+    @property
+    def store_limits(self) -> StoreLimits:
+        return dataclasses.replace(
+            self.store.limits,
+            vault_days=self.vault.days,
+            vault_octets=self.vault.max_account_size,
+            tombstones=self.store.tombstones,
+            quota_warn=tuple(self.quota.warn),
+        )
 
 
 def find(explicit: str | None) -> Path:
@@ -271,7 +311,7 @@ def load(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
         table = content.setdefault(section, {})
         if isinstance(table, dict):
             table[key] = value
-    unknown = next(_unknown_keys(Settings, content, ()), None)
+    unknown = next(unknown_keys(Settings, content, ()), None)
     if unknown:
         raise InvalidInput(f"{path}: {unknown}")
     try:
@@ -295,28 +335,6 @@ def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[str, str
         except json.JSONDecodeError:
             value = text
         yield section.lower(), key.lower(), value
-
-
-def _unknown_keys(
-    model: type[BaseModel], content: Mapping[str, Any], place: tuple[str, ...]
-) -> Iterator[str]:
-    fields = model.model_fields
-    for key, value in content.items():
-        where = ".".join((*place, key))
-        if key not in fields:
-            if model.model_config.get("extra") != "allow":
-                near = difflib.get_close_matches(key, fields, n=1, cutoff=0.0)
-                hint = ".".join((*place, near[0])) if near else "none"
-                yield f"unknown key {where}; the nearest known key is {hint}"
-            continue
-        inner = fields[key].annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel) and isinstance(value, dict):
-            yield from _unknown_keys(inner, value, (*place, key))
-        elif typing.get_origin(inner) is dict and isinstance(value, dict):
-            element = typing.get_args(inner)[1]
-            for name, table in value.items():
-                if isinstance(element, type) and issubclass(element, BaseModel) and isinstance(table, dict):
-                    yield from _unknown_keys(element, table, (*place, key, name))
 
 
 def _resolved(settings: Settings, base: Path) -> Settings:

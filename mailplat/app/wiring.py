@@ -19,7 +19,7 @@ from mailplat.directory.credentials import Verifier
 from mailplat.directory.drains import Drains
 from mailplat.directory.shards import ShardRegister
 from mailplat.queue import Queue
-from mailplat.store import Store, StoreLimits
+from mailplat.store import Store
 
 
 class Platform:
@@ -37,19 +37,13 @@ class Platform:
         self.audit = Audit(self.database, self.clock)
         self.bus: Bus = open_bus(settings.bus.url if bus_url is None else bus_url, workers)
         self.shards = Shards(settings)
-        limits = StoreLimits(
-            vault_days=settings.vault.days,
-            vault_octets=settings.vault.max_account_size,
-            tombstones=settings.store.tombstones,
-            quota_warn=tuple(settings.quota.warn),
-        )
         self.shard_register = ShardRegister(self.database)
         self.store = Store(
             ShardPaths(self.shards),
             self.executors,
             self.bus,
             self.clock,
-            limits,
+            settings.store_limits,
             registry=self.shard_register,
         )
         self.queue = Queue(self.database, queue_path(settings), self.clock, self.bus)

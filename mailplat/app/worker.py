@@ -14,8 +14,8 @@ import uvloop
 from mailplat.access.capture import Capture
 from mailplat.access.enrolment import Enrolment
 from mailplat.access.forwarding import ForwardedSessions
-from mailplat.access.imap import ImapLimits, ImapServer
-from mailplat.access.pop3 import Pop3Limits, Pop3Server
+from mailplat.access.imap import ImapServer
+from mailplat.access.pop3 import Pop3Server
 from mailplat.app import log, supervisor
 from mailplat.app.doors import StreamDoor, bind
 from mailplat.app.figures import watch_figures
@@ -164,9 +164,7 @@ class Process:
             platform.bus,
             platform.executors,
             platform.clock,
-            ImapLimits(
-                connections=settings.imap.max_connections, message_size=settings.imap.max_message_size
-            ),
+            settings.imap_limits,
             tls_context=self.tls,
             hostname=settings.platform.hostname,
             plaintext_without_tls=in_clear,
@@ -175,7 +173,7 @@ class Process:
             login,
             platform.store,
             platform.executors,
-            Pop3Limits(connections=settings.pop3.max_connections),
+            settings.pop3_limits,
             tls_context=self.tls,
             hostname=settings.platform.hostname,
             plaintext_without_tls=in_clear,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mailplat.core.errors import NotFound
+from mailplat.core.limits.store import StoreLimits as StoreLimits
 from mailplat.core.quota import NO_QUOTA, Quota
 from mailplat.core.route import Residence
 from mailplat.core.spool import Body
@@ -111,45 +112,6 @@ class CopyResult:
     uidvalidity: int
     source_uids: list[int]
     target_uids: list[int]
-
-
-@dataclass(frozen=True, slots=True)
-class StoreLimits:
-    """Each has a reason in its comment. Reaching one is LimitReached, IMAP NO [LIMIT]."""
-
-    mailboxes: int = 10_000  # of one account: LIST of more is no longer a second's work
-    name: int = 1000  # characters of a whole mailbox name; clients and logs must still show it
-    level: int = 255  # characters of one level of it, as long as a file name on the platforms we replace
-    depth: int = 64  # levels; clients draw them as a tree
-    keywords: int = 250  # of one mailbox; as a bit set they must fit into a file name
-    keyword: int = 100  # octets of one keyword
-    annotations: int = 50  # of one mailbox, or of the account: its small file has them all
-    annotation: int = (
-        8192  # octets of one; RFC 5464 asks for 1024, and clients keep colours and orders in them
-    )
-    subscriptions: int = 20_000  # of one account: twice its mailboxes, names outlive what they name
-    group: int = 200  # appends in one commit: more would hold the write lock longer than others should wait
-    names: int = 200  # file names that the namer changes in one transaction, for the same reason
-    quota_warn: tuple[int, ...] = (80, 95)  # percent of a quota at which its owner is warned
-    vault_days: float = 14  # that expunged mail can be brought back; 0: it is removed at once
-    vault_octets: int = 0  # of one account; beyond it the eldest go at once; 0: no limit
-    # Expunged UIDs remembered of one mailbox: 200 days at 50 a day. Who was away for longer compares all UIDs.
-    tombstones: int = 10_000
-    dedupe_days: int = 14  # a queue gives up after 5 days; a key is kept well beyond
-    sweep_hours: float = 6.0  # a file in tmp/, or one without a row, may be in flight; not after so long
-    reserve: int = (
-        64 * 1024 * 1024
-    )  # octets of the disk left for the index: who is full must be able to delete
-    mapped: int = (
-        8 * 1024 * 1024
-    )  # octets; a larger message is parsed from the page cache, not from our memory
-    snapshots: int = 64  # mailboxes whose snapshot a process keeps ready
-    snapshot_messages: int = 2_000_000  # messages in all of these together: 14 octets each, 28 MB
-    # Messages whose references a process remembers for THREAD: some 200 octets each, 40 MB.
-    references: int = 200_000
-    search_seconds: float = 60.0  # of one search through files; a client gives up before
-    serial_seconds: float = 60.0  # between raises of the serial (identity.py), two fsyncs and a commit each
-    lock_wait: float = 5.0  # seconds until a locked index is Unavailable
 
 
 @dataclass(frozen=True, slots=True)

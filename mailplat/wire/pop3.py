@@ -3,11 +3,8 @@
 import re
 from dataclasses import dataclass, field
 
-# Octets of a command with its line end. RFC 2449 4 says 255; twice that lets names and passwords of people who
-# write in UTF-8 through (RFC 6856), and none of our replies quotes them.
+# Octets of a line where nothing else is said, of a command and within AUTH. The reasons: core/limits/pop3.py.
 MAX_LINE = 512
-
-# Octets of a line within AUTH: RFC 5034 4 lifts the limit of commands, RFC 4954 4 says how far.
 MAX_SASL_LINE = 12_288
 
 # A number longer than this is none of ours: no maildrop has so many messages, no message so many lines.

@@ -122,6 +122,16 @@ async def test_a_domain_that_takes_app_passwords_only(doors: Doors) -> None:
     assert await doors.open("anna", secret) == (True, True)
 
 
+async def test_one_that_is_the_own_password_too_is_no_way_around(doors: Doors) -> None:
+    """Its scope does not fit, and the account's own password is not taken either."""
+    anna = doors.house.add("anna")
+    secret = doors.passwords.add(anna.id, "scanner", scope=("imap",))
+    doors.house.directory.set_account(anna.id, password_hash=f"{{PLAIN}}{secret}")
+    assert await doors.open("anna", secret) == (True, True)
+    doors.house.directory.set_domain(DOMAIN, app_passwords_only=True)
+    assert await doors.open("anna", secret) == (True, False)
+
+
 @pytest.mark.parametrize("attempt", [WRONG, "wrong"])
 async def test_whoever_is_refused_costs_one_verification(
     doors: Doors, monkeypatch: pytest.MonkeyPatch, attempt: str

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from mailplat.access import login
+from mailplat.access import enrolment, login
 from mailplat.access.channel import END_POINT, CertificateContext
 from mailplat.access.enrolment import FRESH_S
 from mailplat.access.imap import ImapLimits
@@ -21,6 +21,7 @@ from mailplat.directory import Account
 from mailplat.wire.sasl import ScramKeys, derive_keys
 from tests.access.conftest import MakeHouse
 from tests.access.house import DOMAIN, PASSWORD, Client, House
+from tests.until import until
 from tests.wire.scram_client import ScramClient
 
 PROTOCOLS = ("imap", "pop3")
@@ -173,6 +174,38 @@ async def test_keys_are_made_when_the_password_comes_in(house: House, protocol: 
     assert succeeded(await scram(await opener(house)(protocol), ScramClient(f"anna@{DOMAIN}", PASSWORD)))
 
 
+async def test_keys_are_made_anew_after_they_were_turned_off(house: House) -> None:
+    """At the next login, without a restart, also where the worker saw no login in between."""
+    account = house.add("anna")
+    store = house.login._scram
+    for _ in range(2):
+        house.directory.set_domain(DOMAIN, scram=True)
+        await house.login.enrolment.look()
+        door = await opener(house)("imap")
+        assert succeeded(await door.begin("PLAIN", f"\0anna@{DOMAIN}\0{PASSWORD}".encode()))
+        await house.login.enrolment.settled()
+        assert store.keys(house.directory.account(account.address)) is not None
+        house.directory.set_domain(DOMAIN, scram=False)
+        assert store.keys(house.directory.account(account.address)) is None
+
+
+async def test_a_password_without_keys_is_tried_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SASLprep has no character for it, today and at the next login."""
+    tried = []
+
+    def derive(password: str) -> ScramKeys:
+        tried.append(password)
+        return derive_keys(password)
+
+    monkeypatch.setattr(enrolment, "derive_keys", derive)
+    house.directory.set_domain(DOMAIN, scram=True)
+    anna = house.directory.account(house.add("anna").address)
+    for _ in range(2):
+        house.login.enrolment.offer(anna, "\ue000")
+        await house.login.enrolment.settled()
+    assert tried == ["\ue000"]
+
+
 async def test_a_domain_that_asks_for_none_keeps_none(house: House) -> None:
     """Another domain's wish is not this one's."""
     house.directory.add_domain("other.test")
@@ -256,6 +289,36 @@ async def test_a_client_may_cancel_at_each_step(scram_house: House, protocol: st
     await door.answer(client.final(challenge))
     assert await door.client.ask("*") == cancelled  # proven, and still not logged in
     assert succeeded(await scram(door, ScramClient(f"anna@{DOMAIN}", PASSWORD)))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("end", [b"*\r\n", b"bm9uc2Vuc2U=\r\n", b""])
+async def test_who_has_learned_that_his_proof_is_right_is_counted(
+    scram_house: House, protocol: str, end: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """He knows a password now, and has not logged in: cancelled, answered with nonsense, or hung up."""
+    counted: list[str] = []
+    excess = scram_house.login.throttle.excess
+
+    async def note(name: str, address: str) -> int:
+        counted.append(name)
+        return await excess(name, address)
+
+    monkeypatch.setattr(scram_house.login.throttle, "excess", note)
+    door = await opener(scram_house)(protocol)
+    client = ScramClient(f"anna@{DOMAIN}", PASSWORD)
+    await door.begin("SCRAM-SHA-256", client.first())
+    assert await door.client.ask("*")
+    assert counted == []  # nothing was shown
+    challenge = await door.begin("SCRAM-SHA-256", client.first())
+    assert (await door.answer(client.final(challenge))).startswith(b"v=")
+    if end:
+        door.client.writer.write(end)
+        assert (await door.client.line()).startswith((b"a BAD", b"-ERR"))
+    else:
+        door.client.close()
+    await until(lambda: counted)
+    assert counted == [f"anna@{DOMAIN}"]
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

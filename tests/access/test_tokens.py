@@ -1,5 +1,6 @@
 """OAUTHBEARER and XOAUTH2 at the doors, over a real server of introspection."""
 
+import asyncio
 import base64
 import json
 import ssl
@@ -17,6 +18,7 @@ from mailplat.wire.sasl.oauth import MAX_TOKEN
 from tests.access.authorization import Authorization
 from tests.access.conftest import MakeHouse
 from tests.access.house import DOMAIN, Client, House
+from tests.until import until
 
 ANNA = f"anna@{DOMAIN}"
 PROTOCOLS = ("imap", "pop3")
@@ -302,6 +304,86 @@ def test_what_is_no_endpoint(url: str, clock: ManualClock) -> None:
 
 def test_a_secret_is_in_no_repr(server: Authorization) -> None:
     assert "se:cret" not in repr(settings(server))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("overlong", [False, True])
+async def test_a_guess_is_counted_whoever_hangs_up(
+    house: House, protocol: str, overlong: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While its refusal is on the way, or by a line that nobody reads to its end."""
+    counted = count_failures(house, monkeypatch)
+    client = await connect(house, protocol)
+    initial = base64.b64encode(b"n,,\x01auth=Bearer guess\x01\x01").decode()
+    verb = "a AUTHENTICATE" if protocol == "imap" else "AUTH"
+    if overlong:
+        assert (await client.ask(f"{verb} OAUTHBEARER {initial}")).startswith(b"+ ")
+        assert (await client.ask("x" * 13_000)).startswith((b"a BAD", b"-ERR"))
+    else:
+        client.send(f"{verb} OAUTHBEARER {initial}")
+        client.writer.write_eof()
+        await client.rest()
+    await until(lambda: counted)
+    assert len(counted) == 1
+
+
+async def test_a_token_in_the_middle_of_its_introspection(
+    house: House, server: Authorization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client has gone before the answer comes; the answer counts all the same."""
+    counted = count_failures(house, monkeypatch)
+    asked, answer = asyncio.Event(), asyncio.Event()
+    owner = house.login.owner
+
+    async def slowly(token: str) -> str | None:
+        asked.set()
+        await answer.wait()
+        return await owner(token)
+
+    monkeypatch.setattr(house.login, "owner", slowly)
+    client = await connect(house, "imap")
+    client.send(
+        "a AUTHENTICATE OAUTHBEARER " + base64.b64encode(b"n,,\x01auth=Bearer guess\x01\x01").decode()
+    )
+    await asked.wait()
+    client.close()
+    answer.set()
+    await until(lambda: counted)
+    assert len(counted) == 1
+
+
+def count_failures(house: House, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of failures that the throttle is told of from now on."""
+    names: list[str] = []
+    excess = house.login.throttle.excess
+
+    async def counted(name: str, address: str) -> int:
+        names.append(name)
+        return await excess(name, address)
+
+    monkeypatch.setattr(house.login.throttle, "excess", counted)
+    return names
+
+
+@pytest.mark.parametrize(
+    ("audience", "claim", "opens"),
+    [
+        ("mail", "mail", True),
+        ("mail", ["web", "mail"], True),
+        ("mail", "mailbox", False),
+        ("mail", ["web"], False),
+        ("mail", None, False),
+        ("mail", {"mail": 1}, False),
+        ("", "web", True),
+        ("", None, True),
+    ],
+)
+async def test_audience(
+    server: Authorization, clock: ManualClock, audience: str, claim: object, opens: bool
+) -> None:
+    server.tokens["t"] = {"active": True, "username": ANNA, **({} if claim is None else {"aud": claim})}
+    tokens = Introspection(settings(server, audience=audience), clock)
+    assert await tokens.owner("t") == (ANNA if opens else None)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -139,6 +139,28 @@ def test_settings_that_cannot_work(tmp_path: Path, setting: str, text: str) -> N
         check_settings(load(file, {}))
 
 
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [
+        ("[listen]\nsubmission = ['127.0.0.1:1']", "listen.submission"),
+        ('[oauth]\nintrospection_url = "https://x/"', "oauth.client_id"),
+        ('[oauth]\nintrospection_url = "ftp://x/"\nclient_id = "x"', "oauth.introspection_url"),
+        ('[oauth]\nintrospection_url = "https://x/"\nclient_id = "x"\nca = "none.pem"', "oauth.ca"),
+        ("[imap.limits]\nline = 80", "imap.limits: line must be at least 8192"),
+    ],
+)
+def test_config_check_says_what_a_start_would_say(
+    tmp_path: Path, setting: str, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mailplat.toml"
+    shard = '[store.shards.s1]\npath = "s1"\n'
+    file.write_text(shard)
+    assert main(["config", "check", "--config", str(file)]) == 0
+    file.write_text(f"{setting}\n{shard}")
+    assert main(["config", "check", "--config", str(file)]) == 2
+    assert text in capsys.readouterr().err
+
+
 def test_the_secret_of_oauth_is_not_shown(tmp_path: Path) -> None:
     file = tmp_path / "mailplat.toml"
     file.write_text('[oauth]\nclient_secret = "geheim"\nca = "ca.pem"\n[store.shards.s1]\npath = "s1"\n')

@@ -6,6 +6,9 @@ import pytest
 
 from mailplat.app.settings import Settings, find, load
 from mailplat.core.errors import InvalidInput
+from mailplat.core.limits.imap import ImapLimits
+from mailplat.core.limits.pop3 import Pop3Limits
+from mailplat.core.limits.store import StoreLimits
 
 GOOD = """
 [platform]
@@ -52,6 +55,37 @@ def test_relative_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
         ('hostname = "mx.example.test"', "hostname = 7", "platform.hostname: "),
         ("[platform]", "[platform", "mailplat.toml: "),
         ("[platform]", "[smtp]\nmax_recipients = 5\n[platform]", "smtp.max_recipients: "),
+        (
+            "[platform]",
+            "[imap.limits]\nautologot = 5\n[platform]",
+            "unknown key imap.limits.autologot; the nearest known key is imap.limits.autologout",
+        ),
+        (
+            "[platform]",
+            "[imap.limits]\nautologout = 60\n[platform]",
+            "imap.limits: autologout must be at least 1800",
+        ),
+        (
+            "[platform]",
+            "[imap.commands]\nsearch_nesting = 1000\n[platform]",
+            "imap.commands: search_nesting must be at most 150",
+        ),
+        (
+            "[platform]",
+            "[pop3.limits]\nbad_commands = 0\n[platform]",
+            "pop3.limits: bad_commands must be more than 0",
+        ),
+        (
+            "[platform]",
+            "[store.limits]\nkeywords = 'many'\n[platform]",
+            "store.limits.keywords: ",
+        ),
+        # They have a key already.
+        (
+            "[platform]",
+            "[imap.limits]\nmessage_size = 7\n[platform]",
+            "unknown key imap.limits.message_size; ",
+        ),
     ],
 )
 def test_what_is_wrong_is_named_in_one_line(tmp_path: Path, old: str, new: str, complaint: str) -> None:
@@ -103,3 +137,50 @@ def test_show_leaves_secrets_out(tmp_path: Path) -> None:
 
 def test_every_section_has_defaults() -> None:
     assert Settings().smtp.max_message_size == 50_000_000
+
+
+def test_limits_are_what_all_keys_together_say(tmp_path: Path) -> None:
+    text = """
+    [imap]
+    max_message_size = 1000
+    max_connections = 7
+    [imap.limits]
+    inflate_ratio = 11
+    [imap.commands]
+    part_readings = 3
+    [pop3]
+    max_connections = 8
+    [pop3.limits]
+    line = 300
+    [store]
+    tombstones = 12
+    [store.limits]
+    annotation = 2048
+    [vault]
+    days = 3
+    [quota]
+    warn = [50]
+    """
+    settings = load(
+        written(tmp_path, text), {"MAILPLAT_STORE__LIMITS": '{"annotations": 9, "annotation": 2048}'}
+    )
+    imap, pop3, store = settings.imap_limits, settings.pop3_limits, settings.store_limits
+    assert (imap.message_size, imap.connections, imap.inflate_ratio, imap.bounds.part_readings) == (
+        1000,
+        7,
+        11,
+        3,
+    )
+    assert (pop3.connections, pop3.line) == (8, 300)
+    assert (store.tombstones, store.annotation, store.annotations) == (12, 2048, 9)
+    assert (store.vault_days, store.quota_warn) == (3, (50,))
+    shown = settings.without_secrets()
+    assert shown["imap"]["limits"]["inflate_ratio"] == 11
+    assert "message_size" not in shown["imap"]["limits"]
+
+
+def test_without_a_word_limits_are_those_of_their_classes() -> None:
+    settings = Settings()
+    assert settings.imap_limits == ImapLimits()
+    assert settings.pop3_limits == Pop3Limits()
+    assert settings.store_limits == StoreLimits()

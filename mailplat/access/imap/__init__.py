@@ -18,7 +18,8 @@ Layout of this room
     appending.py     Appender: pipelined APPENDs gathered into one commit, answered in order
     authentication.py  LOGIN and AUTHENTICATE behind one door; hands forwarded accounts to access/proxy
     idle.py          wait for changes or DONE.   counting.py: the numbers of STATUS
-    refusal.py       errors of the house to NO and BAD.   capability.py: what is advertised when.   limits.py
+    refusal.py       errors of the house to NO and BAD.   capability.py: what is advertised when.
+    limits.py        limits (core/limits/imap.py) as the framer takes them
 
 The way of a command: socket -> wire.imap.Framer -> Dialogue (state, flags of the Command) -> commands/x.py ->
 store (in a thread) -> untagged replies -> View.flush (EXPUNGE only where the Command allows it) -> tagged reply.
@@ -40,7 +41,7 @@ What must never happen: an exception's text on the wire; a write under an epoch 
 refuses, we say BYE); a literal read as a command; a plaintext octet from before STARTTLS read after it.
 """
 
-from mailplat.access.imap.limits import ImapLimits
 from mailplat.access.imap.server import ImapServer
+from mailplat.core.limits.imap import ImapLimits
 
 __all__ = ["ImapLimits", "ImapServer"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from mailplat.access.imap.refusal import BUG, ReadOnly, Tagged, bad, no, ok, refusal
 from mailplat.access.imap.resync import highest
 from mailplat.access.imap.session import MOVED, Farewell, Session, State, log
-from mailplat.core.errors import MailplatError, StaleEpoch, Unavailable
+from mailplat.core.errors import MailplatError, NotFound, StaleEpoch, Unavailable
 from mailplat.core.spool import MEMORY_LIMIT, Body
 from mailplat.store.types import Appended, MessageGone, NewMessage
 from mailplat.wire.imap import events, response
@@ -55,14 +55,17 @@ class Appender:
         session = self._session
         replaces: int | None = None
         try:
+            arguments = event.arguments(session.limits.bounds, **session.syntax)
             if event.name == "APPEND":
-                program = parse_append(event.arguments(**session.syntax), first=event.index == 0)
+                program = parse_append(arguments, first=event.index == 0)
             else:
                 await self.finish()  # what is appended before may be what is replaced
-                numbers, program = parse_replace(event.arguments(**session.syntax))
+                numbers, program = parse_replace(arguments)
                 replaces = await self._replaced(numbers, by_uid=event.name == "UID REPLACE")
             refused = await self._judge(event, program)
         except (BadSyntax, MailplatError) as error:
+            if event.name != "APPEND":
+                await self._check_source(error)
             refused = refusal(error, missing="TRYCREATE")
         if refused is not None:
             session.framer.refuse()
@@ -99,6 +102,16 @@ class Appender:
         if not spans:
             raise MessageGone(f"mailbox {view.mailbox_id} has no such message")
         return view.uids[spans[0][0]]
+
+    async def _check_source(self, error: Exception) -> None:
+        """REPLACE found no mailbox: where it is the selected one that is gone, TRYCREATE (RFC 3501 7.1)
+        would be no help: it is about the target. Raises Farewell then, as for any command."""
+        if not isinstance(error, NotFound) or isinstance(error, MessageGone):
+            return
+        try:
+            await self._session.refresh(now=True)
+        except MailplatError as trouble:
+            log.warning("no look after REPLACE", account=self._session.account_id, reason=str(trouble))
 
     async def _judge(self, event: events.Append, program: AppendProgram) -> Tagged | None:
         """Why this message is not wanted; None when it is."""
@@ -192,16 +205,22 @@ class Appender:
     async def _replace(self, upload: Upload) -> None:
         try:
             await self._store([upload])
-            upload.close()
         finally:
+            upload.close()
             self._task = None
 
     def _take(self) -> list[Upload]:
-        """The longest run of commands for one mailbox."""
-        mailbox = self._complete[0].mailbox
-        count = next((n for n, upload in enumerate(self._complete) if upload.mailbox != mailbox), None)
-        batch = self._complete[:count]
-        del self._complete[:count]
+        """The longest run of commands for one mailbox that one commit may have; one command at least."""
+        first, *others = self._complete
+        limits = self._session.limits
+        batch, octets = [first], first.size
+        for upload in others:
+            octets += upload.size
+            full = len(batch) >= limits.append_batch or octets > limits.append_octets
+            if full or upload.mailbox != first.mailbox:
+                break
+            batch.append(upload)
+        del self._complete[: len(batch)]
         self._octets = sum(upload.size for upload in self._complete)
         return batch
 
@@ -227,6 +246,8 @@ class Appender:
                 for upload in batch:
                     await self._store([upload])
             else:
+                if replaces is not None:
+                    await self._check_source(error)
                 self._answer(batch[0], error)
             return
         if replaces is not None:

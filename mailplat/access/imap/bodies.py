@@ -19,7 +19,7 @@ from mailplat.access.imap.view import Spans
 from mailplat.core.errors import StaleEpoch, Unavailable
 from mailplat.wire.imap.fetch import Form, Item, Section
 from mailplat.wire.mime import Part, UnknownEncoding, extract, extract_from_header, scan, span_without_scan
-from mailplat.wire.mime.sections import render_value, takes_fields
+from mailplat.wire.mime.sections import part_of_content, render_value, takes_fields
 
 # Rows of the index read at once: about as many small messages as one group holds.
 _ROWS = 200
@@ -83,18 +83,27 @@ class _Reader:
     def group(self) -> Group:
         """The next messages that fit into limits.bodies, or the next large one alone."""
         taken = [self._waiting.pop()]
-        octets = taken[0][1][-2]
-        large = octets > self._limits.large_message
+        octets = self._weight(taken[0])
+        large = self._is_large(taken[0])
         while not large and self._waiting:
-            size = self._waiting[-1][1][-2]
-            if octets + size > self._limits.bodies or size > self._limits.large_message:
+            weight = self._weight(self._waiting[-1])
+            if octets + weight > self._limits.bodies or self._is_large(self._waiting[-1]):
                 break
-            octets += size
+            octets += weight
             taken.append(self._waiting.pop())
         places = [place for place, _ in taken]
         changed = self._mark(places) if self._marks_seen else frozenset()
         messages = self._describe(places, [row for _, row in taken], changed)
         return Group(large=messages[0], messages=1) if large else self._read(messages)
+
+    def _weight(self, waiting: tuple[int, tuple[Any, ...]]) -> int:
+        """Octets that the reply may have of the message: each section may be all of it."""
+        size: int = waiting[1][-2]
+        return size * len(self._plan.sections)
+
+    def _is_large(self, waiting: tuple[int, tuple[Any, ...]]) -> bool:
+        most = self._limits.large_message
+        return waiting[1][-2] > most or self._weight(waiting) > 8 * most
 
     def _mark(self, places: Sequence[int]) -> frozenset[int]:
         """Set \\Seen; the UIDs that did not have it. A shard that cannot write now (disk
@@ -163,6 +172,7 @@ class _Values:
         self._octets = octets
         self._header_size = header_size
         self._root: Part | None = None
+        self._contents: dict[tuple[int, ...], bytes | None] = {}  # parts without their transfer encoding
         self.unknown = False
 
     def pieces(self, section: Section) -> tuple[bytes, bytes]:
@@ -184,7 +194,16 @@ class _Values:
         if self._root is None:
             self._root = scan(octets)
         try:
-            return render_value(section, extract(octets, self._root, section))
+            if section.form is Form.RAW:
+                return render_value(section, extract(octets, self._root, section))
+            return render_value(section, part_of_content(self._content(self._root, section), section))
         except UnknownEncoding:
             self.unknown = True
             return render_value(section, None)
+
+    def _content(self, root: Part, section: Section) -> bytes | None:
+        """Decoded once, however many windows of it are asked for. Raises UnknownEncoding."""
+        if section.path not in self._contents:
+            whole = replace(section, offset=0, length=None)
+            self._contents[section.path] = extract(self._octets, root, whole)
+        return self._contents[section.path]

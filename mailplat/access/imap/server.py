@@ -6,7 +6,6 @@ from asyncio import StreamReader, StreamWriter
 
 from mailplat.access.imap.command import registry
 from mailplat.access.imap.dialogue import Dialogue
-from mailplat.access.imap.limits import DEFAULTS, ImapLimits
 from mailplat.access.imap.session import FAREWELL, Services, Session, log
 from mailplat.access.imap.sessions import Sessions
 from mailplat.access.login import LoginService
@@ -15,8 +14,11 @@ from mailplat.bus import Bus
 from mailplat.core.clock import Clock
 from mailplat.core.errors import LimitReached
 from mailplat.core.executors import Executors
+from mailplat.core.limits.imap import ImapLimits
 from mailplat.core.route import Route
 from mailplat.store import Store
+
+_DEFAULTS = ImapLimits()
 
 
 class ImapServer:
@@ -32,7 +34,7 @@ class ImapServer:
         bus: Bus,
         executors: Executors,
         clock: Clock,
-        limits: ImapLimits = DEFAULTS,
+        limits: ImapLimits = _DEFAULTS,
         *,
         tls_context: ssl.SSLContext | None = None,
         hostname: str = "localhost",

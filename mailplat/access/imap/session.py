@@ -10,7 +10,7 @@ from typing import ParamSpec, TypeVar
 import structlog
 
 from mailplat.access.deflate import BadDeflate
-from mailplat.access.imap.limits import ImapLimits
+from mailplat.access.imap.limits import after_login, before_login
 from mailplat.access.imap.view import Manner, View
 from mailplat.access.login import LoginService, Serve
 from mailplat.access.stream import Stream
@@ -19,6 +19,7 @@ from mailplat.core.clock import Clock
 from mailplat.core.envelope import Peer
 from mailplat.core.errors import LimitReached, NotFound
 from mailplat.core.executors import Executors
+from mailplat.core.limits.imap import ImapLimits
 from mailplat.core.quota import Quota
 from mailplat.core.route import Residence
 from mailplat.directory import Account
@@ -101,7 +102,7 @@ class Session:
         self.stream = stream
         self.out = stream.write
         self.peer = peer
-        self.framer = Framer(services.limits.before_login)
+        self.framer = Framer(before_login(services.limits))
         self.state = State.NOT_AUTHENTICATED
         self.granted: Serve | None = None
         self.view: View | None = None
@@ -185,7 +186,7 @@ class Session:
         self.ticket.close()
         self.granted = granted
         self.state = State.AUTHENTICATED
-        self.framer.limits = self.limits.after_login
+        self.framer.limits = after_login(self.limits)
         self.stream.timeout = self.limits.autologout
         self.stream.farewell = b"* BYE Autologout; idle for too long\r\n"
 
@@ -197,7 +198,7 @@ class Session:
         self.enabled.clear()
         self.manner = Manner()
         self.state = State.NOT_AUTHENTICATED
-        self.framer.limits = self.limits.before_login
+        self.framer.limits = before_login(self.limits)
         self._patience = self.limits.preauth
         self.stream.farewell = FAREWELL
         try:

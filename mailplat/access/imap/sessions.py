@@ -4,10 +4,10 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from mailplat.access.imap.limits import ImapLimits
 from mailplat.access.imap.session import MOVED, Session
 from mailplat.access.login import Serve
 from mailplat.core.errors import LimitReached, StaleEpoch
+from mailplat.core.limits.imap import ImapLimits
 from mailplat.core.route import Route
 
 # Routes whose last change is remembered, for logins that were under way when they changed.

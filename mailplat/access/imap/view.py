@@ -7,6 +7,7 @@ what the client must hear so that both agree again: EXPUNGE (or VANISHED), EXIST
 Held in arrays: a message costs 14 octets, and most connections are idle.
 """
 
+import itertools
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
@@ -45,6 +46,7 @@ class View:
         "checked",
         "flags",
         "flagsets",
+        "keywords_shown",
         "mailbox_id",
         "modseq",
         "modseqs",
@@ -58,11 +60,19 @@ class View:
     )
 
     def __init__(
-        self, mailbox_id: int, name: str, snapshot: Snapshot, *, read_only: bool, checked: float
+        self,
+        mailbox_id: int,
+        name: str,
+        snapshot: Snapshot,
+        *,
+        read_only: bool,
+        checked: float,
+        keywords_shown: int = 200,
     ) -> None:
         self.mailbox_id = mailbox_id
         self.name = name
         self.read_only = read_only
+        self.keywords_shown = keywords_shown  # limits.keywords_shown
         self.uidvalidity = snapshot.uidvalidity
         self.uidnext = snapshot.uidnext
         self.modseq = snapshot.modseq  # up to here the view knows everything
@@ -89,7 +99,8 @@ class View:
 
     @property
     def keywords(self) -> list[str]:
-        return list(self._keywords)
+        """Those that FLAGS and PERMANENTFLAGS name."""
+        return list(itertools.islice(self._keywords, self.keywords_shown))
 
     def position(self, uid: int) -> int | None:
         """Where a UID is, None when the client does not know it."""
@@ -211,9 +222,9 @@ class View:
             self._dirty.clear()
         return b"".join(lines)
 
-    def flags_line(self, limit: int = 200) -> bytes:
+    def flags_line(self) -> bytes:
         """RFC 3501 7.2.6."""
-        return b"* FLAGS %b\r\n" % response.flag_list((*SYSTEM_FLAGS, *self.keywords[:limit]))
+        return b"* FLAGS %b\r\n" % response.flag_list((*SYSTEM_FLAGS, *self.keywords))
 
     def flag_lines(self, places: Iterable[int], manner: Manner) -> bytes:
         """FETCH of UID and FLAGS, and of MODSEQ where it is wanted, of the messages at these positions."""

@@ -8,7 +8,7 @@ and LANG (6856).
     transaction    STAT, LIST, UIDL, RETR, TOP, DELE, RSET, NOOP
     maildrop       Maildrop: what INBOX was at login, and what the client wants deleted
     lock           one session an account, over all processes of the machine
-    capability     what CAPA names when.   limits: every limit, with its reason
+    capability     what CAPA names when. Every limit, with its reason: core/limits/pop3
 
 A maildrop is locked by flock(2) on SHARD/locks/ACCOUNT.pop3, an empty file that stays. The kernel gives the lock back
 when the process dies.
@@ -28,7 +28,7 @@ What must never happen: two sessions in one maildrop; a message deleted that thi
 it saw; a password read from a connection in clear that the settings do not allow; an exception's text on the wire.
 """
 
-from mailplat.access.pop3.limits import Pop3Limits
 from mailplat.access.pop3.server import Pop3Server
+from mailplat.core.limits.pop3 import Pop3Limits
 
 __all__ = ["Pop3Limits", "Pop3Server"]

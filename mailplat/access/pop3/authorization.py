@@ -72,7 +72,7 @@ async def auth(session: Session, command: pop3.Command) -> None:
 
 
 class _Overlong(InvalidInput):
-    """A response of more than MAX_SASL_LINE octets."""
+    """A response of more than limits.sasl_line octets."""
 
 
 async def _negotiate(session: Session, steps: sasl.Exchange, initial: bytes | None) -> None:
@@ -80,7 +80,7 @@ async def _negotiate(session: Session, steps: sasl.Exchange, initial: bytes | No
 
     async def ask(challenge: bytes) -> bytes:
         session.out(b"+ %b\r\n" % b64encode(challenge))
-        line = await session.line(pop3.MAX_SASL_LINE)
+        line = await session.line(session.limits.sasl_line)
         if line is None:
             session.state = State.ENDED
             raise ConnectionResetError
@@ -89,9 +89,9 @@ async def _negotiate(session: Session, steps: sasl.Exchange, initial: bytes | No
         return line
 
     try:
-        claim = await exchange.negotiate(
-            steps, b"" if initial == b"=" else initial, ask, session.services.login
-        )
+        if initial == b"=":
+            initial = b""
+        claim = await exchange.negotiate(steps, initial, ask, session.services.login, session.peer, "pop3")
     except exchange.Cancelled:
         _give_up(session, "Cancelled")
     except _Overlong:

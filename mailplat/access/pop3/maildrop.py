@@ -6,10 +6,10 @@ from typing import BinaryIO, NamedTuple
 
 import structlog
 
-from mailplat.access.pop3.limits import Pop3Limits
 from mailplat.access.pop3.lock import MaildropLock
 from mailplat.core import disk
 from mailplat.core.errors import NotFound, Unavailable
+from mailplat.core.limits.pop3 import Pop3Limits
 from mailplat.core.route import Residence
 from mailplat.store import Shard
 

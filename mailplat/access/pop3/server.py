@@ -10,11 +10,11 @@ from mailplat.access.login import LoginService, Serve
 from mailplat.access.pop3 import authorization, transaction
 from mailplat.access.pop3.capability import capa
 from mailplat.access.pop3.language import lang
-from mailplat.access.pop3.limits import DEFAULTS, Pop3Limits
 from mailplat.access.pop3.session import NOT_NOW, Handler, Services, Session, State, log
 from mailplat.access.stream import Stream
 from mailplat.core.errors import LimitReached, StaleEpoch
 from mailplat.core.executors import Executors
+from mailplat.core.limits.pop3 import Pop3Limits
 from mailplat.core.route import Route
 from mailplat.store import Store
 
@@ -47,6 +47,8 @@ COMMANDS: dict[State, dict[str, Handler]] = {
 # Routes whose last change is remembered, for logins that were under way when they changed.
 _REMEMBERED = 10_000
 
+_DEFAULTS = Pop3Limits()
+
 
 class Pop3Server:
     """`serve` is the callback for asyncio.start_server. A RouteHandler too (directory.watch): register it, so that
@@ -59,7 +61,7 @@ class Pop3Server:
         login_service: LoginService,
         store: Store,
         executors: Executors,
-        limits: Pop3Limits = DEFAULTS,
+        limits: Pop3Limits = _DEFAULTS,
         *,
         tls_context: ssl.SSLContext | None = None,
         hostname: str = "localhost",

@@ -11,11 +11,11 @@ from typing import ParamSpec, TypeVar
 import structlog
 
 from mailplat.access.login import LoginService, Serve
-from mailplat.access.pop3.limits import Pop3Limits
 from mailplat.access.pop3.maildrop import Maildrop
 from mailplat.access.stream import Stream, peer_of
 from mailplat.core.errors import StaleEpoch, Unavailable
 from mailplat.core.executors import Executors
+from mailplat.core.limits.pop3 import Pop3Limits
 from mailplat.store import Store
 from mailplat.wire import pop3
 
@@ -118,9 +118,9 @@ class Session:
             if not self._ending:
                 raise
 
-    async def line(self, limit: int = pop3.MAX_LINE) -> bytes | pop3.Overlong | None:
-        """The next line; None at the end of the connection."""
-        self.lines.limit = limit
+    async def line(self, limit: int = 0) -> bytes | pop3.Overlong | None:
+        """The next line; None at the end of the connection. `limit` 0: that of commands."""
+        self.lines.limit = limit or self.limits.line
         while (line := self.lines.next()) is None:
             await self.stream.flush()
             octets = await self._read()
@@ -172,7 +172,7 @@ class Session:
 
     async def _take(self, line: bytes | pop3.Overlong) -> None:
         if isinstance(line, pop3.Overlong):
-            self._refuse(f"A line has at most {pop3.MAX_LINE} octets")
+            self._refuse(f"A line has at most {self.limits.line} octets")
             return
         command = pop3.parse_command(line)
         if command is None:

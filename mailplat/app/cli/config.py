@@ -4,7 +4,10 @@ import argparse
 import json
 
 from mailplat.app.console import Subparsers, add_config, add_json
+from mailplat.app.logins import open_tokens
 from mailplat.app.settings import find, load
+from mailplat.app.wiring import check_settings
+from mailplat.core.clock import SystemClock
 
 
 def register(verbs: Subparsers) -> None:
@@ -23,7 +26,9 @@ def register(verbs: Subparsers) -> None:
 
 def check(args: argparse.Namespace) -> int:
     path = find(args.config)
-    load(path)
+    settings = load(path)
+    check_settings(settings)
+    open_tokens(settings.oauth, SystemClock())
     print(f"{path}: right")
     return 0
 

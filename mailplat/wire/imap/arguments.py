@@ -9,18 +9,10 @@ from collections.abc import Callable
 from datetime import date
 from typing import TypeVar
 
+from mailplat.core.limits.imap import BOUNDS, Bounds
 from mailplat.wire.imap import mutf7
 from mailplat.wire.imap.errors import BadSyntax
 from mailplat.wire.imap.sequence import SequenceSet
-
-# Flags in one list. A mailbox rarely has 50 keywords in use.
-MAX_FLAGS = 200
-
-# Characters of a keyword. The longest in common use is "$HasNoAttachment".
-MAX_KEYWORD = 128
-
-# Members of any other parenthesised list (items, header names, patterns).
-MAX_ITEMS = 500
 
 SYSTEM_FLAGS = {
     f"\\{name}".lower(): f"\\{name}" for name in ("Answered", "Deleted", "Draft", "Flagged", "Seen")
@@ -53,21 +45,24 @@ T = TypeVar("T")
 
 class Arguments:
     """What the client has enabled: `utf8`: mailbox names are UTF-8 and not modified UTF-7 (RFC 6855, RFC 9051);
-    `uid_only`: a sequence number is an error (RFC 9586); `no_charset`: SEARCH has none (RFC 6855 3)."""
+    `uid_only`: a sequence number is an error (RFC 9586); `no_charset`: SEARCH has none (RFC 6855 3). `bounds`: how
+    much of each thing there may be."""
 
-    __slots__ = ("at", "no_charset", "octets", "uid_only", "utf8")
+    __slots__ = ("at", "bounds", "no_charset", "octets", "uid_only", "utf8")
 
     def __init__(
         self,
         octets: bytes,
         at: int = 0,
         *,
+        bounds: Bounds = BOUNDS,
         utf8: bool = False,
         uid_only: bool = False,
         no_charset: bool = False,
     ) -> None:
         self.octets = octets
         self.at = at
+        self.bounds = bounds
         self.utf8 = utf8
         self.uid_only = uid_only
         self.no_charset = no_charset
@@ -167,24 +162,28 @@ class Arguments:
         return self._number(least, 0x7FFF_FFFF_FFFF_FFFF)
 
     def sequence_set(self) -> SequenceSet:
-        return SequenceSet.parse(self._match(_SEQUENCE, "a sequence set")[0])
+        return SequenceSet.parse(self._match(_SEQUENCE, "a sequence set")[0], self.bounds.ranges)
 
     def flag(self) -> str:
         """A system flag in its usual spelling, or a keyword as it was sent."""
         name = self._match(_FLAG, "a flag")[0].decode("ascii")
         if not name.startswith("\\"):
-            if len(name) > MAX_KEYWORD:
-                raise BadSyntax(f"a keyword of more than {MAX_KEYWORD} characters")
-            return name
+            return self.keyword_of(name)
         known = SYSTEM_FLAGS.get(name.lower())
         if known is None and name.lower() != "\\recent":
             raise BadSyntax("not a system flag")
         return known or "\\Recent"
 
+    def keyword_of(self, name: str) -> str:
+        """`name`, where it is not too long for a keyword."""
+        if len(name) > self.bounds.keyword:
+            raise BadSyntax(f"a keyword of more than {self.bounds.keyword} characters")
+        return name
+
     def flags(self) -> tuple[str, ...]:
         """A list of flags in parentheses, duplicates and \\Recent left out: no client can set \\Recent
         (RFC 3501 2.3.2), some send back what they were given."""
-        return _settable(self.items(self.flag, limit=MAX_FLAGS))
+        return _settable(self.items(self.flag, limit=self.bounds.flags))
 
     def bare_flags(self) -> tuple[str, ...]:
         """Flags with or without parentheses, as STORE has them."""
@@ -193,8 +192,8 @@ class Arguments:
         found = [self.flag()]
         while self.take(b" ") and not self.at_end:
             found.append(self.flag())
-            if len(found) > MAX_FLAGS:
-                raise BadSyntax(f"more than {MAX_FLAGS} flags")
+            if len(found) > self.bounds.flags:
+                raise BadSyntax(f"more than {self.bounds.flags} flags")
         return _settable(found)
 
     def date(self) -> int:
@@ -213,8 +212,9 @@ class Arguments:
         zone = -zone if sign == b"-" else zone
         return (_ordinal(day, month, year) - _EPOCH) * 86_400 + seconds - zone * 60, zone
 
-    def items(self, one: Callable[[], T], *, limit: int = MAX_ITEMS, empty: bool = True) -> list[T]:
-        """A list in parentheses, its members read by `one`."""
+    def items(self, one: Callable[[], T], *, limit: int = 0, empty: bool = True) -> list[T]:
+        """A list in parentheses, its members read by `one`; `limit` 0: bounds.items of them."""
+        limit = limit or self.bounds.items
         self.expect(b"(")
         found: list[T] = []
         if self.take(b")"):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from mailplat.core.limits.imap import BOUNDS, Bounds
 from mailplat.wire.imap.arguments import Arguments
 
 
@@ -14,9 +15,9 @@ class Command:
     octets: bytes = field(repr=False)
     start: int  # of what follows the name
 
-    def arguments(self, **enabled: bool) -> Arguments:
-        """`enabled`: as Arguments has them."""
-        return Arguments(self.octets, self.start, **enabled)
+    def arguments(self, bounds: Bounds = BOUNDS, **enabled: bool) -> Arguments:
+        """`bounds` and `enabled`: as Arguments has them."""
+        return Arguments(self.octets, self.start, bounds=bounds, **enabled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,8 @@ class Append:
     name: str = "APPEND"
     utf8: bool = False  # announced as UTF8 (~{n} (RFC 6855 4)
 
-    def arguments(self, **enabled: bool) -> Arguments:
-        return Arguments(self.octets, self.start, **enabled)
+    def arguments(self, bounds: Bounds = BOUNDS, **enabled: bool) -> Arguments:
+        return Arguments(self.octets, self.start, bounds=bounds, **enabled)
 
 
 @dataclass(frozen=True, slots=True)

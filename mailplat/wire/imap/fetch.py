@@ -1,6 +1,8 @@
 """FETCH: what a client wants of each message (RFC 3501 6.4.5; RFC 7162 3.1.4, 3516, 8474 5, 8514, 8970, 9394 3.4)."""
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypedDict
@@ -9,12 +11,6 @@ from mailplat.wire.imap.arguments import Arguments
 from mailplat.wire.imap.errors import BadSyntax
 from mailplat.wire.imap.sequence import SequenceSet
 from mailplat.wire.imap.strings import astring
-
-# Items in one FETCH. Clients ask for ten; parts of a large message one by one perhaps for a hundred.
-MAX_FETCH_ITEMS = 200
-
-# Levels of a part number. The scanner looks no deeper than 100 (wire.mime.scanner.MAX_DEPTH).
-MAX_PATH = 128
 
 
 class Item(Enum):
@@ -130,7 +126,7 @@ def parse_fetch(arguments: Arguments) -> FetchProgram:
     items: list[Item | Section]
     start = arguments.at
     if arguments.peek(b"("):
-        items = arguments.items(item, limit=MAX_FETCH_ITEMS, empty=False)
+        items = arguments.items(item, limit=arguments.bounds.fetch_items, empty=False)
     elif macro := _MACROS.get(arguments.atom().upper()):
         items = list(macro)
     else:
@@ -138,7 +134,21 @@ def parse_fetch(arguments: Arguments) -> FetchProgram:
         items = [item()]
     modifiers = _modifiers(arguments)
     arguments.end()
-    return FetchProgram(numbers, tuple(dict.fromkeys(items)), lazy=lazy, **modifiers)
+    unique = tuple(dict.fromkeys(items))
+    _check_readings(unique, arguments.bounds.part_readings)
+    return FetchProgram(numbers, unique, lazy=lazy, **modifiers)
+
+
+def _check_readings(items: Iterable[Item | Section], most: int) -> None:
+    """A line of 8 KB could ask for a part of 50 MB to be decoded, or a header of that size to be gone through, two
+    hundred times, for an octet of it each."""
+    sections = [item for item in items if isinstance(item, Section)]
+    decoded = Counter(section.path for section in sections if section.form is not Form.RAW)
+    if max(decoded.values(), default=0) > most:
+        raise BadSyntax(f"more than {most} BINARY sections of one part")
+    chosen = Counter(section.path for section in sections if section.text in (Text.FIELDS, Text.FIELDS_NOT))
+    if max(chosen.values(), default=0) > most:
+        raise BadSyntax(f"more than {most} HEADER.FIELDS sections of one header")
 
 
 def _item(arguments: Arguments) -> Item | Section:
@@ -162,8 +172,8 @@ def _path(arguments: Arguments) -> tuple[int, ...]:
     match = _PATH.match(arguments.octets, arguments.at)
     if match is None:
         return ()
-    if match[0].count(b".") >= MAX_PATH:
-        raise BadSyntax(f"a part number of more than {MAX_PATH} levels")
+    if match[0].count(b".") >= arguments.bounds.part_levels:
+        raise BadSyntax(f"a part number of more than {arguments.bounds.part_levels} levels")
     arguments.at = match.end()
     return tuple(map(int, match[0].split(b".")))
 

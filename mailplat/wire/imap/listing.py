@@ -14,10 +14,6 @@ DELIMITER = "/"
 SELECT_OPTIONS = ("SUBSCRIBED", "REMOTE", "RECURSIVEMATCH", "SPECIAL-USE")
 RETURN_OPTIONS = ("SUBSCRIBED", "CHILDREN", "SPECIAL-USE", "STATUS", "METADATA")
 
-# Patterns of one LIST, and characters of one: no mailbox's name is longer.
-MAX_PATTERNS = 100
-MAX_PATTERN = 1_000
-
 
 @dataclass(frozen=True, slots=True)
 class ListProgram:
@@ -49,12 +45,14 @@ def parse_list(arguments: Arguments) -> ListProgram:
     arguments.space()
     if arguments.peek(b"("):
         extended = True
-        patterns = tuple(arguments.items(arguments.pattern, limit=MAX_PATTERNS, empty=False))
+        patterns = tuple(
+            arguments.items(arguments.pattern, limit=arguments.bounds.list_patterns, empty=False)
+        )
     else:
         patterns = (arguments.pattern(),)
     returns, status, entries = _returns(arguments)
     arguments.end()
-    _check(patterns)
+    _check(patterns, arguments.bounds.pattern)
     return ListProgram(
         reference, patterns, selects, returns or frozenset(), status, extended or returns is not None, entries
     )
@@ -67,7 +65,7 @@ def parse_lsub(arguments: Arguments) -> ListProgram:
     arguments.space()
     patterns = (arguments.pattern(),)
     arguments.end()
-    _check(patterns)
+    _check(patterns, arguments.bounds.pattern)
     return ListProgram(reference, patterns, frozenset(("SUBSCRIBED",)))
 
 
@@ -94,9 +92,9 @@ def _returns(arguments: Arguments) -> tuple[frozenset[str] | None, tuple[str, ..
     return frozenset(arguments.items(option)), status, entries
 
 
-def _check(patterns: Sequence[str]) -> None:
-    if any(len(pattern) > MAX_PATTERN for pattern in patterns):
-        raise BadSyntax(f"a pattern of more than {MAX_PATTERN} characters")
+def _check(patterns: Sequence[str], longest: int) -> None:
+    if any(len(pattern) > longest for pattern in patterns):
+        raise BadSyntax(f"a pattern of more than {longest} characters")
 
 
 class Matcher:

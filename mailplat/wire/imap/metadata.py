@@ -6,10 +6,6 @@ from dataclasses import dataclass
 from mailplat.wire.imap.arguments import Arguments
 from mailplat.wire.imap.errors import BadSyntax
 
-# Octets of an entry's name, and entries in one command.
-MAX_NAME = 255
-MAX_ENTRIES = 100
-
 # RFC 5464 4.1: no wildcards, no empty component, ASCII without control characters.
 _NAME = re.compile(rb"/(?:private|shared)(?:/[^/*%\x00-\x1f\x7f-\xff]+)*", re.IGNORECASE)
 
@@ -59,7 +55,8 @@ def parse_get(arguments: Arguments) -> GetMetadata:
 
 def parse_entries(arguments: Arguments) -> tuple[str, ...]:
     """Names in parentheses, without duplicates."""
-    return tuple(dict.fromkeys(arguments.items(lambda: _entry(arguments), limit=MAX_ENTRIES, empty=False)))
+    most = arguments.bounds.entries
+    return tuple(dict.fromkeys(arguments.items(lambda: _entry(arguments), limit=most, empty=False)))
 
 
 def parse_set(arguments: Arguments) -> tuple[str, dict[str, bytes | None]]:
@@ -78,15 +75,14 @@ def parse_set(arguments: Arguments) -> tuple[str, dict[str, bytes | None]]:
         arguments.space()
         values[name] = arguments.binary()
 
-    arguments.items(pair, limit=MAX_ENTRIES, empty=False)
+    arguments.items(pair, limit=arguments.bounds.entries, empty=False)
     arguments.end()
     return mailbox, values
 
 
 def _entry(arguments: Arguments) -> str:
     name = arguments.astring()
-    if len(name) > MAX_NAME or not _NAME.fullmatch(name):
-        raise BadSyntax(
-            f"the name of an entry expected: /private/... or /shared/..., up to {MAX_NAME} octets"
-        )
+    longest = arguments.bounds.entry_name
+    if len(name) > longest or not _NAME.fullmatch(name):
+        raise BadSyntax(f"the name of an entry expected: /private/... or /shared/..., up to {longest} octets")
     return name.decode("ascii").lower()  # RFC 5464 4.1: names are not case-sensitive

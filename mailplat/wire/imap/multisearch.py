@@ -11,10 +11,6 @@ from mailplat.wire.imap.search import And, Key, Not, Numbers, Or, UidSet
 Filter = Literal["SELECTED", "INBOXES", "PERSONAL", "SUBSCRIBED", "SUBTREE", "SUBTREE-ONE", "MAILBOXES"]
 _NAMED = ("SUBTREE", "SUBTREE-ONE", "MAILBOXES")
 
-# Sources of one command, and names of one source. Every mailbox is searched once, however often it is named.
-MAX_SOURCES = 20
-MAX_NAMES = 500
-
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -40,10 +36,11 @@ def parse_sources(arguments: Arguments) -> tuple[Source, ...]:
             return Source(word)
         arguments.space()
         if arguments.peek(b"("):
-            return Source(word, tuple(arguments.items(arguments.mailbox, limit=MAX_NAMES, empty=False)))
+            most = arguments.bounds.search_names
+            return Source(word, tuple(arguments.items(arguments.mailbox, limit=most, empty=False)))
         return Source(word, (arguments.mailbox(),))
 
-    sources = tuple(arguments.items(source, limit=MAX_SOURCES, empty=False))
+    sources = tuple(arguments.items(source, limit=arguments.bounds.search_sources, empty=False))
     arguments.space()
     return sources
 

@@ -7,18 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar, Literal
 
-from mailplat.wire.imap.arguments import MAX_KEYWORD, Arguments
+from mailplat.wire.imap.arguments import Arguments
 from mailplat.wire.imap.errors import BadCharset, BadSyntax, UidRequired
 from mailplat.wire.imap.sequence import Range, SequenceSet, ranges
-
-# Keys in one query. Clients that search many fields for many words stay below a hundred.
-MAX_KEYS = 500
-
-# NOT, OR and parentheses inside each other. Clients write OR chains that nest to the right, some 30 deep.
-MAX_NESTING = 100
-
-# Characters of one text that is searched for.
-MAX_TEXT = 1_000
 
 Compare = Literal["before", "on", "since"]
 
@@ -271,12 +262,14 @@ class _Parser:
 
     def _key(self, depth: int) -> Key:
         self._keys += 1
-        if self._keys > MAX_KEYS:
-            raise BadSyntax(f"a search of more than {MAX_KEYS} keys")
-        if depth > MAX_NESTING:
-            raise BadSyntax(f"a search nested more than {MAX_NESTING} deep")
+        bounds = self._in.bounds
+        if self._keys > bounds.search_keys:
+            raise BadSyntax(f"a search of more than {bounds.search_keys} keys")
+        if depth > bounds.search_nesting:
+            raise BadSyntax(f"a search nested more than {bounds.search_nesting} deep")
         if self._in.peek(b"("):
-            return _together(self._in.items(lambda: self._key(depth + 1), limit=MAX_KEYS, empty=False))
+            inner = self._in.items(lambda: self._key(depth + 1), limit=bounds.search_keys, empty=False)
+            return _together(inner)
         here = self._in.octets[self._in.at : self._in.at + 1]
         if here.isdigit() or here in (b"*", b"$"):
             if self._in.uid_only and here != b"$":
@@ -330,10 +323,7 @@ class _Parser:
         return value
 
     def _keyword(self) -> str:
-        name = self._in.atom().decode("ascii")
-        if len(name) > MAX_KEYWORD:
-            raise BadSyntax(f"a keyword of more than {MAX_KEYWORD} characters")
-        return name
+        return self._in.keyword_of(self._in.atom().decode("ascii"))
 
     def _text(self) -> str:
         octets = self._in.astring()
@@ -341,8 +331,8 @@ class _Parser:
             text = octets.decode(self._charset)
         except UnicodeDecodeError as error:
             raise BadSyntax("a search text is not in its charset") from error
-        if len(text) > MAX_TEXT:
-            raise BadSyntax(f"a search text of more than {MAX_TEXT} characters")
+        if len(text) > self._in.bounds.search_text:
+            raise BadSyntax(f"a search text of more than {self._in.bounds.search_text} characters")
         return text
 
     _READERS: ClassVar[dict[str, Callable[["_Parser"], Key]]] = {

@@ -8,10 +8,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from mailplat.core.limits.imap import BOUNDS
 from mailplat.wire.imap.errors import BadSyntax
-
-# Ranges in one set. Clients that list every UID of a mailbox stay below a command line of 8 KiB.
-MAX_RANGES = 10_000
 
 STAR = 0  # stands for "*": the largest number in use
 LARGEST = 0xFFFF_FFFF
@@ -32,15 +30,15 @@ class SequenceSet:
     saved: bool = False
 
     @classmethod
-    def parse(cls, text: bytes) -> "SequenceSet":
-        """Raises BadSyntax."""
+    def parse(cls, text: bytes, most: int = BOUNDS.ranges) -> "SequenceSet":
+        """At most so many ranges. Raises BadSyntax."""
         if text == b"$":
             return cls((), saved=True)
         if not _WELL_FORMED(text):
             raise BadSyntax("not a sequence set")
         items = text.split(b",")
-        if len(items) > MAX_RANGES:
-            raise BadSyntax(f"a sequence set of more than {MAX_RANGES} ranges")
+        if len(items) > most:
+            raise BadSyntax(f"a sequence set of more than {most} ranges")
         return cls(tuple(map(_range, items)))
 
     def merged(self, largest: int) -> list[Range]:

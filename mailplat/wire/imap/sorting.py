@@ -13,9 +13,6 @@ CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
 Algorithm = Literal["ORDEREDSUBJECT", "REFERENCES"]
 ALGORITHMS: tuple[Algorithm, ...] = get_args(Algorithm)
 
-# Criteria of one command. There are nine, so more say nothing new; each costs a pass over the messages.
-MAX_CRITERIA = 20
-
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -39,7 +36,7 @@ def parse_sort(arguments: Arguments) -> SortProgram:
         arguments.space()
         return Order(cast(Criterion, arguments.keyword(*CRITERIA)), True)
 
-    orders = arguments.items(order, limit=MAX_CRITERIA, empty=False)
+    orders = arguments.items(order, limit=arguments.bounds.sort_criteria, empty=False)
     arguments.space()
     charset = parse_charset(arguments)
     return SortProgram(tuple(orders), parse_keys(arguments, charset))

@@ -70,6 +70,14 @@ def extract(octets: bytes, root: Part, section: Section) -> bytes | None:
     return extract_from_header(chosen, section) if takes_fields(section) else chosen
 
 
+def part_of_content(content: bytes | None, section: Section) -> bytes | None:
+    """The <offset.length> of a BINARY section, of the whole content."""
+    if content is None or (not section.offset and section.length is None):
+        return content
+    end = len(content) if section.length is None else section.offset + section.length
+    return content[section.offset : end]
+
+
 def decodable(root: Part, section: Section) -> tuple[Span, Decoder] | None:
     """The body that BINARY[section] decodes, and with what; None where the message has no such part. Raises
     UnknownEncoding."""

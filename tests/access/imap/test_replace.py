@@ -1,5 +1,7 @@
 """REPLACE and UID REPLACE (RFC 8508)."""
 
+import pytest
+
 from tests.access.imap.client import Answer, Client
 from tests.access.imap.conftest import DOMAIN, PASSWORD, Rig, message
 
@@ -131,6 +133,25 @@ async def test_refused(rig: Rig) -> None:
     assert (await client.line()).startswith(b"o NO [EXPUNGEISSUED]")
     assert await client.ok("NOOP") == [b"* 1 EXPUNGE"]
     assert rig.shard.mailbox(rig.residence, "INBOX").messages == 1
+
+
+@pytest.mark.parametrize("target", ["INBOX", "Work"])
+@pytest.mark.parametrize("literal", ["{3}", "{3+}"])
+async def test_the_selected_mailbox_is_gone(rig: Rig, target: str, literal: str) -> None:
+    """TRYCREATE would be about the target, and creating it would bring back nothing."""
+    rig.shard.create(rig.residence, "Work")
+    await rig.deliver(message(), mailbox="Work")
+    client = await rig.login("Work")
+    rig.bus.publish = lambda hint: None  # type: ignore[method-assign]
+    rig.shard.delete(rig.residence, "Work")
+    client.send(f"a REPLACE 1 {target} {literal}\r\n".encode())
+    if literal == "{3}" and target == "INBOX":
+        assert await client.line() == b"+ OK"
+    client.send(b"abc\r\n")
+    assert await client.line() == b"* BYE The selected mailbox was deleted"
+    await client.closed()
+    assert rig.shard.mailbox(rig.residence, "INBOX").messages == 0
+    assert not list((rig.folder / "s1/tmp").iterdir())
 
 
 async def test_what_is_replaced_makes_room(rig: Rig) -> None:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailplat.wire.imap.arguments import MAX_FLAGS, Arguments
+from mailplat.core.limits.imap import BOUNDS
+from mailplat.wire.imap.arguments import Arguments
 from mailplat.wire.imap.errors import BadSyntax
 from mailplat.wire.imap.strings import astring, string
 
@@ -98,7 +99,7 @@ def test_flags() -> None:
         with pytest.raises(BadSyntax):
             Arguments(octets).flags()
     with pytest.raises(BadSyntax):
-        Arguments(b"(" + b" ".join(b"k%d" % n for n in range(MAX_FLAGS + 1)) + b")").flags()
+        Arguments(b"(" + b" ".join(b"k%d" % n for n in range(BOUNDS.flags + 1)) + b")").flags()
 
 
 def test_dates() -> None:

@@ -1,9 +1,10 @@
 import pytest
 
+from mailplat.core.limits.imap import BOUNDS
 from mailplat.wire.imap.arguments import Arguments
 from mailplat.wire.imap.errors import BadSyntax
 from mailplat.wire.imap.esearch import Returns
-from mailplat.wire.imap.multisearch import MAX_NAMES, MAX_SOURCES, SELECTED, Source, check, parse_sources
+from mailplat.wire.imap.multisearch import SELECTED, Source, check, parse_sources
 from mailplat.wire.imap.search import parse_query
 
 
@@ -25,8 +26,8 @@ def test_sources() -> None:
     [
         b"IN () ALL", b"IN (all) ALL", b"IN (mailboxes) ALL", b"IN (mailboxes ()) ALL", b"IN (personal)",
         b"IN (personal (scope)) ALL", b"IN (personal", b"IN (selected-delayed) ALL",
-        b"IN (%b) ALL" % b" ".join([b"personal"] * (MAX_SOURCES + 1)),
-        b"IN (mailboxes (%b)) ALL" % b" ".join([b"a"] * (MAX_NAMES + 1)),
+        b"IN (%b) ALL" % b" ".join([b"personal"] * (BOUNDS.search_sources + 1)),
+        b"IN (mailboxes (%b)) ALL" % b" ".join([b"a"] * (BOUNDS.search_names + 1)),
     ],
 )  # fmt: skip
 def test_what_is_no_source(text: bytes) -> None:
@@ -35,10 +36,10 @@ def test_what_is_no_source(text: bytes) -> None:
 
 
 def test_limits() -> None:
-    text = b"IN (%b) ALL" % b" ".join([b"personal"] * MAX_SOURCES)
-    assert len(parse_sources(Arguments(text))) == MAX_SOURCES
-    text = b"IN (mailboxes (%b)) ALL" % b" ".join([b"a"] * MAX_NAMES)
-    assert len(parse_sources(Arguments(text))[0].names) == MAX_NAMES
+    text = b"IN (%b) ALL" % b" ".join([b"personal"] * BOUNDS.search_sources)
+    assert len(parse_sources(Arguments(text))) == BOUNDS.search_sources
+    text = b"IN (mailboxes (%b)) ALL" % b" ".join([b"a"] * BOUNDS.search_names)
+    assert len(parse_sources(Arguments(text))[0].names) == BOUNDS.search_names
 
 
 def test_what_is_of_the_selected_mailbox() -> None:

@@ -4,12 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mailplat.core.limits.imap import BOUNDS
 from mailplat.wire.imap.arguments import Arguments
 from mailplat.wire.imap.errors import BadCharset, BadSyntax
 from mailplat.wire.imap.search import (
-    MAX_KEYS,
-    MAX_NESTING,
-    MAX_TEXT,
     All,
     And,
     Body,
@@ -106,7 +104,8 @@ def test_charsets() -> None:
         b"KEYWORD \\Seen",
         b"ON 30-Feb-2026", b"LARGER x", b"UID", b"UID x", b"1:x", b"RETURN (ALL) ALL",
         b"OLDER 0", b"YOUNGER x", b"OLDER 4294967296", b"SAVEDON 1", b"SAVEDATESUPPORTED 1-Feb-2026x", b"1,$", b"$,1",
-        b"CHARSET UTF-8", b"MODSEQ x", b'MODSEQ "x" foo 1', b"SEEN ALL,", b"\xff", b"FROM " + b"x" * (MAX_TEXT + 1),
+        b"CHARSET UTF-8", b"MODSEQ x", b'MODSEQ "x" foo 1', b"SEEN ALL,", b"\xff",
+        b"FROM " + b"x" * (BOUNDS.search_text + 1),
     ],
 )  # fmt: skip
 def test_what_is_no_search(text: bytes) -> None:
@@ -117,15 +116,15 @@ def test_what_is_no_search(text: bytes) -> None:
 @pytest.mark.parametrize("opening", [b"(", b"NOT ", b"OR ALL "])
 def test_nesting_is_bounded(opening: bytes) -> None:
     closing = b")" if opening == b"(" else b""
-    assert search(opening * (MAX_NESTING - 1) + b"ALL" + closing * (MAX_NESTING - 1))
+    assert search(opening * (BOUNDS.search_nesting - 1) + b"ALL" + closing * (BOUNDS.search_nesting - 1))
     with pytest.raises(BadSyntax):
         search(opening * 20_000 + b"ALL" + closing * 20_000)
 
 
 def test_number_of_keys_is_bounded() -> None:
-    assert search(b" ".join([b"ALL"] * MAX_KEYS))
+    assert search(b" ".join([b"ALL"] * BOUNDS.search_keys))
     with pytest.raises(BadSyntax):
-        search(b" ".join([b"ALL"] * (MAX_KEYS + 1)))
+        search(b" ".join([b"ALL"] * (BOUNDS.search_keys + 1)))
 
 
 def bound(text: bytes, uids: list[int], saved: tuple[int, ...] = ()) -> Key:

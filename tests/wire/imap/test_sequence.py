@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mailplat.core.limits.imap import BOUNDS
 from mailplat.wire.imap.errors import BadSyntax
 from mailplat.wire.imap.sequence import (
-    MAX_RANGES,
     SequenceSet,
     among,
     compact,
@@ -51,9 +51,9 @@ def test_what_is_no_sequence_set(text: bytes) -> None:
 
 
 def test_number_of_ranges_is_bounded() -> None:
-    assert len(parse(b",".join([b"7"] * MAX_RANGES)).ranges) == MAX_RANGES
+    assert len(parse(b",".join([b"7"] * BOUNDS.ranges)).ranges) == BOUNDS.ranges
     with pytest.raises(BadSyntax):
-        parse(b",".join([b"7"] * (MAX_RANGES + 1)))
+        parse(b",".join([b"7"] * (BOUNDS.ranges + 1)))
 
 
 def test_a_star_is_always_the_last_message() -> None:
@@ -66,7 +66,9 @@ def test_a_star_is_always_the_last_message() -> None:
 
 def test_the_largest_set_costs_nothing() -> None:
     assert parse(b"1:4294967295").uids([5, 4294967295]) == [5, 4294967295]
-    assert parse(b",".join([b"1:4294967295"] * MAX_RANGES)).uids(list(range(1, 1001))) == list(range(1, 1001))
+    assert parse(b",".join([b"1:4294967295"] * BOUNDS.ranges)).uids(list(range(1, 1001))) == list(
+        range(1, 1001)
+    )
 
 
 def test_sequence_numbers() -> None:

@@ -1,9 +1,10 @@
 import pytest
 
+from mailplat.core.limits.imap import BOUNDS
 from mailplat.wire.imap.arguments import Arguments
 from mailplat.wire.imap.errors import BadCharset, BadSyntax
 from mailplat.wire.imap.search import All, Flag, Header, Query
-from mailplat.wire.imap.sorting import CRITERIA, MAX_CRITERIA, Order, parse_sort, parse_thread, sort_line
+from mailplat.wire.imap.sorting import CRITERIA, Order, parse_sort, parse_thread, sort_line
 
 
 def test_sort() -> None:
@@ -27,7 +28,7 @@ def test_thread() -> None:
     [
         b"", b"DATE UTF-8 ALL", b"() UTF-8 ALL", b"(DATE) ALL", b"(DATE)UTF-8 ALL", b"(REVERSE) UTF-8 ALL",
         b"(REVERSE REVERSE DATE) UTF-8 ALL", b"(BCC) UTF-8 ALL", b"(DATE,SIZE) UTF-8 ALL", b"(DATE) UTF-8",
-        b"(DATE) US-ASCII SUBJECT \xc3\xbc", b"(%b) UTF-8 ALL" % b" ".join([b"DATE"] * (MAX_CRITERIA + 1)),
+        b"(DATE) US-ASCII SUBJECT \xc3\xbc", b"(%b) UTF-8 ALL" % b" ".join([b"DATE"] * (BOUNDS.sort_criteria + 1)),
     ],
 )  # fmt: skip
 def test_what_is_no_sort(text: bytes) -> None:
@@ -37,8 +38,8 @@ def test_what_is_no_sort(text: bytes) -> None:
 
 def test_limit_of_criteria() -> None:
     assert (
-        len(parse_sort(Arguments(b"(%b) UTF-8 ALL" % b" ".join([b"DATE"] * MAX_CRITERIA))).orders)
-        == MAX_CRITERIA
+        len(parse_sort(Arguments(b"(%b) UTF-8 ALL" % b" ".join([b"DATE"] * BOUNDS.sort_criteria))).orders)
+        == BOUNDS.sort_criteria
     )
 
 

@@ -43,7 +43,7 @@ async def run(session: Session, request: Request) -> Tagged | None:
     if initial == b"=":  # RFC 4959 3: an empty response
         initial = b""
     try:
-        claim = await exchange.negotiate(steps, initial, ask, session.services.login)
+        claim = await exchange.negotiate(steps, initial, ask, session.services.login, session.peer, "imap")
     except _Answered:
         return None
     except exchange.Cancelled:  # RFC 3501 6.2.2

@@ -4,15 +4,12 @@ from mailplat.access.imap.command import ANY, Command
 from mailplat.access.imap.refusal import Tagged, ok
 from mailplat.access.imap.session import Request, Session
 
-# RFC 2971 3.3: not more than 30 pairs.
-_MAX_STRINGS = 60
-
 
 async def run(session: Session, request: Request) -> Tagged:
     arguments = request.arguments
     arguments.space()
     if arguments.peek(b"("):
-        arguments.items(arguments.nstring, limit=_MAX_STRINGS)
+        arguments.items(arguments.nstring, limit=arguments.bounds.id_strings)
     else:
         arguments.nstring()
     arguments.end()

@@ -27,7 +27,14 @@ async def run(session: Session, request: Request) -> Tagged:
     checked = session.services.clock.monotonic()
     mailbox, snapshot = await session.call(_open, session.shard, session.residence, program.mailbox)
     read_only = request.name == "EXAMINE"
-    view = View(mailbox.id, mailbox.name, snapshot, read_only=read_only, checked=checked)
+    view = View(
+        mailbox.id,
+        mailbox.name,
+        snapshot,
+        read_only=read_only,
+        checked=checked,
+        keywords_shown=session.limits.keywords_shown,
+    )
     if program.condstore:
         session.enable("CONDSTORE")
     session.select(view)
@@ -57,8 +64,7 @@ def _entry(shard: Shard, residence: Residence, name: str) -> list[Entry]:
 
 def _describe(session: Session, view: View) -> bytes:
     """What SELECT says before its tagged OK (RFC 3501 6.3.1; RFC 9051 6.3.2, which has no RECENT and no UNSEEN)."""
-    keywords = view.keywords[: session.limits.keywords_shown]
-    permanent = () if view.read_only else (*SYSTEM_FLAGS, *keywords, "\\*")
+    permanent = () if view.read_only else (*SYSTEM_FLAGS, *view.keywords, "\\*")
     lines = [
         view.flags_line(),
         b"* OK [PERMANENTFLAGS %b] Flags that are kept\r\n" % response.flag_list(permanent),
