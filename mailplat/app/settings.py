@@ -186,6 +186,10 @@ class SmtpSection(Section):
 class ImapSection(Section):
     max_message_size: int = Field(default=50_000_000, gt=0)  # octets, RFC 7889
     max_connections: int = Field(default=20_000, gt=0)  # open at once, one worker
+    max_notify_mailboxes: int = Field(default=1000, gt=0)  # RFC 5465: watched by NOTIFY, one client
+    max_notify_burst: int = Field(
+        default=1000, gt=0
+    )  # RFC 5465 5.8: lines, or new messages, told unasked at once
 
 
 class Pop3Section(Section):

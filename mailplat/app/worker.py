@@ -165,7 +165,10 @@ class Process:
             platform.executors,
             platform.clock,
             ImapLimits(
-                connections=settings.imap.max_connections, message_size=settings.imap.max_message_size
+                connections=settings.imap.max_connections,
+                message_size=settings.imap.max_message_size,
+                notify_mailboxes=settings.imap.max_notify_mailboxes,
+                notify_burst=settings.imap.max_notify_burst,
             ),
             tls_context=self.tls,
             hostname=settings.platform.hostname,

@@ -148,6 +148,11 @@ class Appender:
             await self._wait()
             self.start()
 
+    @property
+    def storing(self) -> "asyncio.Task[None] | None":
+        """The commit that runs, whose replies come when it is done."""
+        return self._task
+
     def drop(self) -> None:
         """The command whose literals were coming in is not wanted any more."""
         if self._upload is not None:
@@ -233,6 +238,8 @@ class Appender:
             # RFC 8508 3.4: APPENDUID in an untagged OK, before EXPUNGE.
             code = response.appenduid(appended[0].uidvalidity, [appended[0].uid])
             session.out(response.untagged_status("OK", "Replacement stored", code))
+        if session.view is not None and session.view.name == batch[0].mailbox:
+            session.watch.added(each.uid for each in appended)
         await self._look(batch[0].mailbox, now=replaces is not None)
         for upload in batch:
             count = len(upload.messages)

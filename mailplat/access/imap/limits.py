@@ -61,6 +61,11 @@ class ImapLimits:
     # Pipelined APPENDs that are gathered into one commit, and their octets.
     append_batch: int = 100
     append_octets: int = 8 * 1024 * 1024
+    # Mailboxes that NOTIFY (RFC 5465) watches for one client: each is compared at each change of the account.
+    notify_mailboxes: int = 1000
+    # Lines of other mailboxes, or new messages of the selected one, that are told unasked at once: who was given a
+    # whole archive should ask for it page by page.
+    notify_burst: int = 1000
     # COMPRESS (RFC 4978): octets that one compressed octet may become, and how many more in the life of a connection.
     # Commands and mail deflate to a tenth; the allowance is for one message that is nothing but zeros.
     inflate_ratio: int = 100

@@ -25,6 +25,8 @@ async def run(session: Session, request: Request) -> Tagged:
         target,
         quota=await session.quota(),
     )
+    if target == view.name:
+        session.watch.added(result.target_uids)
     if not result.source_uids:
         return ok(done)
     return ok(done, response.copyuid(result.uidvalidity, result.source_uids, result.target_uids))
