@@ -183,13 +183,23 @@ class SmtpSection(Section):
     postmaster: MailAddress = ""  # account or alias that has the mail for postmasters nobody else is
 
 
+def _message_limit(limit: int) -> int:
+    if 0 < limit < 1000 or limit < 0:
+        raise ValueError(f"{limit}: 0 for none, or 1000 at least (RFC 9738 3)")
+    return limit
+
+
+MessageLimit = Annotated[int, AfterValidator(_message_limit)]
+
+
 class ImapSection(Section):
     max_message_size: int = Field(default=50_000_000, gt=0)  # octets, RFC 7889
     max_connections: int = Field(default=20_000, gt=0)  # open at once, one worker
     max_notify_mailboxes: int = Field(default=1000, gt=0)  # RFC 5465: watched by NOTIFY, one client
-    max_notify_burst: int = Field(
-        default=1000, gt=0
-    )  # RFC 5465 5.8: lines, or new messages, told unasked at once
+    max_notify_burst: int = Field(default=1000, gt=0)  # RFC 5465 5.8: lines, or new messages, told at once
+    # RFC 9738: messages that one command works on, and that one COPY or APPEND saves where there is no such limit
+    message_limit: MessageLimit = 0
+    save_limit: MessageLimit = 0
 
 
 class Pop3Section(Section):

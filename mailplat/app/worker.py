@@ -169,6 +169,8 @@ class Process:
                 message_size=settings.imap.max_message_size,
                 notify_mailboxes=settings.imap.max_notify_mailboxes,
                 notify_burst=settings.imap.max_notify_burst,
+                message_limit=settings.imap.message_limit,
+                save_limit=settings.imap.save_limit,
             ),
             tls_context=self.tls,
             hostname=settings.platform.hostname,

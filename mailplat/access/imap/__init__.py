@@ -13,6 +13,7 @@ Layout of this room
                      bodies.py: sections of message files; streaming.py: those of one large message
     progress.py      a long command says how far it is
     finding.py       what SEARCH, SORT and THREAD share: find messages, save them for "$"
+    limiting.py      how many messages one command works on, where that is limited
     matching.py      SEARCH keys that the view alone can answer
     listing.py       the names that LIST and LSUB answer, with their attributes
     appending.py     Appender: pipelined APPENDs gathered into one commit, answered in order

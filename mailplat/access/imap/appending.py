@@ -10,7 +10,7 @@ command is tried alone, so that only the one at fault is refused.
 import asyncio
 from dataclasses import dataclass, field
 
-from mailplat.access.imap.refusal import BUG, ReadOnly, Tagged, bad, no, ok, refusal
+from mailplat.access.imap.refusal import BUG, ReadOnly, Tagged, TooManyMessages, bad, no, ok, refusal
 from mailplat.access.imap.resync import highest
 from mailplat.access.imap.session import MOVED, Farewell, Session, State, log
 from mailplat.core.errors import MailplatError, StaleEpoch, Unavailable
@@ -107,6 +107,9 @@ class Appender:
             return bad("Log in first")
         if event.utf8 and "UTF8=ACCEPT" not in session.enabled:
             return bad("UTF8 needs ENABLE UTF8=ACCEPT")  # RFC 6855 4
+        limit = session.limits.message_limit or session.limits.save_limit
+        if limit and event.index >= limit:
+            raise TooManyMessages(limit)  # RFC 9738 3.1: and none of those before it is stored
         if event.size > session.limits.message_size:
             return no(f"Message is larger than {session.limits.message_size} octets", "TOOBIG")
         if event.synchronising and event.index == 0:

@@ -6,6 +6,7 @@ import ssl
 from mailplat.access.imap.appending import Appender
 from mailplat.access.imap.capability import capabilities
 from mailplat.access.imap.command import Command, names_by_number, registry
+from mailplat.access.imap.limiting import finish
 from mailplat.access.imap.notifying import attend, push
 from mailplat.access.imap.refusal import BUG, NUMBERED, Tagged, bad, refusal
 from mailplat.access.imap.session import MOVED, ConnectionGone, Farewell, Request, Session, State, log
@@ -143,6 +144,8 @@ class Dialogue:
         session = self.session
         try:
             tagged = await command.run(session, request)
+            if tagged is not None:
+                tagged = finish(session, request, tagged)
             if session.view is not None:
                 if not request.fresh:
                     await session.refresh()

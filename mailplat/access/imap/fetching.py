@@ -21,7 +21,7 @@ async def send(session: Session, plan: fetch.Plan, spans: Spans, progress: Progr
 
 
 async def _from_view(session: Session, plan: fetch.Plan, spans: Spans) -> None:
-    for places in fetch.chunks(spans, session.limits.rows):
+    for places in fetch.chunks(spans, session.limits.rows, descending=plan.descending):
         session.out(fetch.from_view(plan, session.selected, places))
         if session.stream.full:
             await session.stream.flush()
@@ -31,7 +31,7 @@ async def _from_index(session: Session, plan: fetch.Plan, spans: Spans, progress
     """One piece is written while the next is read."""
     gone = False
     shard, residence, view = session.shard, session.residence, session.selected
-    pieces = fetch.chunks(spans, session.limits.rows)
+    pieces = fetch.chunks(spans, session.limits.rows, descending=plan.descending)
     piece = next(pieces, None)
     while piece is not None:
         reading = asyncio.ensure_future(session.call(fetch.from_index, plan, view, piece, shard, residence))

@@ -66,6 +66,11 @@ class ImapLimits:
     # Lines of other mailboxes, or new messages of the selected one, that are told unasked at once: who was given a
     # whole archive should ask for it page by page.
     notify_burst: int = 1000
+    # RFC 9738, each 0 for no limit: messages that one command works on, and that one COPY or APPEND saves. Nothing
+    # here needs a limit, replies are streamed and long work is bounded by time; and a client that does not know the
+    # extension takes a part for all. For who must bound what one command reads.
+    message_limit: int = 0
+    save_limit: int = 0
     # COMPRESS (RFC 4978): octets that one compressed octet may become, and how many more in the life of a connection.
     # Commands and mail deflate to a tenth; the allowance is for one message that is nothing but zeros.
     inflate_ratio: int = 100

@@ -61,6 +61,8 @@ class Request:
     arguments: Arguments
     # The command read the changes in the same hop as its work: no second look before the tagged reply.
     fresh: bool = False
+    # The lowest UID of those it worked on, where these are not all that it named (limiting.py).
+    lowest: int | None = None
 
     @property
     def by_uid(self) -> bool:

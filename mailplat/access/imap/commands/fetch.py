@@ -3,6 +3,7 @@
 from mailplat.access.imap import fetch
 from mailplat.access.imap.command import SELECTED, Command
 from mailplat.access.imap.fetching import send
+from mailplat.access.imap.limiting import check_page, cut
 from mailplat.access.imap.progress import Progress
 from mailplat.access.imap.refusal import EXPUNGED, Tagged, bad, no, ok
 from mailplat.access.imap.resync import tell_vanished
@@ -26,9 +27,15 @@ async def run(session: Session, request: Request) -> Tagged:
         places = fetch.changed_since(view, spans, program.changed_since)
         spans = [(place, place + 1) for place in places]
     if program.partial is not None:
+        check_page(session, program.partial)
         spans = fetch.page(spans, program.partial)  # RFC 9394 3.4: of what CHANGEDSINCE leaves
+    spans = cut(session, request, spans)
     plan = fetch.make_plan(
-        program, by_uid=request.by_uid, read_only=view.read_only, uid_only=session.manner.uid_only
+        program,
+        by_uid=request.by_uid,
+        read_only=view.read_only,
+        uid_only=session.manner.uid_only,
+        descending=request.lowest is not None,  # RFC 9738 3.1
     )
     progress = Progress(session, request.tag, sum(high - low for low, high in spans))
     missing = await send(session, plan, spans, progress)
