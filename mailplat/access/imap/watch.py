@@ -114,16 +114,20 @@ class Watch:
             self._subscriptions[name] = subscribed
 
     def did_rename(self, old: str, new: str) -> None:
-        """This client has given a mailbox, and those below it, another name: what it knows of them goes by that."""
+        """This client has given a mailbox, and those below it, another name: what it knows of them goes by that. One
+        that got the name of another, which must be gone, is new to the client: it may take the one for the other."""
         if not self.observes:
             return
 
         def after(name: str) -> str:
             return new + name[len(old) :] if name == old or name.startswith(old + DELIMITER) else name
 
+        known = self._known.mailboxes
+        taken = {mailbox.name for mailbox in known.values() if after(mailbox.name) == mailbox.name}
         mailboxes = {
             number: replace(mailbox, name=after(mailbox.name))
-            for number, mailbox in self._known.mailboxes.items()
+            for number, mailbox in known.items()
+            if mailbox.name in taken or after(mailbox.name) not in taken
         }
         self._known = replace(self._known, mailboxes=mailboxes)
         self._names = {after(name): exists for name, exists in self._names.items()}

@@ -79,6 +79,7 @@ class World:
     def __init__(self, rig: Rig, client: Client, seed: int) -> None:
         self.rig, self.client, self.model = rig, client, Model()
         self.random = random.Random(seed)
+        self.log: list[str] = []  # what happened, for who has to find out why they do not agree
 
     async def step(self) -> None:
         await self.random.choice((self.others, self.others, self.others, self.mine))()
@@ -89,8 +90,10 @@ class World:
         name, other = pick(NAMES), pick(NAMES)
         there = pick(sorted(mailbox.name for mailbox in shard.mailboxes(residence)))
         mailbox = shard.mailbox(residence, there)
+        kind = self.random.randrange(9)
+        self.log.append(f"{kind}: {name} {other} {there}")
         try:
-            match self.random.randrange(9):
+            match kind:
                 case 0 | 1:
                     shard.create(residence, name)
                 case 2:
@@ -140,30 +143,48 @@ class World:
             case 5:
                 await self.said("NOOP")
 
+    async def listen(self) -> None:
+        """What comes by itself."""
+        try:
+            line = await self.client.line()
+        except TimeoutError as error:
+            history = "\n".join([*self.log[-60:], repr(vars(self.model)), repr(self.truth())])
+            raise AssertionError(history) from error
+        self.log.append(repr(line))
+        self.model.hear(line)
+
     async def said(self, command: str) -> bytes:
         answer = await self.client.command(command)
+        self.log.append(f"{command}: {answer}")
         for line in answer.lines:
             self.model.hear(line)
         return answer.tagged
 
-    def agree(self) -> bool:
-        """Whether the client knows all there is to know."""
-        shard, residence, model = self.rig.shard, self.rig.residence, self.model
+    def truth(self) -> tuple[set[str], set[str], dict[str, tuple[int, int]], list[tuple[int, bool]]]:
+        """Names, subscriptions, numbers of what is not selected, messages of what is."""
+        shard, residence = self.rig.shard, self.rig.residence
         mailboxes = shard.mailboxes(residence)
         inbox = shard.snapshot(residence, next(each.id for each in mailboxes if each.name == "INBOX"))
         return (
-            model.names == {mailbox.name for mailbox in mailboxes}
-            and model.subscribed == set(shard.subscriptions(residence))
-            and all(
-                model.numbers.get(mailbox.name, (0, 0)) == (mailbox.messages, mailbox.unseen)
-                for mailbox in mailboxes
-                if mailbox.name != "INBOX"
-            )
-            and model.selected
-            == [
+            {mailbox.name for mailbox in mailboxes},
+            set(shard.subscriptions(residence)),
+            {each.name: (each.messages, each.unseen) for each in mailboxes if each.name != "INBOX"},
+            [
                 (uid, "\\Seen" in inbox.flagsets[number])
                 for uid, number in zip(inbox.uids, inbox.flags, strict=True)
-            ]
+            ],
+        )
+
+    def agree(self) -> bool:
+        """Whether the client knows all there is to know."""
+        names, subscribed, numbers, selected = self.truth()
+        model = self.model
+        known = {name: model.numbers.get(name, (0, 0)) for name in numbers}
+        return (model.names, model.subscribed, known, model.selected) == (
+            names,
+            subscribed,
+            numbers,
+            selected,
         )
 
 
@@ -179,4 +200,4 @@ async def test_a_client_that_only_listens_knows_all(rig: Rig, seed: int) -> None
         for _ in range(world.random.randrange(1, 9)):
             await world.step()
         while not world.agree():
-            world.model.hear(await client.line())
+            await world.listen()
