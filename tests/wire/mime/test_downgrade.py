@@ -28,17 +28,29 @@ def field(text: str) -> bytes:
     [
         ("Subject: plain", b"Subject: plain\r\n"),
         ("Subject: Grüße", b"Subject: =?utf-8?b?R3LDvMOfZQ==?=\r\n"),
-        ("Subject: Gr\u00fc\u00dfe\r\n  =?utf-8?q?aus_K=C3=B6ln?=", b"Subject: =?utf-8?b?R3LDvMOfZSBhdXMgS8O2bG4=?=\r\n"),
+        (
+            "Subject: Gr\u00fc\u00dfe\r\n  =?utf-8?q?aus_K=C3=B6ln?=",
+            b"Subject: =?utf-8?b?R3LDvMOfZSBhdXMgS8O2bG4=?=\r\n",
+        ),
         ("From: J\u00f6rg <j@x.test>", b"From: =?utf-8?b?SsO2cmc=?= <j@x.test>\r\n"),
-        ("To: a@x.test,\r\n \u00fc@x.test", b"To: <a@x.test>,\r\n =?utf-8?b?PMO8QHgudGVzdD4=?= <" + NOBODY + b">\r\n"),
+        (
+            "To: a@x.test,\r\n \u00fc@x.test",
+            b"To: <a@x.test>,\r\n =?utf-8?b?PMO8QHgudGVzdD4=?= <" + NOBODY + b">\r\n",
+        ),
         ("Cc: G: J\u00f6 <j@x.test>;", b"Cc: =?utf-8?b?SsO2?= <j@x.test>\r\n"),
         ("From: \u00fc", b"From: <" + NOBODY + b">\r\n"),
         ("Message-ID: <\u00fc@x.test>", b""),
         ("R\u00f6ceived: from x", b""),
-        ("Content-Type: text/plain; name=\u00fc.txt; charset=utf-8", b"Content-Type: text/plain;\r\n name*=utf-8''%C3%BC.txt;\r\n charset=utf-8\r\n"),
-        ('Content-Disposition: attachment; filename="\u00fc a.txt"; x="a b"', b"Content-Disposition: attachment;\r\n filename*=utf-8''%C3%BC%20a.txt;\r\n x=\"a b\"\r\n"),
+        (
+            "Content-Type: text/plain; name=\u00fc.txt; charset=utf-8",
+            b"Content-Type: text/plain;\r\n name*=utf-8''%C3%BC.txt;\r\n charset=utf-8\r\n",
+        ),
+        (
+            'Content-Disposition: attachment; filename="\u00fc a.txt"; x="a b"',
+            b"Content-Disposition: attachment;\r\n filename*=utf-8''%C3%BC%20a.txt;\r\n x=\"a b\"\r\n",
+        ),
     ],
-)  # fmt: skip
+)
 def test_fields(before: str, after: bytes) -> None:
     assert field(before) == after
 
