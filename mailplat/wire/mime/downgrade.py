@@ -32,7 +32,7 @@ _LEFT_OUT = frozenset(
 )
 
 _BLOCK_END = re.compile(rb"\n\r?\n")
-_FIELD = re.compile(rb"[^\n]*\n(?:[ \t][^\n]*\n)*+")
+_FIELD = re.compile(rb"[^\n]*\n(?:[ \t][^\n]*\n)*")
 _FOLDED = re.compile(rb"\r?\n(?=[ \t])")
 _PLAIN_PARAMETER = re.compile(rb"[A-Za-z0-9!#$&+.^_`{|}~-]+").fullmatch
 
