@@ -7,9 +7,11 @@ import pytest
 
 from mailplat.access.imap import ImapLimits
 from mailplat.bus import MemoryBus
+from mailplat.core.errors import Unavailable
+from mailplat.core.route import Residence
 from mailplat.core.spool import Body
 from mailplat.store import Store
-from mailplat.store.types import NewMessage
+from mailplat.store.types import Mailbox, NewMessage
 from tests.access.imap.client import Client
 from tests.access.imap.conftest import MakeRig, Rig, message
 from tests.until import until
@@ -336,6 +338,50 @@ async def test_overflow(rigs: MakeRig) -> None:
     answer = await client.command("NOTIFY SET (personal (MailboxName))")
     assert answer.tagged.startswith(b"NO [NOTIFICATIONOVERFLOW]")
     assert (await client.command("NOTIFY SET (subtree a (MailboxName))")).status == b"OK"
+
+
+@pytest.mark.parametrize("verb", ["mailboxes", "changes"])
+async def test_a_refused_command_leaves_all_as_it_was(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """The shard cannot be read just now."""
+    client = await watching(rig, f"(selected ({NEW})) (personal (MailboxName))", "INBOX")
+    other = await rig.login()
+
+    def stalled(*arguments: object) -> None:
+        raise Unavailable("the disk does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rig.shard, verb, stalled)
+        answer = await client.command("NOTIFY SET (selected NONE) (personal (SubscriptionChange))")
+    assert answer.tagged.startswith(b"NO [UNAVAILABLE]")
+    await rig.deliver(message("one"))
+    await told(client, "* 1 EXISTS")
+    await other.ok("CREATE x")
+    await told(client, '* LIST (\\HasNoChildren) "/" x')
+    await client.close()
+    await other.close()
+    await until(lambda: len(rig.server.sessions) == 0)
+    assert not rig.bus._listeners.topics()
+
+
+async def test_a_stalled_shard_is_looked_at_again(rigs: MakeRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = await rigs(limits=ImapLimits(idle_poll=0.05))
+    client = await watching(rig, f"(personal ({NEW}))")
+    read = rig.shard.mailboxes
+    failures = 0
+
+    def stalled(residence: Residence) -> list[Mailbox]:
+        nonlocal failures
+        if failures < 3:
+            failures += 1
+            raise Unavailable("the disk does not answer")
+        return read(residence)
+
+    monkeypatch.setattr(rig.shard, "mailboxes", stalled)
+    await rig.deliver(message("one"))
+    assert (await client.line()).startswith(b"* STATUS INBOX (MESSAGES 1 ")
+    assert failures == 3
 
 
 async def test_another_process_whose_hints_are_lost(rigs: MakeRig) -> None:

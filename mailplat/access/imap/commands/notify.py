@@ -30,20 +30,23 @@ async def run(session: Session, request: Request) -> Tagged:
         return ok("NOTIFY completed")
     # Subscribed first, then read, so that nothing falls between.
     watch = Watch(program, session.services.bus.listen(f"account:{session.account_id}"))
+    before = session.watch
     try:
         watched = await _begin(session, watch)
+        if len(watched) > session.limits.notify_mailboxes:
+            watch.close()
+            return no("That is more than can be watched", "NOTIFICATIONOVERFLOW")
+        # RFC 5465 3.1: an implicit NOOP, of a client that wants to know everything up to here.
+        session.watch = UNASKED
+        await session.refresh(now=True)
     except BaseException:
+        session.watch = before
         watch.close()
         raise
-    if len(watched) > session.limits.notify_mailboxes:
-        watch.close()
-        return no("That is more than can be watched", "NOTIFICATIONOVERFLOW")
     if Item.MODSEQ in program.items:
         session.enable("CONDSTORE")  # RFC 7162 3.1
-    # RFC 5465 3.1: an implicit NOOP, of a client that wants to know everything up to here.
-    session.observe(UNASKED)
-    await session.refresh(now=True)
     session.announce(expunge=True)
+    session.watch = before  # which ends now
     session.observe(watch)
     request.fresh = True
     if program.status:
