@@ -18,7 +18,6 @@ from mailplat.access.imap.outline import Outline
 from mailplat.access.imap.progress import Progress
 from mailplat.access.imap.session import MOVED, Farewell, Session, log
 from mailplat.access.imap.watch import Watch
-from mailplat.bus import Listener
 from mailplat.core.errors import MailplatError, StaleEpoch
 from mailplat.wire.imap.fetch import FetchProgram
 from mailplat.wire.imap.notify import NONE
@@ -33,7 +32,6 @@ async def attend(session: Session, coming: "asyncio.Future[Any]", *, idling: boo
     spoke = clock.monotonic()
     while True:
         watch = session.watch  # which an overflow replaces
-        listener = watch.listener or session.listen()
         lines = await _look(session, idling=idling) if due else []
         session.announce(expunge=idling or (watch.immediate and not coming.done()))
         await push(session)
@@ -43,7 +41,7 @@ async def attend(session: Session, coming: "asyncio.Future[Any]", *, idling: boo
             raise Farewell(session.ending)
         if coming.done():
             return
-        heard = await _wait(session, coming, listener)
+        heard = await _wait(session, coming)
         if coming.done():
             if heard:
                 watch.note_hint()
@@ -62,21 +60,25 @@ def _is_due(session: Session) -> bool:
     return pending or session.services.clock.monotonic() - watch.checked >= session.limits.idle_poll
 
 
-async def _wait(session: Session, coming: "asyncio.Future[Any]", listener: Listener) -> bool:
+async def _wait(session: Session, coming: "asyncio.Future[Any]") -> bool:
     """For a hint, the client, or the time to look without a hint. True where it was a hint."""
     limits = session.limits
-    changed = asyncio.ensure_future(listener.wait())
+    listeners = {session.watch.listener or session.listen()}
+    if session.view is not None:
+        listeners.add(session.listen())  # of whose mailbox is selected
+    changed = [asyncio.ensure_future(listener.wait()) for listener in listeners]
     session.interruptible = True
     try:
         await asyncio.wait(
-            {coming, changed},
+            {coming, *changed},
             timeout=min(limits.idle_poll, limits.keepalive),
             return_when=asyncio.FIRST_COMPLETED,
         )
     finally:
         session.interruptible = False
-        heard = changed.done()
-        changed.cancel()
+        heard = any(waiting.done() for waiting in changed)
+        for waiting in changed:
+            waiting.cancel()
     return heard
 
 
