@@ -16,6 +16,12 @@ from mailplat.store.mailboxes import advance
 from mailplat.store.names import INBOX
 from mailplat.store.site import Site
 
+# By way of the account's mailboxes: the table has no index by account.
+_ALL = (
+    "SELECT a.mailbox_id, a.name, a.value FROM mailbox m"
+    " JOIN annotation a ON a.mailbox_id = m.id AND a.account_id = m.account_id WHERE m.account_id = ?"
+)
+
 # Instead of a mailbox's number: the account's own.
 ACCOUNT = 0
 
@@ -28,6 +34,16 @@ def read_annotations(site: Site, residence: Residence, mailbox_id: int) -> dict[
     """All of a mailbox, or of the account (ACCOUNT), by name."""
     with site.read() as connection:
         return rows(connection, residence.account_id, mailbox_id)
+
+
+def all_annotations(site: Site, residence: Residence) -> dict[int, dict[str, bytes]]:
+    """Of the account (ACCOUNT) and of each of its mailboxes that has some, by the mailbox's number."""
+    account_id = residence.account_id
+    with site.read() as connection:
+        found = {ACCOUNT: rows(connection, account_id, ACCOUNT)}
+        for mailbox_id, name, value in connection.exec_driver_sql(_ALL, (account_id,)):
+            found.setdefault(mailbox_id, {})[name] = bytes(value)
+    return found
 
 
 def annotate(site: Site, residence: Residence, mailbox_id: int, values: Mapping[str, bytes | None]) -> None:

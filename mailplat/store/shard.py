@@ -206,6 +206,9 @@ class Shard:
     def annotations(self, residence: Residence, mailbox_id: int) -> dict[str, bytes]:
         return annotations.read_annotations(self.site, residence, mailbox_id)
 
+    def all_annotations(self, residence: Residence) -> dict[int, dict[str, bytes]]:
+        return annotations.all_annotations(self.site, residence)
+
     def annotate(self, residence: Residence, mailbox_id: int, values: Mapping[str, bytes | None]) -> None:
         annotations.annotate(self.site, residence, mailbox_id, values)
 

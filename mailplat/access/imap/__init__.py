@@ -9,15 +9,18 @@ Layout of this room
     commands/x.py    one file a command (twins such as FETCH and UID FETCH share one)
     view.py          View: what this client believes about its mailbox: sequence numbers, flags, MODSEQ
     resync.py        QRESYNC: what happened while the client was away
-    fetch.py         plan of a FETCH; rows of the index to reply lines.   bodies.py: sections of message files;
-                     streaming.py: those of one large message
+    fetch.py         plan of a FETCH; rows of the index to reply lines.   fetching.py: which way it is answered;
+                     bodies.py: sections of message files; streaming.py: those of one large message
     progress.py      a long command says how far it is
     finding.py       what SEARCH, SORT and THREAD share: find messages, save them for "$"
+    limiting.py      how many messages one command works on, where that is limited
     matching.py      SEARCH keys that the view alone can answer
     listing.py       the names that LIST and LSUB answer, with their attributes
     appending.py     Appender: pipelined APPENDs gathered into one commit, answered in order
     authentication.py  LOGIN and AUTHENTICATE behind one door; hands forwarded accounts to access/proxy
-    idle.py          wait for changes or DONE.   counting.py: the numbers of STATUS
+    notifying.py     tell a client what it did not ask for just now, between commands and in IDLE (idle.py)
+    watch.py         Watch: what NOTIFY asked for and what was told.   outline.py: all mailboxes at one moment
+    counting.py      the numbers of STATUS
     refusal.py       errors of the house to NO and BAD.   capability.py: what is advertised when.
     limits.py        limits (core/limits/imap.py) as the framer takes them
 
@@ -27,7 +30,8 @@ store (in a thread) -> untagged replies -> View.flush (EXPUNGE only where the Co
 Invariants
     * Nothing is written to a client while a transaction is open: store calls return first, then we write.
     * A sequence number means what the client believes: only View.flush renumbers, and only while a command runs that
-      may send EXPUNGE (RFC 3501 5.5, 7.4.1). FETCH, STORE and SEARCH (not their UID twins) never do.
+      may send EXPUNGE (RFC 3501 5.5, 7.4.1). FETCH, STORE and SEARCH (not their UID twins) never do. NOTIFY with
+      SELECTED (RFC 5465 5.3) has it between commands too, but not while one is arriving.
     * Replies come in the order of commands. One command runs at a time; consecutive APPENDs are gathered.
     * First subscribe to hints, then read the mailbox: a hint that is lost costs time (limits.view_lease, idle_poll),
       never truth.

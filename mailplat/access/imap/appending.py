@@ -10,7 +10,7 @@ command is tried alone, so that only the one at fault is refused.
 import asyncio
 from dataclasses import dataclass, field
 
-from mailplat.access.imap.refusal import BUG, ReadOnly, Tagged, bad, no, ok, refusal
+from mailplat.access.imap.refusal import BUG, ReadOnly, Tagged, TooManyMessages, bad, no, ok, refusal
 from mailplat.access.imap.resync import highest
 from mailplat.access.imap.session import MOVED, Farewell, Session, State, log
 from mailplat.core.errors import MailplatError, NotFound, StaleEpoch, Unavailable
@@ -120,6 +120,9 @@ class Appender:
             return bad("Log in first")
         if event.utf8 and "UTF8=ACCEPT" not in session.enabled:
             return bad("UTF8 needs ENABLE UTF8=ACCEPT")  # RFC 6855 4
+        limit = session.limits.message_limit or session.limits.save_limit
+        if limit and event.index >= limit:
+            raise TooManyMessages(limit)  # RFC 9738 3.1: and none of those before it is stored
         if event.size > session.limits.message_size:
             return no(f"Message is larger than {session.limits.message_size} octets", "TOOBIG")
         if event.synchronising and event.index == 0:
@@ -160,6 +163,11 @@ class Appender:
         if len(self._complete) >= limits.append_batch or self._octets >= limits.append_octets:
             await self._wait()
             self.start()
+
+    @property
+    def storing(self) -> "asyncio.Task[None] | None":
+        """The commit that runs, whose replies come when it is done."""
+        return self._task
 
     def drop(self) -> None:
         """The command whose literals were coming in is not wanted any more."""
@@ -254,6 +262,8 @@ class Appender:
             # RFC 8508 3.4: APPENDUID in an untagged OK, before EXPUNGE.
             code = response.appenduid(appended[0].uidvalidity, [appended[0].uid])
             session.out(response.untagged_status("OK", "Replacement stored", code))
+        if session.view is not None and session.view.name == batch[0].mailbox:
+            session.watch.added(each.uid for each in appended)
         await self._look(batch[0].mailbox, now=replaces is not None)
         for upload in batch:
             count = len(upload.messages)

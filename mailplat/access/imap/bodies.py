@@ -7,6 +7,7 @@ limits.large_message goes from its file to the socket in pieces: streaming.py.
 rest unread.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -39,7 +40,7 @@ async def fetch_bodies(session: Session, plan: Plan, spans: Spans, progress: Pro
     """Write the replies."""
     reader = _Reader(session, plan)
     missing = NOTHING_MISSING
-    for places in chunks(spans, _ROWS):
+    for places in chunks(spans, _ROWS, descending=plan.descending):
         group: Group | None = await session.call(reader.begin, places)
         while group is not None:
             if group.large is not None:
@@ -150,18 +151,23 @@ class _Reader:
     def _read(self, messages: Sequence[Message]) -> Group:
         by_uid = {message.uid: message for message in messages}
         ranges = [(uid, uid) for uid in by_uid]
-        lines: list[bytes] = []
+        found: list[list[bytes]] = []
         unknown = False
         for uid, octets in self._shard.octets_many(self._residence, self._view.mailbox_id, ranges):
             message = by_uid.pop(uid)
             values = _Values(octets, message.header_size)
-            lines.append(message.head)
+            lines = [message.head]
             for number, section in enumerate(self._plan.sections):
                 lines += (b" " if number else b"", section.label, *values.pieces(section))
             lines.append(message.tail)
+            found.append(lines)
             unknown = unknown or values.unknown
+        if self._plan.descending:
+            found.reverse()
         return Group(
-            lines=b"".join(lines), messages=len(messages), missing=Missing(gone=bool(by_uid), unknown=unknown)
+            lines=b"".join(itertools.chain.from_iterable(found)),
+            messages=len(messages),
+            missing=Missing(gone=bool(by_uid), unknown=unknown),
         )
 
 

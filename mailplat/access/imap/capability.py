@@ -36,6 +36,7 @@ AFTER_LOGIN = (
     "UNAUTHENTICATE",  # RFC 8437
     "STATUS=SIZE",  # RFC 8438
     "REPLACE",  # RFC 8508
+    "NOTIFY",  # RFC 5465
     "QUOTA",  # RFC 9208
     "QUOTA=RES-STORAGE",  # RFC 9208
     "UIDONLY",  # RFC 9586
@@ -53,12 +54,19 @@ def may_log_in(session: Session) -> bool:
     return session.stream.tls or session.services.plaintext_without_tls
 
 
+def _limits(session: Session) -> list[str]:
+    """RFC 9738 3: one of the two, and only where there is such a limit."""
+    if session.limits.message_limit:
+        return [f"MESSAGELIMIT={session.limits.message_limit}"]
+    return [f"SAVELIMIT={session.limits.save_limit}"] if session.limits.save_limit else []
+
+
 def capabilities(session: Session) -> bytes:
     """The atoms after CAPABILITY, for the state the connection is in."""
     if session.state is not State.NOT_AUTHENTICATED:
         limit = f"APPENDLIMIT={session.limits.message_size}"  # RFC 7889
         compress = () if session.stream.compressed else ("COMPRESS=DEFLATE",)  # RFC 4978
-        return " ".join((*ALWAYS, *AFTER_LOGIN, *compress, limit)).encode()
+        return " ".join((*ALWAYS, *AFTER_LOGIN, *compress, *_limits(session), limit)).encode()
     atoms = [*ALWAYS]
     if session.services.tls is not None and not session.stream.tls:
         atoms.append("STARTTLS")

@@ -6,6 +6,8 @@ import ssl
 from mailplat.access.imap.appending import Appender
 from mailplat.access.imap.capability import capabilities
 from mailplat.access.imap.command import Command, names_by_number, registry
+from mailplat.access.imap.limiting import finish
+from mailplat.access.imap.notifying import attend, push
 from mailplat.access.imap.refusal import BUG, NUMBERED, Tagged, bad, refusal
 from mailplat.access.imap.session import MOVED, ConnectionGone, Farewell, Request, Session, State, log
 from mailplat.core.errors import NotFound, StaleEpoch
@@ -53,7 +55,7 @@ class Dialogue:
             if event is None:
                 self._appender.start()
                 await session.stream.flush()
-                octets = await session.read()
+                octets = await self._hear()
                 if not octets:
                     return
                 session.framer.feed(octets)
@@ -67,6 +69,22 @@ class Dialogue:
                 await asyncio.sleep(0)
             if session.ending:
                 raise Farewell(session.ending)
+
+    async def _hear(self) -> bytes:
+        """What the client sends next. While it is silent between two commands, what NOTIFY asked for is told."""
+        session = self.session
+        if not session.watch.speaks or session.framer.midway:
+            return await session.read()
+        coming = asyncio.ensure_future(session.read(alone=False))
+        try:
+            if (storing := self._appender.storing) is not None:
+                await asyncio.wait({coming, storing}, return_when=asyncio.FIRST_COMPLETED)
+            if not coming.done():
+                await attend(session, coming, idling=False)
+            return await coming
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
 
     async def _take(self, event: events.Event) -> None:
         match event:
@@ -126,10 +144,13 @@ class Dialogue:
         session = self.session
         try:
             tagged = await command.run(session, request)
+            if tagged is not None:
+                tagged = finish(session, request, tagged)
             if session.view is not None:
                 if not request.fresh:
                     await session.refresh()
                 session.announce(expunge=command.may_expunge)
+                await push(session)
             return tagged
         except (Farewell, ConnectionGone, ConnectionError, asyncio.CancelledError):
             raise

@@ -68,6 +68,7 @@ class Plan:
     marks_seen: bool
     lacking: tuple[str, ...] = ()  # of `columns` those that may have to be made from files
     uid_only: bool = False  # RFC 9586 3.2: UIDFETCH and UIDs instead of FETCH and sequence numbers
+    descending: bool = False  # the highest UIDs first (RFC 9738 3.1)
 
     @property
     def head(self) -> bytes:
@@ -79,7 +80,14 @@ class Plan:
         return _pick(view.uids, places) if self.uid_only else _numbers(places)
 
 
-def make_plan(program: FetchProgram, *, by_uid: bool, read_only: bool, uid_only: bool = False) -> Plan:
+def make_plan(
+    program: FetchProgram,
+    *,
+    by_uid: bool,
+    read_only: bool,
+    uid_only: bool = False,
+    descending: bool = False,
+) -> Plan:
     items = list(dict.fromkeys(item for item in program.items if isinstance(item, Item)))
     sections = tuple(item for item in program.items if isinstance(item, Section))
     if by_uid and not uid_only and Item.UID not in items:
@@ -94,6 +102,7 @@ def make_plan(program: FetchProgram, *, by_uid: bool, read_only: bool, uid_only:
         columns=("uid", *columns, *_sizes(sections)) if columns or sections else (),
         marks_seen=program.sets_seen and not read_only,
         uid_only=uid_only,
+        descending=descending,
         lacking=tuple(
             column
             for column in columns
@@ -109,8 +118,15 @@ def _sizes(sections: Sequence[Section]) -> tuple[str, ...]:
     return _SIZES if splits else _SIZE_ALONE
 
 
-def chunks(spans: Spans, size: int) -> Iterator[Places]:
-    """Positions in pieces of at most `size`; a piece of neighbours is a range."""
+def chunks(spans: Spans, size: int, *, descending: bool = False) -> Iterator[Places]:
+    """Positions in pieces of at most `size`; a piece of neighbours that ascend is a range."""
+    if descending:
+        backwards = itertools.chain.from_iterable(
+            range(high - 1, low - 1, -1) for low, high in reversed(spans)
+        )
+        while piece := list(itertools.islice(backwards, size)):
+            yield piece
+        return
     places = itertools.chain.from_iterable(range(low, high) for low, high in spans)
     if len(spans) == 1:
         low, high = spans[0]
@@ -146,7 +162,7 @@ def uid_ranges(view: View, places: Places) -> list[tuple[int, int]]:
         return [(view.uids[places.start], view.uids[places.stop - 1])]
     ranges: list[tuple[int, int]] = []
     last = -2
-    for place in places:
+    for place in sorted(places):
         uid = view.uids[place]
         if place == last + 1:
             ranges[-1] = (ranges[-1][0], uid)
@@ -180,6 +196,8 @@ def read_rows(
 ) -> list[tuple[Any, ...]]:
     """The plan's columns of each message that is there; what an old index lacks is made now."""
     rows = shard.rows(residence, view.mailbox_id, uid_ranges(view, places), plan.columns)
+    if plan.descending:
+        rows.reverse()
     wanted = [plan.columns.index(column) for column in plan.lacking]
     uids = [row[0] for row in rows if any(row[at] is None for at in wanted)]
     if not uids:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from mailplat.access.imap.limiting import cut_search
 from mailplat.access.imap.matching import match
 from mailplat.access.imap.refusal import Tagged, ok
 from mailplat.access.imap.session import Request, Session
@@ -12,9 +13,10 @@ from mailplat.wire.imap.esearch import Returns, esearch_line
 from mailplat.wire.imap.search import Query, bind
 
 
-async def find(session: Session, request: Request, query: Query) -> Sequence[int]:
+async def find(session: Session, request: Request, query: Query, *, whole: bool = False) -> Sequence[int]:
     """Positions of the messages that match, ascending, after the client was told what is new, so that all of them
-    have a number. What comes in after that is not among them."""
+    have a number. What comes in after that is not among them. `whole`: a part of the messages is of no use; raises
+    TooManyMessages then."""
     if query.modseq:
         session.enable("CONDSTORE")  # RFC 7162 3.1
     view = session.selected
@@ -22,7 +24,7 @@ async def find(session: Session, request: Request, query: Query) -> Sequence[int
     session.announce(expunge=request.by_uid)
     if not len(view):
         return ()
-    bound = bind(query.key, view.uids, view.saved)
+    bound = cut_search(session, request, bind(query.key, view.uids, view.saved), refuses=whole)
     places = match(bound, view)
     if places is not None:
         return places

@@ -50,6 +50,19 @@ def list_entries(
     return entries
 
 
+def describe(
+    names: Iterable[str], mailboxes: Iterable[Mailbox], subscriptions: Collection[str]
+) -> Iterator[Entry]:
+    """Names whoever asks for them, mailboxes or not, with all attributes that extended LIST would give them."""
+    known = {mailbox.name: mailbox for mailbox in mailboxes}
+    parents = _parents(known)
+    for name in names:
+        attributes = _attributes(known.get(name), name in parents, extended=True)
+        if name in subscriptions:
+            attributes.append("\\Subscribed")
+        yield Entry(name, tuple(attributes), known.get(name))
+
+
 def lsub_entries(program: ListProgram, subscriptions: Collection[str]) -> list[Entry]:
     """The answer to LSUB. RFC 3501 6.3.9: where "%" hides a subscribed name, its parent is shown, \\Noselect."""
     matcher = Matcher(program.reference, program.patterns)

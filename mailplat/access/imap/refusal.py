@@ -32,6 +32,16 @@ class ReadOnly(MailplatError):
     """The selected mailbox may not be changed: EXAMINE."""
 
 
+class TooManyMessages(MailplatError):
+    """More messages than one command may work on, of a command that is not done in parts (RFC 9738)."""
+
+    def __init__(self, limit: int, lowest: int = 0) -> None:
+        """`lowest`: the lowest UID of as many as would do, the highest of those named; 0: there is none."""
+        super().__init__(f"more than {limit} messages in one command")
+        self.limit = limit
+        self.lowest = lowest
+
+
 def ok(text: str, code: str | bytes = "") -> Tagged:
     return Tagged("OK", text, code)
 
@@ -67,6 +77,9 @@ def refusal(error: Exception, *, missing: str = "NONEXISTENT") -> Tagged | None:
             return no(_printable(str(error)), "CANNOT")
         case ReadOnly():
             return READ_ONLY
+        case TooManyMessages(limit=limit, lowest=lowest):
+            code = f"MESSAGELIMIT {limit} {lowest}" if lowest else f"MESSAGELIMIT {limit}"
+            return no(f"More than {limit} messages: name fewer", code)
         case MessageGone():
             return EXPUNGED
         case NotFound():

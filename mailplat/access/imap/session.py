@@ -12,6 +12,7 @@ import structlog
 from mailplat.access.deflate import BadDeflate
 from mailplat.access.imap.limits import after_login, before_login
 from mailplat.access.imap.view import Manner, View
+from mailplat.access.imap.watch import UNASKED, Watch
 from mailplat.access.login import LoginService, Serve
 from mailplat.access.stream import Stream
 from mailplat.bus import Bus, Listener
@@ -61,6 +62,8 @@ class Request:
     arguments: Arguments
     # The command read the changes in the same hop as its work: no second look before the tagged reply.
     fresh: bool = False
+    # The lowest UID of those it worked on, where these are not all that it named (limiting.py).
+    lowest: int | None = None
 
     @property
     def by_uid(self) -> bool:
@@ -108,6 +111,7 @@ class Session:
         self.view: View | None = None
         self.enabled: set[str] = set()  # CONDSTORE ...
         self.manner = Manner()  # follows `enabled`
+        self.watch = UNASKED  # what NOTIFY asked for
         self.failures = 0  # logins
         self.ticket = services.login.throttle.admit(peer.address)  # until it is logged in
         self.listener: Listener | None = None
@@ -197,6 +201,7 @@ class Session:
         self.granted = None
         self.enabled.clear()
         self.manner = Manner()
+        self.watch = UNASKED
         self.state = State.NOT_AUTHENTICATED
         self.framer.limits = before_login(self.limits)
         self._patience = self.limits.preauth
@@ -218,14 +223,15 @@ class Session:
 
     def unselect(self) -> None:
         self.view = None
+        self.watch.note_hint()
         if self.state is State.SELECTED:
             self.state = State.AUTHENTICATED
 
     async def refresh(self, *, now: bool = False) -> None:
         """Read the changes of the selected mailbox into the view: when a hint came, when the last look is older than
-        limits.view_lease, or `now`. Raises Farewell when the mailbox is gone."""
+        limits.view_lease, or `now`. Raises Farewell when the mailbox is gone. A view that NOTIFY has frozen stays."""
         view = self.view
-        if view is None:
+        if view is None or (self.watch.frozen and not now):
             return
         clock = self.services.clock
         if (
@@ -241,7 +247,8 @@ class Session:
         except NotFound as error:
             # RFC 2180 3.3: what the client has selected is no more; only a new beginning makes sense.
             raise Farewell("The selected mailbox was deleted") from error
-        view.apply(changes, started)
+        if not self.watch.frozen:
+            view.apply(changes, started, tell=self.watch.flags)
 
     async def quiet(self) -> None:
         """Take note of the hint that is pending. Before the changes are read, so that a later one is not lost."""
@@ -271,7 +278,9 @@ class Session:
         result, changes = await self.change(work)
         if first is not None:
             first(result)
-        view.apply(changes, started)
+        if self.watch.frozen:
+            changes = view.only(changes, uids)
+        view.apply(changes, started, tell=self.watch.flags)
         request.fresh = True
         return result
 
@@ -288,6 +297,13 @@ class Session:
         if name == "CONDSTORE" and self.view is not None:
             self.out(b"* OK [HIGHESTMODSEQ %d] Highest\r\n" % self.view.modseq)
 
+    def observe(self, watch: Watch) -> None:
+        """From now on the client is told what this asks for, and nothing that was asked for before."""
+        self.watch.close()
+        self.watch = watch
+        if self.view is not None and len(self.view):
+            self.view.pushed = self.view.uids[-1]
+
     def announce(self, *, expunge: bool) -> None:
         """Tell the client what the view learned."""
         if self.view is not None:
@@ -295,11 +311,12 @@ class Session:
             if lines:
                 self.out(lines)
 
-    async def read(self) -> bytes:
-        """Octets from the client; b"" at its end. While it waits the session may be woken to say BYE."""
+    async def read(self, *, alone: bool = True) -> bytes:
+        """Octets from the client; b"" at its end. While it waits the session may be woken to say BYE, where this is
+        all it does: `alone`."""
         if self.ending:
             raise Farewell(self.ending)
-        self.interruptible = True
+        self.interruptible = self.interruptible or alone
         started = self.services.clock.monotonic()
         if self.state is State.NOT_AUTHENTICATED:
             self.stream.timeout = max(0.0, self._patience)
@@ -309,19 +326,20 @@ class Session:
             log.warning("bad compression", account=self.account_id, peer=self.peer.address, reason=str(error))
             raise Farewell("Compression went wrong") from error
         finally:
-            self.interruptible = False
+            if alone:
+                self.interruptible = False
             self._patience -= self.services.clock.monotonic() - started
 
-    async def line(self, tag: str) -> bytes | None:
+    async def line(self, tag: str, *, alone: bool = True) -> bytes | None:
         """One line outside a command: a SASL response, DONE. None: it was no line that can be read, and the command
-        has been answered. Raises ConnectionGone."""
+        has been answered. `alone`: see read. Raises ConnectionGone."""
         self.framer.expect_line(tag)
         while True:
             event = self.framer.next()
             match event:
                 case None:
                     await self.stream.flush()
-                    octets = await self.read()
+                    octets = await self.read(alone=alone)
                     if not octets:
                         raise ConnectionGone
                     self.framer.feed(octets)
@@ -343,6 +361,7 @@ class Session:
         """Give back what the session holds, apart from the connection."""
         self.ticket.close()
         self.view = None
+        self.watch.close()
         if self.listener is not None:
             self.listener.close()
             self.listener = None

@@ -13,7 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mailplat.store.types import SYSTEM_FLAGS, Changes, Snapshot
+from mailplat.store.types import SYSTEM_FLAGS, Changes, Snapshot, UidRanges
 from mailplat.wire.imap import response
 from mailplat.wire.imap.sequence import SequenceSet, ranges
 
@@ -51,6 +51,7 @@ class View:
         "modseq",
         "modseqs",
         "name",
+        "pushed",
         "read_only",
         "rendered",
         "saved",
@@ -89,6 +90,7 @@ class View:
         self._keywords_changed = False
         self._told = len(self.uids)
         self._gone: set[int] = set()  # UIDs expunged, still numbered for this client
+        self.pushed = self.uids[-1] if self.uids else 0  # last UID that NOTIFY has sent FETCH of, or need not
         self._dirty: set[int] = set()  # UIDs whose flags the client must hear of
         # "$" (RFC 5182): UIDs of the last search that saved its result, ascending. Those that are expunged stay here
         # and name nothing: no message gets their UID again. A new SELECT begins with nothing saved.
@@ -155,8 +157,8 @@ class View:
         """Sequence numbers; UIDs that the client does not know are left out."""
         return [place + 1 for uid in uids if (place := self.position(uid)) is not None]
 
-    def apply(self, changes: Changes, checked: float) -> None:
-        """Take in what the store reports since `modseq`."""
+    def apply(self, changes: Changes, checked: float, *, tell: bool = True) -> None:
+        """Take in what the store reports since `modseq`. `tell`: the client hears of changed flags."""
         self.checked = checked
         if changes.modseq <= self.modseq and not changes.changed and not changes.expunged:
             return
@@ -174,7 +176,7 @@ class View:
                 self.modseqs.append(modseq)
                 self.flags.append(self._number(flags))
             else:
-                self.note(uid, modseq, flags, tell=True)
+                self.note(uid, modseq, flags, tell=tell)
 
     def note(self, uid: int, modseq: int, flags: tuple[str, ...], *, tell: bool) -> None:
         """A message's flags as they are now. Client hears of it when something changed and `tell`."""
@@ -187,6 +189,16 @@ class View:
             self.modseqs[place] = modseq
             if tell:
                 self._dirty.add(uid)
+
+    def only(self, changes: Changes, uids: UidRanges) -> Changes:
+        """Of what the store reports that messages went which a command has named (None: all of them): what a client
+        hears of its own command that wants to hear of nothing else (RFC 5465 3.1)."""
+        gone: Iterable[int] = changes.expunged
+        if changes.present is not None:
+            there = set(changes.present)
+            gone = (uid for uid in self.uids if uid not in there)
+        named = [uid for uid in gone if uids is None or any(low <= uid <= high for low, high in uids)]
+        return Changes(self.modseq, self.uidnext, expunged=named)
 
     def tell(self, spans: Spans) -> None:
         """The client is to hear the flags of these messages, changed or not (answer to STORE)."""

@@ -20,8 +20,10 @@ Invariants
       deletes nothing.
     * STAT, LIST and UIDL are answered from the index; only RETR and TOP open a file, and hold one piece of it, or
       some small messages that were read ahead.
-    * Each octet of a message is sent as it is kept, in either mode of UTF8: headers in raw UTF-8 are everywhere, and
-      a client that never says UTF8 is better served with them than with -ERR [UTF8] (RFC 6856 2.1).
+    * Each octet of a message is sent as it is kept, but to a client that has not said UTF8 where headers have UTF-8:
+      that gets a surrogate (wire/mime/downgrade.py), since -ERR [UTF8] would keep the message from it for ever
+      (RFC 6856 2.1). LIST and STAT have the sizes of what is kept: those of surrogates are known when a message is
+      read, and to read them all is more than a login may cost.
     * Flags are IMAP's: reading over POP3 does not set \\Seen.
 
 What must never happen: two sessions in one maildrop; a message deleted that this client did not name by the number

@@ -7,6 +7,7 @@ from mailplat.access.pop3.maildrop import Message, read_piece
 from mailplat.access.pop3.session import Session, State, log
 from mailplat.core.errors import Unavailable
 from mailplat.wire import pop3
+from mailplat.wire.mime.downgrade import Downgrader
 
 NO_SUCH = pop3.err("No such message")
 
@@ -48,7 +49,7 @@ async def retr(session: Session, command: pop3.Command) -> None:
     if message is None:
         session.out(NO_SUCH)
     else:
-        await _send(session, message, f"{message.size} octets", None)
+        await _send(session, message, None)
 
 
 async def top(session: Session, command: pop3.Command) -> None:
@@ -61,7 +62,7 @@ async def top(session: Session, command: pop3.Command) -> None:
     if message is None:
         session.out(NO_SUCH)
     else:
-        await _send(session, message, "Top of message follows", pop3.Top(lines))
+        await _send(session, message, pop3.Top(lines))
 
 
 async def dele(session: Session, command: pop3.Command) -> None:
@@ -104,8 +105,9 @@ def _named(session: Session, arguments: list[bytes]) -> Message | None:
     return None if number is None else session.drop.find(number)
 
 
-async def _send(session: Session, message: Message, text: str, top: pop3.Top | None) -> None:
-    """Piece by piece: a large message costs one piece of memory and what the socket holds."""
+async def _send(session: Session, message: Message, top: pop3.Top | None) -> None:
+    """Piece by piece: a large message costs one piece of memory and what the socket holds, and where it is downgraded
+    a header block."""
     chunk = session.limits.chunk
     ahead = session.drop.ready(message)
     first = (
@@ -116,14 +118,24 @@ async def _send(session: Session, message: Message, text: str, top: pop3.Top | N
         return
     piece, file = first
     stuffer = pop3.Stuffer()
-    session.out(pop3.ok(text))
+    # RFC 6856 2.1: without UTF8 a message that needs it goes out as a surrogate.
+    downgrader = None if session.utf8 or (file is None and piece.isascii()) else Downgrader()
+    size = message.size
     try:
-        while piece:
+        ended = file is None
+        if downgrader is not None:
+            piece = await session.call(downgrader.feed, piece) + (downgrader.finish() if ended else b"")
+            size = len(piece) if ended else size
+        session.out(pop3.ok("Top of message follows" if top else f"{size} octets"))
+        while True:
             session.out(stuffer.feed(top.feed(piece) if top else piece))
-            if file is None or (top is not None and top.done):
+            if file is None or ended or (top is not None and top.done):
                 break
             await session.stream.flush()
             piece = await _next_piece(session, file, chunk)
+            ended = not piece
+            if downgrader is not None:
+                piece = downgrader.finish() if ended else await session.call(downgrader.feed, piece)
     finally:
         if file is not None:
             await session.call(file.close)

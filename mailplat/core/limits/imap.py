@@ -29,6 +29,12 @@ class Bounds:
     search_sources: int = 20
     # Mailboxes that one of these ways names.
     search_names: int = 500
+    # Groups of events in one NOTIFY. A client watches its selected mailbox, its inboxes and a few trees.
+    notify_groups: int = 20
+    # Events of one such group: all there are, and room for those of extensions that a client tries.
+    notify_events: int = 50
+    # Names of mailboxes in all groups together: each is compared with each mailbox at each look.
+    notify_names: int = 500
     # Criteria of one SORT. There are nine, so more say nothing new; each costs a pass over the messages.
     sort_criteria: int = 20
     # Items of one FETCH. Clients ask for ten; parts of a large message one by one perhaps for a hundred.
@@ -129,6 +135,18 @@ class ImapLimits:
     inflate_allowance: int = 64 * 1024 * 1024
     # Keywords of one mailbox that the FLAGS line of SELECT names: beyond, the line would be longer than clients read.
     keywords_shown: int = 200
+
+    # Mailboxes that NOTIFY (RFC 5465) watches for one client: each is compared at each change of the account.
+    notify_mailboxes: int = 1000
+    # Lines of other mailboxes, or new messages of the selected one, that are told unasked at once: who was given a
+    # whole archive should ask for it page by page.
+    notify_burst: int = 1000
+    # Messages that one command works on (RFC 9738); 0 for no limit. Nothing here needs one: replies are streamed,
+    # long work is bounded by time, and a client that does not know the extension takes a part for all. For who must
+    # bound what one command reads.
+    message_limit: int = limit(0, least=1000, zero=True)
+    # Messages that one COPY or APPEND saves, where there is no message_limit (RFC 9738); 0 for no limit.
+    save_limit: int = limit(0, least=1000, zero=True)
 
     # What one command may hold.
     bounds: Bounds = limit(BOUNDS, setting="imap.commands")  # noqa: RUF009 - it is a field, and frozen

@@ -113,6 +113,20 @@ def parse_fetch(arguments: Arguments) -> FetchProgram:
     numbers = arguments.sequence_set()
     arguments.space()
     lazy = False
+    start = arguments.at
+    if not arguments.peek(b"(") and (macro := _MACROS.get(arguments.atom().upper())):
+        items: tuple[Item | Section, ...] = macro
+    else:
+        arguments.at = start
+        items, lazy = parse_items(arguments)
+    modifiers = _modifiers(arguments)
+    arguments.end()
+    return FetchProgram(numbers, items, lazy=lazy, **modifiers)
+
+
+def parse_items(arguments: Arguments) -> tuple[tuple[Item | Section, ...], bool]:
+    """One item, or some in parentheses, without duplicates; and whether PREVIEW is LAZY. Raises BadSyntax."""
+    lazy = False
 
     def item() -> Item | Section:
         nonlocal lazy
@@ -123,20 +137,13 @@ def parse_fetch(arguments: Arguments) -> FetchProgram:
             lazy = True
         return found
 
-    items: list[Item | Section]
-    start = arguments.at
     if arguments.peek(b"("):
         items = arguments.items(item, limit=arguments.bounds.fetch_items, empty=False)
-    elif macro := _MACROS.get(arguments.atom().upper()):
-        items = list(macro)
     else:
-        arguments.at = start
         items = [item()]
-    modifiers = _modifiers(arguments)
-    arguments.end()
     unique = tuple(dict.fromkeys(items))
     _check_readings(unique, arguments.bounds.part_readings)
-    return FetchProgram(numbers, unique, lazy=lazy, **modifiers)
+    return unique, lazy
 
 
 def _check_readings(items: Iterable[Item | Section], most: int) -> None:

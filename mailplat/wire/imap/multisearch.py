@@ -1,14 +1,19 @@
-"""The arguments of ESEARCH, which searches several mailboxes (RFC 7377)."""
+"""The arguments of ESEARCH, which searches several mailboxes (RFC 7377). Ways to choose mailboxes, which NOTIFY
+(RFC 5465 6) has too."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, cast, get_args
 
 from mailplat.wire.imap.arguments import Arguments
 from mailplat.wire.imap.errors import BadSyntax
 from mailplat.wire.imap.esearch import Returns
+from mailplat.wire.imap.listing import DELIMITER
 from mailplat.wire.imap.search import And, Key, Not, Numbers, Or, UidSet
 
-Filter = Literal["SELECTED", "INBOXES", "PERSONAL", "SUBSCRIBED", "SUBTREE", "SUBTREE-ONE", "MAILBOXES"]
+Filter = Literal[
+    "SELECTED", "SELECTED-DELAYED", "INBOXES", "PERSONAL", "SUBSCRIBED", "SUBTREE", "SUBTREE-ONE", "MAILBOXES"
+]
+_SOURCES = tuple(word for word in get_args(Filter) if word != "SELECTED-DELAYED")  # which is NOTIFY's alone
 _NAMED = ("SUBTREE", "SUBTREE-ONE", "MAILBOXES")
 
 
@@ -18,6 +23,29 @@ class Source:
 
     filter: Filter
     names: tuple[str, ...] = ()
+    _set: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_set", frozenset(self.names))
+
+    def covers(self, name: str, subscribed: bool) -> bool:
+        """Whether a mailbox of that name is among them. SELECTED speaks of no name."""
+        match self.filter:
+            case "PERSONAL":
+                return True  # there is no other namespace
+            case "INBOXES":
+                return name == "INBOX"  # where mail is delivered (RFC 5465 6.3)
+            case "SUBSCRIBED":
+                return subscribed
+            case "MAILBOXES":
+                return name in self._set
+            case "SUBTREE":
+                levels = name.split(DELIMITER)
+                return any(DELIMITER.join(levels[:depth]) in self._set for depth in range(1, len(levels) + 1))
+            case "SUBTREE-ONE":
+                return name in self._set or name.rpartition(DELIMITER)[0] in self._set
+            case _:
+                return False
 
 
 SELECTED = (Source("SELECTED"),)
@@ -30,19 +58,22 @@ def parse_sources(arguments: Arguments) -> tuple[Source, ...]:
         return SELECTED
     arguments.at += 3
 
-    def source() -> Source:
-        word = cast(Filter, arguments.keyword(*get_args(Filter)))
-        if word not in _NAMED:
-            return Source(word)
-        arguments.space()
-        if arguments.peek(b"("):
-            most = arguments.bounds.search_names
-            return Source(word, tuple(arguments.items(arguments.mailbox, limit=most, empty=False)))
-        return Source(word, (arguments.mailbox(),))
-
-    sources = tuple(arguments.items(source, limit=arguments.bounds.search_sources, empty=False))
+    most = arguments.bounds.search_sources
+    sources = tuple(arguments.items(lambda: parse_source(arguments, *_SOURCES), limit=most, empty=False))
     arguments.space()
     return sources
+
+
+def parse_source(arguments: Arguments, *allowed: str) -> Source:
+    """One of these ways, with the names that it needs. Raises BadSyntax."""
+    word = cast(Filter, arguments.keyword(*allowed))
+    if word not in _NAMED:
+        return Source(word)
+    arguments.space()
+    if arguments.peek(b"("):
+        most = arguments.bounds.search_names
+        return Source(word, tuple(arguments.items(arguments.mailbox, limit=most, empty=False)))
+    return Source(word, (arguments.mailbox(),))
 
 
 def check(sources: tuple[Source, ...], returns: Returns, key: Key) -> None:

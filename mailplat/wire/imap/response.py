@@ -201,6 +201,12 @@ def metadata_line(name: str, values: Mapping[str, bytes | None], *, utf8: bool =
     return b"* METADATA %b (%b)\r\n" % (mailbox(name, utf8) if name else b'""', shown)
 
 
+def metadata_names_line(name: str, entries: Iterable[str], *, utf8: bool = False) -> bytes:
+    """RFC 5464 4.4.2: entries that have changed, without their values."""
+    shown = b" ".join(astring(entry.encode("ascii")) for entry in entries)
+    return b"* METADATA %b %b\r\n" % (mailbox(name, utf8) if name else b'""', shown)
+
+
 def quota_line(root: str, storage: tuple[int, int]) -> bytes:
     """RFC 9208 4.2.1; `storage`: octets there are, octets there may be. On the wire they are units of 1024 octets
     (5.1): what is there is rounded up and what may be down, so that full never looks like room."""

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from mailplat.wire.imap.arguments import Arguments
 from mailplat.wire.imap.errors import BadCharset, BadSyntax, UidRequired
-from mailplat.wire.imap.sequence import Range, SequenceSet, ranges
+from mailplat.wire.imap.sequence import LARGEST, Range, SequenceSet, ranges
 
 Compare = Literal["before", "on", "since"]
 
@@ -346,6 +346,9 @@ class _Parser:
         "YOUNGER": lambda self: Within(False, self._in.number(1)),
         "SMALLER": lambda self: Size(False, self._in.number64()),
         "UID": lambda self: UidSet(self._in.sequence_set()),
+        # RFC 9738 3.2. Unlike UID n:* without the last message where it is not beyond n.
+        "UIDAFTER": lambda self: Not(UidSet(SequenceSet(((1, self._in.number(1)),)))),
+        "UIDBEFORE": lambda self: Not(UidSet(SequenceSet(((self._in.number(1), LARGEST),)))),
         "MODSEQ": _mod_sequence,
         "EMAILID": lambda self: EmailId(self._object_id()),
         # RFC 8474 5.2: all messages have THREADID NIL here, so that none has the one asked for.

@@ -9,6 +9,7 @@ Layout of this room
                    `span_without_scan` for BODY[], BODY[HEADER], BODY[TEXT]; sections are wire.imap.fetch.Section;
                    `decodable` for BINARY   decoding.py  transfer encodings, piece by piece
     text.py        `searchable_text(octets, part, headers=...)`, `field_texts`, `fold` for SEARCH
+    downgrade.py   messages with UTF-8 headers for readers without, piece by piece
     subjects.py    base subjects     collation.py  how SORT compares text     references.py  message IDs, for THREAD
     firstaddress.py  out of an ENVELOPE, for SORT
     rendering.py   `render(octets) -> Rendering`: what the index keeps, made once at append

@@ -147,6 +147,24 @@ CASES: dict[str, Case] = {
         b"ESEARCH IN (mailboxes (INBOX a b)) ALL",
         b"BAD a list of more than 2",
     ),
+    "notify_groups": Case(
+        Bounds(notify_groups=2),
+        b"NOTIFY SET (inboxes NONE) (personal NONE)",
+        b"NOTIFY SET (inboxes NONE) (personal NONE) (subscribed NONE)",
+        b"BAD more than 2 groups of events",
+    ),
+    "notify_events": Case(
+        Bounds(notify_events=2),
+        b"NOTIFY SET (personal (MailboxName SubscriptionChange))",
+        b"NOTIFY SET (personal (MailboxName SubscriptionChange MailboxMetadataChange))",
+        b"BAD a list of more than 2",
+    ),
+    "notify_names": Case(
+        Bounds(notify_names=2),
+        b"NOTIFY SET (mailboxes INBOX NONE) (subtree a NONE)",
+        b"NOTIFY SET (mailboxes INBOX NONE) (subtree (a b) NONE)",
+        b"BAD more than 20 groups of events, or 2 names",
+    ),
     "sort_criteria": Case(
         Bounds(sort_criteria=2),
         b"SORT (DATE SIZE) UTF-8 ALL",
@@ -252,6 +270,10 @@ ELSEWHERE = {
     "append_octets": "tests.access.imap.test_limits:test_appends_are_committed_in_batches",
     "inflate_ratio": "tests.access.imap.test_compress:test_a_bomb_at_and_past_the_limit",
     "inflate_allowance": "tests.access.imap.test_compress:test_a_bomb_at_and_past_the_limit",
+    "notify_mailboxes": "tests.access.imap.test_notify:test_overflow",
+    "notify_burst": "tests.access.imap.test_notify:test_overflow",
+    "message_limit": "tests.access.imap.test_messagelimit:test_fetch",
+    "save_limit": "tests.access.imap.test_messagelimit:test_all_or_nothing",
     "keywords_shown": "tests.access.imap.test_limits:test_flags_of_select_are_not_endless",
 }
 

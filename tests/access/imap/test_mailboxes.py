@@ -124,6 +124,70 @@ async def test_subscriptions(rig: Rig) -> None:
     )
 
 
+async def test_extended_list(rig: Rig) -> None:
+    """RFC 5258: options alone and together, several patterns, what RECURSIVEMATCH tells of a mailbox that is chosen
+    itself or whose children match no pattern, no STATUS of what is no mailbox."""
+    client = await rig.login()
+    for name in ("Fruit/Apple", "Fruit/Banana/Green", "Tofu", "Vegetable/Corn"):
+        await client.ok(f"CREATE {name}")
+    await client.ok("CREATE Vegetable/Old (USE (\\Archive))")
+    await client.ok("DELETE Fruit/Banana")
+    for name in ("Fruit", "Fruit/Banana/Green", "Fruit/Peach", "Vegetable", "inbox"):
+        await client.ok(f"SUBSCRIBE {name}")
+    await client.talk(
+        """
+        C: a LIST () "" % RETURN ()
+        S: * LIST (\\HasNoChildren) "/" INBOX
+        S: * LIST (\\HasChildren) "/" Fruit
+        S: * LIST (\\HasNoChildren) "/" Tofu
+        S: * LIST (\\HasChildren) "/" Vegetable
+        S: a OK ...
+        C: b LIST (remote subscribed) "" (Fruit/% inbox Fruit/P*)
+        S: * LIST (\\HasNoChildren \\Subscribed) "/" INBOX
+        S: * LIST (\\NonExistent \\HasNoChildren \\Subscribed) "/" Fruit/Peach
+        S: b OK ...
+        C: c LIST (REMOTE) "" Tofu RETURN (CHILDREN SUBSCRIBED)
+        S: * LIST (\\HasNoChildren) "/" Tofu
+        S: c OK ...
+        C: d LIST (SUBSCRIBED RECURSIVEMATCH REMOTE) "" (% Fruit/Banana) RETURN (STATUS (MESSAGES))
+        S: * LIST (\\HasNoChildren \\Subscribed) "/" INBOX
+        S: * STATUS INBOX (MESSAGES 0)
+        S: * LIST (\\HasChildren \\Subscribed) "/" Fruit ("CHILDINFO" ("SUBSCRIBED"))
+        S: * STATUS Fruit (MESSAGES 0)
+        S: * LIST (\\NonExistent \\HasChildren) "/" Fruit/Banana ("CHILDINFO" ("SUBSCRIBED"))
+        S: * LIST (\\HasChildren \\Subscribed) "/" Vegetable
+        S: * STATUS Vegetable (MESSAGES 0)
+        S: d OK ...
+        C: e LIST (RECURSIVEMATCH SPECIAL-USE) "" %
+        S: * LIST (\\HasChildren) "/" Vegetable ("CHILDINFO" ("SPECIAL-USE"))
+        S: e OK ...
+        C: f LIST (SUBSCRIBED SPECIAL-USE) "" *
+        S: f OK ...
+        C: g LIST (RECURSIVEMATCH REMOTE) "" *
+        S: g BAD ...
+        C: h LIST (SUBSCRIBED NOSUCH) "" *
+        S: h BAD ...
+        C: i LIST "" * RETURN (NOSUCH)
+        S: i BAD ...
+        C: j LIST "" ()
+        S: j BAD ...
+        C: k LIST "Fruit/" (Apple %/Green)
+        S: * LIST (\\HasNoChildren) "/" Fruit/Apple
+        S: * LIST (\\HasNoChildren) "/" Fruit/Banana/Green
+        S: k OK ...
+        C: l LIST "" Fruit/Banana
+        S: * LIST (\\Noselect \\HasChildren) "/" Fruit/Banana
+        S: l OK ...
+        C: m ENABLE IMAP4rev2
+        S: * ENABLED IMAP4rev2
+        S: m OK ...
+        C: n LIST "" Fruit/Banana
+        S: * LIST (\\NonExistent \\HasChildren) "/" Fruit/Banana
+        S: n OK ...
+        """
+    )
+
+
 async def test_special_use(rig: Rig) -> None:
     """RFC 6154."""
     client = await rig.login()

@@ -1,6 +1,7 @@
 """COPY and UID COPY (RFC 3501 6.4.7), with COPYUID (RFC 4315 3)."""
 
 from mailplat.access.imap.command import SELECTED, Command
+from mailplat.access.imap.limiting import check_saved
 from mailplat.access.imap.refusal import EXPUNGED, Tagged, ok
 from mailplat.access.imap.session import Request, Session
 from mailplat.wire.imap import response
@@ -11,6 +12,7 @@ async def run(session: Session, request: Request) -> Tagged:
     numbers, target = parse_copy(request.arguments)
     view = session.selected
     spans = view.spans(numbers, by_uid=request.by_uid)
+    check_saved(session, spans)
     done = f"{request.name} completed"
     if not request.by_uid:
         # RFC 2180 4.4.1: COPY is all or nothing, so messages that are gone are found out first.
@@ -25,6 +27,8 @@ async def run(session: Session, request: Request) -> Tagged:
         target,
         quota=await session.quota(),
     )
+    if target == view.name:
+        session.watch.added(result.target_uids)
     if not result.source_uids:
         return ok(done)
     return ok(done, response.copyuid(result.uidvalidity, result.source_uids, result.target_uids))

@@ -28,6 +28,7 @@ async def run(session: Session, request: Request) -> Tagged:
         return no("That special use cannot be given here", "USEATTR")
     use = USES[wanted[0]] if wanted else ""
     made = await session.change(session.shard.create, session.residence, name, special_use=use)
+    session.watch.did(made.name, exists=True)
     return ok("CREATE completed", b"MAILBOXID " + response.object_id(made.object_id))  # RFC 8474 4.1
 
 

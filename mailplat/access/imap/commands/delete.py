@@ -11,6 +11,7 @@ async def run(session: Session, request: Request) -> Tagged:
     name = arguments.mailbox()
     arguments.end()
     await session.change(session.shard.delete, session.residence, name)
+    session.watch.did(name, exists=False)
     if session.view is not None and session.view.name == name:
         session.unselect()
         session.out(b"* OK [CLOSED] The selected mailbox was deleted\r\n")

@@ -12,7 +12,6 @@ from mailplat.core.route import Residence
 from mailplat.store import Shard
 from mailplat.store.types import Mailbox
 from mailplat.wire.imap.esearch import ALL, Returns, esearch_line, parse_returns
-from mailplat.wire.imap.listing import DELIMITER
 from mailplat.wire.imap.multisearch import SELECTED, Source, check, parse_sources
 from mailplat.wire.imap.search import Key, Query, bind, parse_query
 
@@ -108,24 +107,11 @@ def _chosen(
 
 
 def _of(source: Source, mailboxes: Collection[Mailbox], selected: int | None) -> Iterator[Mailbox]:
-    names = frozenset(source.names)
     for mailbox in mailboxes:
-        match source.filter:
-            case "PERSONAL":
-                chosen = True  # there is no other namespace
-            case "SELECTED":
-                chosen = mailbox.id == selected
-            case "INBOXES":
-                chosen = mailbox.name == "INBOX"  # where mail is delivered (RFC 5465 6.3)
-            case "SUBSCRIBED":
-                chosen = mailbox.subscribed
-            case "MAILBOXES":
-                chosen = mailbox.name in names
-            case "SUBTREE":
-                levels = mailbox.name.split(DELIMITER)
-                chosen = any(DELIMITER.join(levels[:depth]) in names for depth in range(1, len(levels) + 1))
-            case "SUBTREE-ONE":
-                chosen = mailbox.name in names or mailbox.name.rpartition(DELIMITER)[0] in names
+        if source.filter == "SELECTED":
+            chosen = mailbox.id == selected
+        else:
+            chosen = source.covers(mailbox.name, mailbox.subscribed)
         if chosen:
             yield mailbox
 

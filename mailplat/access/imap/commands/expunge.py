@@ -1,6 +1,7 @@
 """EXPUNGE (RFC 3501 6.4.3) and UID EXPUNGE (RFC 4315 2.1), with HIGHESTMODSEQ (RFC 7162 3.2.7, 3.2.9)."""
 
 from mailplat.access.imap.command import SELECTED, Command
+from mailplat.access.imap.limiting import cut, expungeable
 from mailplat.access.imap.refusal import READ_ONLY, Tagged, ok
 from mailplat.access.imap.resync import highest
 from mailplat.access.imap.session import Request, Session
@@ -13,7 +14,10 @@ async def run(session: Session, request: Request) -> Tagged:
     if request.by_uid:
         arguments.space()
         numbers = arguments.sequence_set()
-        uids = view.ranges(view.spans(numbers, by_uid=True))
+        spans = view.spans(numbers, by_uid=True)
+        if session.limits.message_limit:
+            spans = cut(session, request, expungeable(view, spans))
+        uids = view.ranges(spans)
     arguments.end()
     if view.read_only:
         return READ_ONLY

@@ -1,16 +1,13 @@
 """FETCH and UID FETCH (RFC 3501 6.4.5, 6.4.8), with CHANGEDSINCE (RFC 7162 3.1.4) and VANISHED (3.2.6)."""
 
-import asyncio
-
 from mailplat.access.imap import fetch
-from mailplat.access.imap.bodies import fetch_bodies
 from mailplat.access.imap.command import SELECTED, Command
+from mailplat.access.imap.fetching import send
+from mailplat.access.imap.limiting import check_page, cut
 from mailplat.access.imap.progress import Progress
 from mailplat.access.imap.refusal import EXPUNGED, Tagged, bad, no, ok
 from mailplat.access.imap.resync import tell_vanished
 from mailplat.access.imap.session import Request, Session
-from mailplat.access.imap.streaming import NOTHING_MISSING, Missing
-from mailplat.access.imap.view import Spans
 from mailplat.wire.imap.fetch import Item, parse_fetch
 
 UNKNOWN_CTE = no("A part has a transfer encoding that is not known", "UNKNOWN-CTE")  # RFC 3516 4.3
@@ -30,51 +27,23 @@ async def run(session: Session, request: Request) -> Tagged:
         places = fetch.changed_since(view, spans, program.changed_since)
         spans = [(place, place + 1) for place in places]
     if program.partial is not None:
+        check_page(session, program.partial)
         spans = fetch.page(spans, program.partial)  # RFC 9394 3.4: of what CHANGEDSINCE leaves
+    spans = cut(session, request, spans)
     plan = fetch.make_plan(
-        program, by_uid=request.by_uid, read_only=view.read_only, uid_only=session.manner.uid_only
+        program,
+        by_uid=request.by_uid,
+        read_only=view.read_only,
+        uid_only=session.manner.uid_only,
+        descending=request.lowest is not None,  # RFC 9738 3.1
     )
-    missing = NOTHING_MISSING
     progress = Progress(session, request.tag, sum(high - low for low, high in spans))
-    if plan.sections:
-        missing = await fetch_bodies(session, plan, spans, progress)
-    elif plan.columns:
-        missing = await _from_index(session, plan, spans, progress)
-    else:
-        await _from_view(session, plan, spans)
+    missing = await send(session, plan, spans, progress)
     if missing.unknown:
         return UNKNOWN_CTE
     if missing.gone and not request.by_uid:
         return EXPUNGED
     return ok(f"{request.name} completed")
-
-
-async def _from_view(session: Session, plan: fetch.Plan, spans: Spans) -> None:
-    for places in fetch.chunks(spans, session.limits.rows):
-        session.out(fetch.from_view(plan, session.selected, places))
-        if session.stream.full:
-            await session.stream.flush()
-
-
-async def _from_index(session: Session, plan: fetch.Plan, spans: Spans, progress: Progress) -> Missing:
-    """One piece is written while the next is read."""
-    gone = False
-    shard, residence, view = session.shard, session.residence, session.selected
-    pieces = fetch.chunks(spans, session.limits.rows)
-    piece = next(pieces, None)
-    while piece is not None:
-        reading = asyncio.ensure_future(session.call(fetch.from_index, plan, view, piece, shard, residence))
-        try:
-            await session.stream.flush()
-        except BaseException:
-            await asyncio.gather(reading, return_exceptions=True)
-            raise
-        lines, some_gone = await reading
-        session.out(lines)
-        gone = gone or some_gone
-        progress.add(len(piece))
-        piece = next(pieces, None)
-    return Missing(gone=gone)
 
 
 COMMANDS = (

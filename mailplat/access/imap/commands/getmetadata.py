@@ -42,6 +42,7 @@ async def put(session: Session, request: Request) -> Tagged:
         return no("A value is too long", f"METADATA MAXSIZE {session.shard.site.limits.annotation}")
     except LimitReached:
         return no("Too many entries", "METADATA TOOMANY")
+    session.watch.annotated(mailbox_id, values)
     return ok("SETMETADATA completed")
 
 

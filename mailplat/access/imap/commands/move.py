@@ -1,6 +1,7 @@
 """MOVE and UID MOVE (RFC 6851), with HIGHESTMODSEQ (RFC 7162 3.2.7)."""
 
 from mailplat.access.imap.command import SELECTED, Command
+from mailplat.access.imap.limiting import cut
 from mailplat.access.imap.refusal import EXPUNGED, READ_ONLY, Tagged, ok
 from mailplat.access.imap.resync import highest
 from mailplat.access.imap.session import Request, Session
@@ -16,6 +17,7 @@ async def run(session: Session, request: Request) -> Tagged:
     spans = view.spans(numbers, by_uid=request.by_uid)
     if view.read_only:
         return READ_ONLY
+    spans = cut(session, request, spans)
     if not request.by_uid:
         await session.refresh()
         if view.any_gone(spans):

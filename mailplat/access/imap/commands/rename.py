@@ -14,6 +14,10 @@ async def run(session: Session, request: Request) -> Tagged:
     new = arguments.mailbox().removesuffix("/")
     arguments.end()
     await session.change(session.shard.rename, session.residence, old, new)
+    if old == "INBOX":
+        session.watch.did(new, exists=True)
+    else:
+        session.watch.did_rename(old, new)
     view = session.view
     # RFC 3501 6.3.5: renaming INBOX moves its messages, INBOX itself stays.
     if view is not None and old != "INBOX" and (view.name == old or view.name.startswith(f"{old}/")):

@@ -14,7 +14,7 @@ async def run(session: Session, request: Request) -> Tagged:
     returns = parse_returns(arguments)
     with saving(view, returns):
         program = parse_sort(arguments)
-        places = await find(session, request, program.query)
+        places = await find(session, request, program.query, whole=True)
         if len(places) > 1:
             uids = [view.uids[place] for place in places]
             ordered = await session.change(

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from mailplat.access.imap.command import SELECTED, Command
+from mailplat.access.imap.limiting import cut
 from mailplat.access.imap.refusal import EXPUNGED, READ_ONLY, Tagged, ok
 from mailplat.access.imap.session import Request, Session
 from mailplat.access.imap.view import View
@@ -23,7 +24,7 @@ async def run(session: Session, request: Request) -> Tagged:
     view = session.selected
     if program.unchanged_since is not None:
         session.enable("CONDSTORE")  # RFC 7162 3.1
-    spans = view.spans(program.numbers, by_uid=request.by_uid)
+    spans = cut(session, request, view.spans(program.numbers, by_uid=request.by_uid))
     done = ok(f"{request.name} completed")
     if view.read_only:
         return READ_ONLY

@@ -11,6 +11,7 @@ async def run(session: Session, request: Request) -> Tagged:
     name = arguments.mailbox()
     arguments.end()
     await session.change(session.shard.subscribe, session.residence, name, request.name == "SUBSCRIBE")
+    session.watch.did(name, subscribed=request.name == "SUBSCRIBE")
     return ok(f"{request.name} completed")
 
 

@@ -11,7 +11,7 @@ from mailplat.wire.imap.threads import Forest, thread_line
 async def run(session: Session, request: Request) -> Tagged:
     algorithm, query = parse_thread(request.arguments)
     view = session.selected
-    places = await find(session, request, query)
+    places = await find(session, request, query, whole=True)
     forest = Forest()
     if places:
         uids = [view.uids[place] for place in places]
