@@ -13,7 +13,7 @@ import tomllib
 import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
@@ -153,6 +153,8 @@ class StoreSection(Section):
     )  # seconds until a shard that does not answer is Unavailable
     # Expunged UIDs remembered of one mailbox, for clients that were away (RFC 7162)
     tombstones: int = Field(default=10_000, ge=1)
+    # Whose decoded text is kept for SEARCH: mailboxes that were searched once, all, or nobody's (docs/storage.md)
+    fulltext: Literal["searched", "all", "off"] = "searched"
 
 
 class VaultSection(Section):

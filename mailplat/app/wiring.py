@@ -41,6 +41,7 @@ class Platform:
             vault_days=settings.vault.days,
             vault_octets=settings.vault.max_account_size,
             tombstones=settings.store.tombstones,
+            fulltext=settings.store.fulltext,
             quota_warn=tuple(settings.quota.warn),
         )
         self.shard_register = ShardRegister(self.database)

@@ -68,6 +68,7 @@ class Database:
     ) -> None:
         self.url = make_url(url)
         self._busy_timeout = busy_timeout
+        self.derived = derived
         self.dialect = self.url.get_backend_name()
         if self.dialect == "sqlite":
             if not self.url.database or self.url.database == ":memory:":
@@ -202,10 +203,13 @@ def _refusals(database: Database) -> Iterator[None]:
         cause = error.orig if isinstance(error, sa.exc.DatabaseError) else error
         if not any(words in str(cause) for words in _DAMAGED):
             raise
-        raise Damaged(
-            f"{name}: {cause}. Restore it from a backup; the index of a shard can also be made again from its files:"
-            " mailplat shard rebuild"
-        ) from error
+        cure = (
+            "It can be removed: it is made anew"
+            if database.derived
+            else "Restore it from a backup; the index of a shard can also be made again from its files: mailplat shard"
+            " rebuild"
+        )
+        raise Damaged(f"{name}: {cause}. {cure}") from error
 
 
 def _tune_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:

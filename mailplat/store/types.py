@@ -150,8 +150,8 @@ class StoreLimits:
     # Messages whose references a process remembers for THREAD: some 200 octets each, 40 MB.
     references: int = 200_000
     search_seconds: float = 60.0  # of one search through files; a client gives up before
-    # Whose text is kept for SEARCH (fulltext/): "searched" mailboxes, "all", or "off". It takes 13 % of what an append
-    # takes, 60 % where many come at once, and as many octets as there is text; most mailboxes are never searched.
+    # Whose text is kept for SEARCH (fulltext/): "searched" mailboxes, "all", or "off". It takes 13 % of an append's
+    # time, 60 % where many come at once, and as many octets as there is text; most mailboxes are never searched.
     fulltext: FulltextMode = "searched"
     serial_seconds: float = 60.0  # between raises of the serial (identity.py), two fsyncs and a commit each
     lock_wait: float = 5.0  # seconds until a locked index is Unavailable

@@ -1,8 +1,8 @@
 """The text of messages, decoded and folded, kept together so that SEARCH need not open ten thousand files.
 
 On disk, in the shard's folder
-    fulltext.db     SQLite, WAL, synchronous=NORMAL, secure_delete: tables `part` and `block` (file.py). It is derived:
-                    it may be removed at any time, and no backup, export or move takes it along
+    fulltext.db     SQLite, WAL, synchronous=NORMAL, secure_delete: tables `origin`, `part` and `block` (file.py). It
+                    is derived: it may be removed at any time, and no backup, export or move takes it along
     fulltext.lock   exclusive for the process that brings it forward; who searches takes no lock
 
 What is kept of a mailbox is one of two parts, each of which begins with the first search that could have used it (or
@@ -17,8 +17,10 @@ length and of any characters: no words, no stemming, nothing that the search thr
 it, five and three times what this takes, and what is removed stays in its segments until they are merged.)
 
 Files of this room
-    texts.py    the text of one message        blocks.py    many of them, in octets     file.py    where they are kept
-    keeping.py  one step behind the index      keeper.py    the thread that takes them  finding.py   what SEARCH asks
+    texts.py     the text of one message       blocks.py    many of them, in octets
+    file.py      where they are kept           keeping.py   one step of the work behind the index
+    keeper.py    the thread that takes them    waiting.py   how far it is behind
+    finding.py   what SEARCH asks
 
 Invariants
     * A UID's text never changes, and UID, UIDVALIDITY and mailbox number are never given to another message: what is
@@ -40,7 +42,9 @@ What is true after a crash (kill -9, power cut) behind each step; tests/store/fu
                         leaves them in the log until the next removal, or until the log is written over
     fulltext.unlink     some of the three files are gone; the rest is removed before a file is made again
     A file that SQLite cannot read, or of another version: it is removed, with a line in the log, and made anew.
-    index.db was made anew (rebuild) or brought back (restore): rebuild removes this file, restore sets it aside.
+    index.db was made anew (rebuild) or brought back (restore): rebuild removes this file, restore sets it aside. An
+    older index that was put in its place by hand is one with a lower serial than `origin` says (identity.py): the
+    file speaks of UIDs that may be given to other messages now, and is removed.
 
 What must never happen: a message found that is not there, or missed because it is not here yet; an append or an
 expunge that waits for this room; the text of a removed message in the file when a round has ended.

@@ -4,8 +4,9 @@ import contextlib
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 from sqlalchemy.engine import URL, Connection
@@ -28,6 +29,8 @@ _TABLES = (
     "CREATE TABLE part (mailbox_id INTEGER NOT NULL, part INTEGER NOT NULL, account_id INTEGER NOT NULL,"
     " uidvalidity INTEGER NOT NULL, backfills INTEGER NOT NULL, modseq INTEGER NOT NULL, uidnext INTEGER NOT NULL,"
     " PRIMARY KEY (mailbox_id, part)) WITHOUT ROWID",
+    # One row: the shard, and the highest serial of its index that anything in here was taken from.
+    "CREATE TABLE origin (identity TEXT NOT NULL, serial INTEGER NOT NULL)",
     "CREATE INDEX part_account ON part (account_id)",
     # In the order of their numbers the messages of a mailbox are about in that of their UIDs.
     "CREATE TABLE block (id INTEGER PRIMARY KEY, mailbox_id INTEGER NOT NULL, kind INTEGER NOT NULL,"
@@ -38,11 +41,20 @@ _TABLES = (
 )
 
 
+class Origin(NamedTuple):
+    """Of an index, see identity.py."""
+
+    identity: str
+    serial: int
+
+
 class Fulltext:
     """For threads. `wanted`, `touched`: what the keeper of this process is to look at."""
 
-    def __init__(self, folder: Path, mode: str, *, lock_wait: float, pool: int) -> None:
-        """`mode`: "searched", "all" or "off", as in the settings. Opens nothing yet."""
+    def __init__(
+        self, folder: Path, mode: str, origin: Callable[[], Origin], *, lock_wait: float, pool: int
+    ) -> None:
+        """`mode`: "searched", "all" or "off", as in the settings. `origin`: of the index. Opens nothing yet."""
         self.mode = mode
         self.wanted: set[tuple[int, int]] = set()  # (mailbox, part) that somebody searched for
         self.touched: set[tuple[int, int]] = set()  # (account, mailbox) that changed; mailbox 0: any
@@ -55,6 +67,8 @@ class Fulltext:
         self._lock = threading.Lock()
         self._database: Database | None = None
         self._inode: int | None = None
+        self._origin = origin
+        self._ours = False  # it was looked at, and is of this index
 
     @property
     def exists(self) -> bool:
@@ -73,13 +87,14 @@ class Fulltext:
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection | None]:
-        """None where there is no file, or one that this release does not read. Raises Unavailable, Damaged."""
+        """None where there is no file, or one of another release or index. Raises Unavailable, Damaged."""
         database = self._open()
         if database is None:
             yield None
             return
         with database.read() as connection:
-            yield None if _version(connection) != VERSION else connection
+            self._ours = self._ours or _is_ours(connection, self._origin())
+            yield connection if self._ours else None
 
     # for who holds the lock
 
@@ -100,7 +115,7 @@ class Fulltext:
             if connection is not None:
                 return
         if self.exists:
-            log.warning("text kept by another release is made anew", file=str(self._path))
+            log.warning("text kept for another release or index is removed", file=str(self._path))
         self.remove()
         with disk.failures(self._path):
             os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
@@ -108,6 +123,7 @@ class Fulltext:
         with self.write() as connection:
             for statement in _TABLES:
                 connection.exec_driver_sql(statement)
+            connection.exec_driver_sql("INSERT INTO origin (identity, serial) VALUES (?, ?)", self._origin())
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Connection]:
@@ -158,6 +174,7 @@ class Fulltext:
         if self._database is not None:
             self._database.close()
         self._database = self._inode = None
+        self._ours = False
 
 
 def remove_files(folder: Path) -> None:
@@ -168,5 +185,8 @@ def remove_files(folder: Path) -> None:
         disk.step("fulltext.unlink")
 
 
-def _version(connection: Connection) -> int:
-    return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+def _is_ours(connection: Connection, now: Origin) -> bool:
+    if connection.exec_driver_sql("PRAGMA user_version").scalar_one() != VERSION:
+        return False
+    identity, serial = connection.exec_driver_sql("SELECT identity, serial FROM origin").one()
+    return bool(identity == now.identity and serial <= now.serial)

@@ -90,6 +90,7 @@ def advance(site: Site, mailbox_id: int, part: int) -> Step:
         if now.modseq == kept.modseq and now.uidnext == kept.uidnext:
             return _DONE
         gone = expunged_since(index, mailbox_id, kept.modseq)
+        origin = site.origin(index)
     found, uidnext = _read(site, mailbox_id, part, kept.uidnext, now)
     disk.step("fulltext.texts")
     if found:  # on a full disk, what is gone must be able to go
@@ -102,6 +103,7 @@ def advance(site: Site, mailbox_id: int, part: int) -> Step:
         )
         for place, kind in enumerate(texts.KINDS[part]):
             _add(connection, mailbox_id, kind, [(uid, each[place]) for uid, each in found])
+        connection.exec_driver_sql("UPDATE origin SET serial = max(serial, ?)", (origin.serial,))
         connection.exec_driver_sql(
             "UPDATE part SET modseq = ?, uidnext = ? WHERE mailbox_id = ? AND part = ?",
             (now.modseq, uidnext, mailbox_id, part),
