@@ -206,8 +206,8 @@ def _refusals(database: Database) -> Iterator[None]:
         cure = (
             "It can be removed: it is made anew"
             if database.derived
-            else "Restore it from a backup; the index of a shard can also be made again from its files: mailplat shard"
-            " rebuild"
+            else "Restore it from a backup; the index of a shard can also be made again from its files:"
+            " mailplat shard rebuild"
         )
         raise Damaged(f"{name}: {cause}. {cure}") from error
 

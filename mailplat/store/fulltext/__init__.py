@@ -39,7 +39,7 @@ What is true after a crash (kill -9, power cut) behind each step; tests/store/fu
     fulltext.commit     blocks and `part` say the same. A power cut may take back the last commits, whole: what they
                         did is done again, also removals, for `part` is as old as the blocks
     fulltext.trim       the octets of what was removed are gone from the file and from SQLite's log; a crash before
-                        leaves them in the log until the next removal, or until the log is written over
+                        leaves them in the log until the next process's first round
     fulltext.unlink     some of the three files are gone; the rest is removed before a file is made again
     A file that SQLite cannot read, or of another version: it is removed, with a line in the log, and made anew.
     index.db was made anew (rebuild) or brought back (restore): rebuild removes this file, restore sets it aside. An

@@ -60,7 +60,9 @@ class Rounds:
         self._stop = stop or threading.Event()
         self._behind: deque[int] = deque()  # mailboxes that may have something new, in turn
         self._sweep_at = 0.0
-        self._untrimmed = False  # what was removed may still be in SQLite's log
+        self._untrimmed = (
+            True  # what was removed may still be in SQLite's log; who was before us may have died
+        )
 
     @property
     def idle(self) -> float:
@@ -80,7 +82,7 @@ class Rounds:
         wanted = _drain(kept.wanted)
         try:
             self._collect({mailbox_id for mailbox_id, _ in wanted}, swept=swept)
-            done = not (self._behind or self._untrimmed) or self._work(wanted)
+            done = not (self._behind or (self._untrimmed and kept.exists)) or self._work(wanted)
         except BaseException:
             kept.wanted |= wanted
             self._sweep_at = 0.0  # what was touched is found by its MODSEQ

@@ -1,13 +1,15 @@
 """Text that is kept and removed, cut short by kill -9 after a named step. Run as a program by test_crash.py.
 
-python -m tests.store.fulltext.crash FOLDER     reads lines "STEP[:N]" or "" from stdin; for each it forks a child that
-                                                lives in FOLDER/<number>, and prints its exit status and which
-                                                steps were reached, a JSON line
+python -m tests.store.fulltext.crash FOLDER     reads lines "STEP[:N]" or "" from stdin; for each it forks a child
+                                                that lives in FOLDER/<number>, and prints its exit status and
+                                                which steps were reached, a JSON line
 """
 
 import json
 import os
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from mailplat.core import disk
@@ -18,9 +20,16 @@ from tests.store.conftest import HOME, Rig, letter, new
 EVERYTHING = keys.Or((keys.Text("secret"), keys.Header("subject", "secret")))
 
 
-def live(folder: Path) -> None:
+def begin(folder: Path) -> None:
+    """Once: to make a shard takes longer than what is tested."""
     rig = Rig(folder / "s1")
     rig.append(*(new(letter(f"secret{n}", f"hidden{n}\r\n")) for n in range(4)))
+    rig.close()
+
+
+def live(folder: Path) -> None:
+    shutil.copytree(folder.parent / "begun", folder, dirs_exist_ok=True)
+    rig = Rig(folder / "s1")
     rig.shard.search(HOME, rig.inbox.id, EVERYTHING)
     rig.shard.keep_texts()
     rig.append(*(new(letter(f"secret{n}", f"hidden{n}\r\n")) for n in range(4, 6)))
@@ -33,7 +42,7 @@ def live(folder: Path) -> None:
     rig.close()
 
 
-def run(folder: Path, armed: str) -> dict[str, object]:
+def run(folder: Path, armed: str, what: Callable[[Path], None] = live) -> dict[str, object]:
     folder.mkdir()
     reached = folder / "steps"
     child = os.fork()
@@ -50,7 +59,7 @@ def run(folder: Path, armed: str) -> dict[str, object]:
         disk.step = step
         status = 1
         try:
-            live(folder)
+            what(folder)
             status = 0
         finally:
             os._exit(status)
@@ -59,6 +68,7 @@ def run(folder: Path, armed: str) -> dict[str, object]:
 
 
 def main() -> None:
+    run(Path(sys.argv[1]) / "begun", "", begin)
     for number, line in enumerate(sys.stdin):
         print(json.dumps(run(Path(sys.argv[1]) / str(number), line.strip())), flush=True)
 

@@ -35,7 +35,7 @@ def test_every_row(tmp_path: Path) -> None:
     assert day["status"] == 0
     steps = Counter(step for step in day["steps"] if step.startswith("fulltext."))
     assert set(steps) == TABLE
-    armed = [f"{step}:{number}" for step, count in steps.items() for number in range(1, count + 1)]
+    armed = [f"{step}:{number}" for step, count in steps.items() for number in sorted({1, count})]
     for number, (each, done) in enumerate(zip(armed, run(tmp_path / "cut", armed), strict=True)):
         assert done["status"] == -signal.SIGKILL, each
         look(tmp_path / "cut" / str(number) / "s1")
