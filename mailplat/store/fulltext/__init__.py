@@ -17,10 +17,10 @@ length and of any characters: no words, no stemming, nothing that the search thr
 it, five and three times what this takes, and what is removed stays in its segments until they are merged.)
 
 Files of this room
-    texts.py     the text of one message       blocks.py    many of them, in octets
+    texts.py     the text of one message       blocks.py    many of them, in one row
     file.py      where they are kept           keeping.py   one step of the work behind the index
     keeper.py    the thread that takes them    waiting.py   how far it is behind
-    finding.py   what SEARCH asks
+    finding.py   what SEARCH asks              octets.py    looking for octets in many
 
 Invariants
     * A UID's text never changes, and UID, UIDVALIDITY and mailbox number are never given to another message: what is

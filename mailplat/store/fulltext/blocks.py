@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from mailplat.store.fulltext.octets import finder
 from mailplat.store.fulltext.texts import SEPARATOR
 
 # Octets of text after which a block is full: larger ones are read no faster, and to take one message out writes all
@@ -27,12 +28,13 @@ class Block:
 
     def find(self, needle: bytes) -> Iterator[int]:
         """UIDs whose text holds `needle`, which is not empty."""
-        texts, ends = self.texts, self.ends
-        at = texts.find(needle)
+        uids, ends = self.uids, self.ends
+        find = finder(self.texts, needle)
+        at = find(0)
         while at >= 0:
             number = bisect_right(ends, at)
-            yield self.uids[number]
-            at = texts.find(needle, ends[number])
+            yield uids[number]
+            at = find(ends[number])
 
     def items(self) -> Iterator[tuple[int, bytes]]:
         start = 0
