@@ -132,13 +132,13 @@ class Rounds:
             if not mine:
                 return False
             site.fulltext.create()
-            if site.fulltext.mode == "all":
-                wanted |= {(mailbox_id, part) for mailbox_id in self._behind for part in KINDS}
             enrol(site, wanted)
             until = time.monotonic() + ROUND_S
             while self._behind and time.monotonic() < until and not self._stop.is_set():
                 began = time.monotonic()
                 mailbox_id = self._behind.popleft()
+                if site.fulltext.mode == "all":
+                    enrol(site, [(mailbox_id, part) for part in KINDS])
                 steps = [advance(site, mailbox_id, part) for part in KINDS]
                 self._untrimmed = self._untrimmed or any(step.removed for step in steps)
                 if any(step.more for step in steps):

@@ -66,12 +66,16 @@ def enrol(site: Site, wanted: Collection[tuple[int, int]]) -> None:
     """Begin these parts, of mailboxes that are there. Step: fulltext.enrol."""
     with site.read() as index:
         found = [(each, _state(index, _MAILBOX, each[0])) for each in wanted]
-    rows = [(*each, *state[:4], 1) for each, state in found if state is not None]
+    with site.fulltext.read() as connection:
+        begun = {
+            each for each in wanted if connection is not None and _state(connection, _PART, *each) is not None
+        }
+    rows = [(*each, *state[:4], 1) for each, state in found if state is not None and each not in begun]
     if rows:
         with site.fulltext.write() as connection:
             connection.exec_driver_sql(
                 "INSERT INTO part (mailbox_id, part, account_id, uidvalidity, backfills, modseq, uidnext)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 rows,
             )
         disk.step("fulltext.enrol")

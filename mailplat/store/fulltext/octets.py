@@ -7,7 +7,7 @@ memmem, bytes.find does the same.
 import ctypes
 from collections.abc import Callable
 
-# PyDLL keeps the interpreter's lock: a call takes some microseconds, to give the lock away and wait for it takes more.
+# PyDLL keeps the interpreter's lock: a call takes microseconds, to give the lock away and wait for it may take more.
 _memmem = getattr(ctypes.PyDLL(None), "memmem", None)
 if _memmem is not None:
     _memmem.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t)
