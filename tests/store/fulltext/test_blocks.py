@@ -47,6 +47,12 @@ def test_a_block_is_full_by_octets_and_by_messages() -> None:
     assert not may_join((half, 1), (half + 1, 1))
 
 
+def test_no_text_runs_into_the_next() -> None:
+    """What stands between them is in no UTF-8."""
+    (block,) = pack([(1, b"a"), (2, b"b")])
+    assert block.texts == b"a\xffb\xff"
+
+
 def test_numbers_on_disk() -> None:
     numbers = to_numbers(b"\x01\x00\x00\x00\xff\xff\xff\xff")
     assert list(numbers) == [1, 2**32 - 1]

@@ -57,7 +57,9 @@ def test_a_step_ends_after_so_many_octets(kept: Rig, monkeypatch: pytest.MonkeyP
 
 
 def test_what_is_expunged_is_gone_from_the_disk(rig: Rig) -> None:
-    rig.append(*(new(letter(f"secret{n}", f"hidden{n}\r\n")) for n in range(9)))
+    """Of a large one too: whole pages are free then, and must not say what they held."""
+    rig.append(*(new(letter(f"secret{n}", f"hidden{n}\r\n")) for n in range(8)))
+    rig.append(new(letter("secret8", "hidden8\r\n" * 20_000)))
     keep(rig)
     assert b"secret3" in kept_octets(rig)
     assert b"hidden3" in kept_octets(rig)
@@ -139,6 +141,17 @@ def test_blocks_stay_few(rig: Rig, monkeypatch: pytest.MonkeyPatch, seed: int) -
         assert known(rig) == list(rig.shard.snapshot(HOME, rig.inbox.id).uids)
         assert count_blocks(rig) <= 8  # log2 of a block, and two for each 1000 octets of text
     assert find(rig, keys.Body("x")) == scanned(rig.shard, keys.Body("x"), rig.inbox.id)
+
+
+def test_what_is_left_of_blocks_is_put_together(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "BLOCK", 1000)
+    rig.append(*(new(letter(text="x" * 180)) for _ in range(40)))
+    keep(rig)
+    assert count_blocks(rig) == 8
+    rig.shard.expunge_uids(HOME, rig.inbox.id, [(uid, uid) for uid in range(1, 41) if uid % 5])
+    rig.shard.keep_texts()
+    assert known(rig) == list(range(5, 41, 5))
+    assert count_blocks(rig) <= 3
 
 
 def test_a_file_that_cannot_be_read_is_left_out(rig: Rig) -> None:
