@@ -25,6 +25,9 @@ log = structlog.get_logger("fulltext")
 _MESSAGES = 200
 _OCTETS = 4 * 1024 * 1024
 
+# Above all numbers of blocks.
+_NO_BLOCK = 2**62
+
 # Blocks that one transaction removes: they are overwritten, 8 MB.
 _BLOCKS = 64
 
@@ -40,7 +43,6 @@ _INSERT = (
 _REPLACE = (
     "UPDATE block SET low = ?, high = ?, octets = ?, messages = ?, uids = ?, ends = ?, texts = ? WHERE id = ?"
 )
-_LAST = "SELECT id, octets, messages FROM block WHERE mailbox_id = ? AND kind = ? AND id {} ? ORDER BY id {} LIMIT 1"
 _AROUND = "SELECT id, low, high FROM block WHERE mailbox_id = ? AND kind = ? AND low <= ? AND high >= ?"
 
 
@@ -222,16 +224,13 @@ def _add(connection: Connection, mailbox_id: int, kind: int, items: list[tuple[i
     for block in pack(items):
         connection.exec_driver_sql(_INSERT, (mailbox_id, kind, *_row(block)))
     # Blocks double: a message is written again some five times until its block is full, and few are small.
-    last = 2**62
-    while True:
-        tail = connection.exec_driver_sql(_LAST.format("<=", "DESC"), (mailbox_id, kind, last)).fetchone()
-        if tail is None:
-            return
-        before = connection.exec_driver_sql(_LAST.format("<", "DESC"), (mailbox_id, kind, tail[0])).fetchone()
+    tail = _near(connection, mailbox_id, kind, _NO_BLOCK, "<")
+    while tail is not None:
+        before = _near(connection, mailbox_id, kind, tail[0], "<")
         if before is None or before[1] > 2 * tail[1] or not may_join(before[1:], tail[1:]):
             return
-        _join(connection, before[0], tail[0])
-        last = before[0]
+        _join(connection, before[0], tail[0], into=before[0])
+        tail = before[0], before[1] + tail[1], before[2] + tail[2]
 
 
 # what is gone
@@ -256,11 +255,14 @@ def _remove(
         rest = block.without(absent)
         if rest.uids:
             connection.exec_driver_sql(_REPLACE, (*_row(rest), number))
-            after = connection.exec_driver_sql(
-                _LAST.format(">", "ASC"), (mailbox_id, kind, number)
-            ).fetchone()
-            if after is not None and may_join((len(rest.texts), len(rest.uids)), after[1:]):
-                # into the later one: it may be among those that are still to be looked at
+            size = len(rest.texts), len(rest.uids)
+            # Into the later one: it may be among those that are still to be looked at.
+            before = _near(connection, mailbox_id, kind, number, "<")
+            if before is not None and may_join(before[1:], size):
+                _join(connection, before[0], number, into=number)
+                size = size[0] + before[1], size[1] + before[2]
+            after = _near(connection, mailbox_id, kind, number, ">")
+            if after is not None and may_join(size, after[1:]):
                 _join(connection, number, after[0], into=after[0])
         else:
             connection.exec_driver_sql("DELETE FROM block WHERE id = ?", (number,))
@@ -299,9 +301,20 @@ def _block(connection: Connection, number: int) -> Block:
     return Block(to_numbers(uids), to_numbers(ends), octets)
 
 
-def _join(connection: Connection, first: int, second: int, *, into: int | None = None) -> None:
-    """Two blocks of one mailbox and kind, in the place of the first unless `into` says the second."""
+def _near(
+    connection: Connection, mailbox_id: int, kind: int, number: int, side: str
+) -> tuple[int, int, int] | None:
+    """Number, octets and messages of the next block on that side, "<" or ">"."""
+    row = connection.exec_driver_sql(
+        f"SELECT id, octets, messages FROM block WHERE mailbox_id = ? AND kind = ? AND id {side} ?"
+        f" ORDER BY id {'DESC' if side == '<' else 'ASC'} LIMIT 1",
+        (mailbox_id, kind, number),
+    ).fetchone()
+    return None if row is None else (row[0], row[1], row[2])
+
+
+def _join(connection: Connection, first: int, second: int, *, into: int) -> None:
+    """Two blocks of one mailbox and kind, in the place of one of them."""
     joined = _block(connection, first).with_next(_block(connection, second))
-    kept = first if into is None else into
-    connection.exec_driver_sql(_REPLACE, (*_row(joined), kept))
-    connection.exec_driver_sql("DELETE FROM block WHERE id = ?", (first + second - kept,))
+    connection.exec_driver_sql(_REPLACE, (*_row(joined), into))
+    connection.exec_driver_sql("DELETE FROM block WHERE id = ?", (first + second - into,))
