@@ -21,6 +21,8 @@ _GAUGES = {
     "mailplat_shard_octets": ("Octets of a shard's messages in full, as quotas count them", "octets"),
     "mailplat_shard_octets_once": ("Octets of message files on a shard's disk, the vault's too", "once"),
     "mailplat_shard_vault_octets": ("Octets in a shard's vault in full", "vault_octets"),
+    "mailplat_shard_fulltext_octets": ("Octets of the text that a shard keeps for SEARCH", "fulltext"),
+    "mailplat_shard_fulltext_waiting": ("Messages whose text is to be kept and is not yet", "waiting"),
     "mailplat_shard_free_octets": ("Octets that are free on a shard's disk", "free"),
 }
 

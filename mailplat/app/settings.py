@@ -22,7 +22,7 @@ from mailplat.core.executors import PATIENCE_S
 from mailplat.core.limits import check, elsewhere
 from mailplat.core.limits.imap import Bounds, ImapLimits
 from mailplat.core.limits.pop3 import Pop3Limits
-from mailplat.core.limits.store import StoreLimits
+from mailplat.core.limits.store import FulltextMode, StoreLimits
 from mailplat.core.wording import SUBJECT, TEXT, check_wording
 from mailplat.wire.smtp.address import parse_address
 
@@ -161,6 +161,8 @@ class StoreSection(Section):
     # Expunged UIDs remembered of one mailbox, for clients that were away (RFC 7162)
     tombstones: int = Field(default=10_000, ge=1)
     limits: Annotated[StoreLimits, AfterValidator(check)] = StoreLimits()
+    # Whose decoded text is kept for SEARCH: mailboxes that were searched once, all, or nobody's (docs/storage.md)
+    fulltext: FulltextMode = "searched"
 
 
 class VaultSection(Section):
@@ -279,6 +281,7 @@ class Settings(Section):
             vault_days=self.vault.days,
             vault_octets=self.vault.max_account_size,
             tombstones=self.store.tombstones,
+            fulltext=self.store.fulltext,
             quota_warn=tuple(self.quota.warn),
         )
 

@@ -33,6 +33,10 @@ TRIM_WAIT_S = 0.1
 # connections of a shard is what a process may come to hold: 28 of them make 112 MB.
 CACHE_KIB = 4096
 
+# Pages of a database that is derived: its rows are long, and a scan follows fewer pages. Its cache is the system's.
+DERIVED_PAGE = 16_384
+DERIVED_CACHE_KIB = 512
+
 # What SQLite says of a file that something else wrote to.
 _DAMAGED = ("file is not a database", "malformed")
 
@@ -48,13 +52,23 @@ class Database:
 
     `url` is an SQLAlchemy URL: sqlite:///relative/or/absolute.db (the folder must exist) or
     postgresql://user:password@host/name. Raises InvalidInput for any other scheme.
+
+    `derived`: all in it can be made again. Commits of an SQLite file are then not durable at once (a power cut takes
+    the last ones back, each whole), so that they do not come in the way of those that must be; what is deleted is
+    overwritten; pages are large.
     """
 
     def __init__(
-        self, url: str | URL, *, busy_timeout: float = BUSY_TIMEOUT_S, pool_size: int = POOL_SIZE
+        self,
+        url: str | URL,
+        *,
+        busy_timeout: float = BUSY_TIMEOUT_S,
+        pool_size: int = POOL_SIZE,
+        derived: bool = False,
     ) -> None:
         self.url = make_url(url)
         self._busy_timeout = busy_timeout
+        self.derived = derived
         self.dialect = self.url.get_backend_name()
         if self.dialect == "sqlite":
             if not self.url.database or self.url.database == ":memory:":
@@ -67,7 +81,7 @@ class Database:
                 pool_use_lifo=True,  # the one used last: its cache is warm, and those of the others stay small
                 connect_args={"isolation_level": None, "timeout": busy_timeout, "check_same_thread": False},
             )
-            sa.event.listen(self.engine, "connect", _tune_sqlite)
+            sa.event.listen(self.engine, "connect", _tune_derived if derived else _tune_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
         elif self.dialect == "postgresql":
             self.engine = sa.create_engine(
@@ -189,23 +203,41 @@ def _refusals(database: Database) -> Iterator[None]:
         cause = error.orig if isinstance(error, sa.exc.DatabaseError) else error
         if not any(words in str(cause) for words in _DAMAGED):
             raise
-        raise Damaged(
-            f"{name}: {cause}. Restore it from a backup; the index of a shard can also be made again from its files:"
+        cure = (
+            "It can be removed: it is made anew"
+            if database.derived
+            else "Restore it from a backup; the index of a shard can also be made again from its files:"
             " mailplat shard rebuild"
-        ) from error
+        )
+        raise Damaged(f"{name}: {cause}. {cure}") from error
 
 
 def _tune_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
-    cursor = connection.cursor()
-    for pragma in (
+    _tune(
+        connection,
         "journal_mode=WAL",
         "synchronous=FULL",  # a commit that returned survives power loss: the 250 rests on it
         "foreign_keys=ON",
         f"wal_autocheckpoint={WAL_PAGES}",
-        f"journal_size_limit={WAL_OCTETS}",
-        "temp_store=MEMORY",
         f"cache_size=-{CACHE_KIB}",
-    ):
+    )
+
+
+def _tune_derived(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
+    _tune(
+        connection,
+        f"page_size={DERIVED_PAGE}",  # before the file is made
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+        "secure_delete=ON",
+        f"wal_autocheckpoint={WAL_PAGES * 4096 // DERIVED_PAGE}",
+        f"cache_size=-{DERIVED_CACHE_KIB}",
+    )
+
+
+def _tune(connection: sqlite3.Connection, *pragmas: str) -> None:
+    cursor = connection.cursor()
+    for pragma in (*pragmas, f"journal_size_limit={WAL_OCTETS}", "temp_store=MEMORY"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -2,6 +2,7 @@
 
 On disk
     index.db                    SQLite, WAL, synchronous=FULL: accounts, mailboxes, messages (index/tables.py)
+    fulltext.db, fulltext.lock  text kept for SEARCH, derived (fulltext/)
     shard.json                  identity and serial: whether the index belongs to the files (identity.py)
     shard.lock                  shared by who uses the shard, exclusive for a rebuild
     sweep.lock                  shared by who removes files of what was expunged, exclusive for a backup's last step
@@ -20,6 +21,7 @@ Files of this room
     staging.py, append.py   the two halves of an append
     annotations.py   small values of mailboxes and accounts (RFC 5464)
     accounts.py, mailboxes.py, renaming.py, fetch.py, changes.py, search.py, flags.py, expunge.py, copy.py   verbs
+    criteria.py  what each key of a SEARCH asks of a message      fulltext/   text that is kept for it
     sorting.py, threads.py   more of them      references.py   whom messages answer, remembered for THREAD
     later.py     preview and EMAILID of messages from before they were kept
     listing.py   UIDs, sizes and UIDLs of a mailbox: POP3's maildrop

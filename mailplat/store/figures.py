@@ -8,6 +8,9 @@ from sqlalchemy.engine import Connection
 
 from mailplat.core import disk
 from mailplat.core.errors import Unavailable
+from mailplat.store.fulltext.file import FILE as FULLTEXT_FILE
+from mailplat.store.fulltext.waiting import count_waiting
+from mailplat.store.identity import INDEX_FILE
 from mailplat.store.site import Site
 
 _ACCOUNTS = (
@@ -27,6 +30,8 @@ class Figures:
     vault_octets: int  # in full
     saved: int  # what links save, among live messages and the vault
     index: int  # octets of the index on disk
+    fulltext: int  # octets of the text that is kept for SEARCH
+    waiting: int  # messages whose text is to be kept and is not yet
     free: int  # octets of the filesystem that we may use
     counted: bool  # False: an index of an earlier release that `shard verify` has not counted; `saved` is too small
 
@@ -48,10 +53,7 @@ def figures(site: Site) -> Figures:
         accounts = connection.exec_driver_sql(_ACCOUNTS).one()
         vault = connection.exec_driver_sql("SELECT vault_messages, vault_octets, counted FROM figures").one()
         saved = saved_octets(connection)
-    index = 0
-    for name in ("index.db", "index.db-wal"):
-        with contextlib.suppress(FileNotFoundError), disk.failures(site.path):
-            index += os.stat(site.path / name).st_size
+    waiting = count_waiting(site)
     try:
         with disk.failures(site.path):
             status = os.statvfs(site.path)
@@ -64,7 +66,18 @@ def figures(site: Site) -> Figures:
         vault_messages=vault[0],
         vault_octets=vault[1],
         saved=saved,
-        index=index,
+        index=_octets(site, INDEX_FILE),
+        fulltext=_octets(site, FULLTEXT_FILE),
+        waiting=waiting,
         free=status.f_bavail * status.f_frsize,
         counted=bool(vault[2]),
     )
+
+
+def _octets(site: Site, file: str) -> int:
+    """Of a database, with its log."""
+    octets = 0
+    for name in (file, f"{file}-wal"):
+        with contextlib.suppress(FileNotFoundError), disk.failures(site.path):
+            octets += os.stat(site.path / name).st_size
+    return octets

@@ -29,6 +29,7 @@ from mailplat.store import (
 from mailplat.store import flags as storing
 from mailplat.store.changes import Numbered
 from mailplat.store.figures import Figures, figures
+from mailplat.store.fulltext.keeper import Keeper, Rounds
 from mailplat.store.identity import Expected
 from mailplat.store.listing import Listing
 from mailplat.store.quota import Crossing
@@ -94,6 +95,7 @@ class Shard:
         self._references = References(self.site.limits.references)
         self._listings = Ready[Listing](self.site.limits)
         self._upkeep = Upkeep(self.site) if upkeep else None
+        self._keeper = Keeper(self.site) if upkeep else None
         self._closing = threading.Lock()
         self._closed = False
 
@@ -102,6 +104,8 @@ class Shard:
         with self._closing:
             if not self._closed:
                 self._closed = True
+                if self._keeper is not None:
+                    self._keeper.close()
                 if self._upkeep is not None:
                     self._upkeep.close()
                 self.site.close()
@@ -250,7 +254,7 @@ class Shard:
     def search(
         self, residence: Residence, mailbox_id: int, key: Key, *, deadline: float | None = None
     ) -> list[int]:
-        return search.search(self.site, residence, mailbox_id, key, deadline=deadline)
+        return search.search(self.site, self._snapshots, residence, mailbox_id, key, deadline=deadline)
 
     def search_deadline(self) -> float:
         return search.deadline_of(self.site)
@@ -319,3 +323,9 @@ class Shard:
     def sweep(self) -> int:
         """Bring now into the vault, or remove, the files of what was expunged or deleted. Returns how many."""
         return sweep_leaving(self.site)
+
+    def keep_texts(self) -> None:
+        """Bring what is kept for SEARCH up to the index now."""
+        rounds = Rounds(self.site)
+        while rounds.round():
+            pass

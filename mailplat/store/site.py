@@ -21,6 +21,7 @@ from mailplat.core.route import Residence
 from mailplat.db.engine import Database
 from mailplat.db.writer import GroupWriter
 from mailplat.store.flagsets import Library
+from mailplat.store.fulltext.file import Fulltext, Origin
 from mailplat.store.identity import INDEX_FILE, LOCK, Expected, Refused, Seal, check_index, check_place
 from mailplat.store.maildir import account_path, mailbox_folder
 from mailplat.store.types import StoreLimits
@@ -133,6 +134,7 @@ class Site:
             busy_timeout=limits.lock_wait,
             pool_size=pool,
         )
+        self.fulltext = Fulltext(path, limits.fulltext, self._origin, lock_wait=limits.lock_wait, pool=pool)
         self.seal = Seal(name, path, self.database, expected, limits.serial_seconds)
         self.trouble: Refused | None = None  # why a shard that was opened to be mended is refused else
         try:
@@ -175,6 +177,7 @@ class Site:
         """Finish what was submitted, then close the index. Idempotent."""
         self._writer.close()
         self.database.close()
+        self.fulltext.close()
         self._lock.close()
 
     def claim(self) -> None:
@@ -196,6 +199,15 @@ class Site:
         with self.database.read() as connection:
             yield connection
 
+    def origin(self, connection: Connection) -> Origin:
+        """Which index this is, and how new."""
+        row = connection.exec_driver_sql("SELECT identity, serial FROM shard").one()
+        return Origin(*row)
+
+    def _origin(self) -> Origin:
+        with self.read() as connection:
+            return self.origin(connection)
+
     def submit(self, work: Work[R]) -> "Future[R]":
         return self._writer.submit(work)
 
@@ -210,6 +222,7 @@ class Site:
     def publish(self, *hints: MailboxChanged) -> None:
         for hint in hints:
             self._bus.publish(hint)
+            self.fulltext.touch(hint.account_id, hint.mailbox_id)
         self.changed.set()
 
     def _prepare(self, works: Sequence[Work[Any]]) -> None:

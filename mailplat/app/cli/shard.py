@@ -108,6 +108,8 @@ def use(args: argparse.Namespace) -> int:
                     "vault_messages": figures.vault_messages,
                     "vault_octets": figures.vault_octets,
                     "index_octets": figures.index,
+                    "fulltext_octets": figures.fulltext,
+                    "fulltext_waiting": figures.waiting,
                     "free": figures.free,
                     "counted": figures.counted,
                 }
@@ -115,8 +117,8 @@ def use(args: argparse.Namespace) -> int:
             if not figures.counted:
                 text = "what links save is not counted yet; call mailplat shard verify once"
                 print(f"shard {name}: {text}", file=sys.stderr)
-        columns = ["accounts", "messages", "octets", "once", "saved", "vault_octets", "index_octets", "free"]
-        return show(rows, ["shard", *columns], as_json=args.json)
+        columns = ["accounts", "messages", "octets", "once", "saved", "vault_octets", "index_octets"]
+        return show(rows, ["shard", *columns, "fulltext_octets", "free"], as_json=args.json)
 
 
 def _placement(platform: Platform, name: str, drained: Collection[str], trouble: str) -> str:

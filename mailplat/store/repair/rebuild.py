@@ -66,6 +66,7 @@ def rebuild(shard: Shard) -> Report:
     that a later release has encoded: their rows could not be made again."""
     site = shard.site
     site.claim()
+    site.fulltext.remove()  # what is kept of UIDs that may name other messages
     unreadable = [path for path in survey.files(site.path) if not parse_name(path.name).readable]
     if unreadable:
         raise Unavailable(
