@@ -1,7 +1,7 @@
 """Reading messages: rows of the index, octets of the files."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,11 +12,11 @@ from mailplat.core.errors import InvalidInput, Unavailable
 from mailplat.core.route import Residence
 from mailplat.store.index.tables import WITH_RENDERING
 from mailplat.store.maildir import find_file, folder_of, full_name
-from mailplat.store.opening import open_file
+from mailplat.store.opening import open_file, read_all, read_file
 from mailplat.store.site import MailboxRow, Site
 from mailplat.store.types import UidRanges
 
-# What `rows` can answer, as SQL. "flags" and "uidl" are made of more than their column.
+# What `rows` can answer, as SQL. "flags", "uidl" and "file" are made of more than their column.
 _COLUMNS = {
     "uid": "m.uid",
     "modseq": "m.modseq",
@@ -24,6 +24,7 @@ _COLUMNS = {
     "internaldate": "m.internaldate",
     "internaldate_zone": "m.zone",
     "size": "m.size",
+    "file": "m.name",  # where the octets are, for `contents`
     "saved_at": "m.saved_at",
     "uidl": "m.uidl",
     "header_size": "r.header_size",
@@ -44,8 +45,6 @@ _COLUMNS = {
 
 # Ranges of UIDs in one statement.
 _RANGES = 400
-# Messages whose names `octets_many` asks for at once.
-_NAMES = 200
 # A file that is being renamed is looked for so often before it counts as missing.
 _TRIES = 3
 
@@ -119,6 +118,11 @@ def rows(
             expressions[columns.index("uidl")] = (
                 f"coalesce(m.uidl, '{mailbox.uidvalidity}.' || cast(m.uid AS text))"
             )
+        if "file" in columns:
+            folder = str(site.mailbox_folder(mailbox)).replace("'", "''")
+            expressions[columns.index("file")] = (
+                f"'{folder}/' || iif(instr(m.name, ':2,'), 'cur/', 'new/') || m.name"  # folder_of
+            )
         for piece in select_messages(connection, mailbox_id, uids, ", ".join(expressions), joined=joined):
             found += piece
         if "flags" not in columns:
@@ -141,47 +145,42 @@ def octets(site: Site, residence: Residence, mailbox_id: int, uid: int) -> bytes
     with site.read() as connection:
         mailbox = site.mailbox_by_id(connection, residence.account_id, mailbox_id)
     fd = _open(site, mailbox, uid)
-    return None if fd is None else _read_all(fd)
+    return None if fd is None else read_all(fd)
 
 
 def octets_many(
     site: Site, residence: Residence, mailbox_id: int, uids: UidRanges
 ) -> Iterator[tuple[int, bytes]]:
     """(uid, octets) of each message that is there, in UID order, one file in memory at a time."""
-    for uid, fd, _ in _files(site, residence, mailbox_id, uids):
-        yield uid, _read_all(fd)
+    listed = rows(site, residence, mailbox_id, uids, ("uid", "file", "size"))
+    for row, octets in zip(listed, contents(site, residence, mailbox_id, listed), strict=True):
+        if octets is not None:
+            yield row[0], octets
+
+
+def contents(
+    site: Site, residence: Residence, mailbox_id: int, listed: Iterable[tuple[int, str, int]]
+) -> Iterator[bytes | None]:
+    """The octets of messages whose columns "uid", "file" and "size" were read before, one after the other; None: it
+    was expunged meanwhile. Raises NotFound, Unavailable."""
+    for uid, file, size in listed:
+        found = read_file(file, size)
+        yield octets(site, residence, mailbox_id, uid) if found is None else found
 
 
 def headers_many(
     site: Site, residence: Residence, mailbox_id: int, uids: UidRanges, most: int
 ) -> Iterator[tuple[int, bytes]]:
-    """The same of header blocks, cut after `most` octets; of a file no more is read."""
-    for uid, fd, size in _files(site, residence, mailbox_id, uids, "r.header_size"):
-        with os.fdopen(fd, "rb", buffering=0) as file, disk.failures("message file"):
-            yield uid, file.read(min(size, most))
-
-
-def _files(
-    site: Site, residence: Residence, mailbox_id: int, uids: UidRanges, column: str = "m.size"
-) -> Iterator[tuple[int, int, Any]]:
-    """UID, a descriptor to be closed by the caller, and a column of each message that is there, in UID order."""
-    with site.read() as connection:
-        mailbox = site.mailbox_by_id(connection, residence.account_id, mailbox_id)
-        columns = f"m.uid, m.name, {column}"
-        listed = [
-            row
-            for piece in select_messages(
-                connection, mailbox_id, uids, columns, joined=column.startswith("r.")
-            )
-            for row in piece
-        ]
-    folder = str(site.mailbox_folder(mailbox))
-    for uid, name, value in listed:
-        fd = open_file(f"{folder}/{folder_of(name)}/{name}")
-        if fd is None:
-            fd = _open(site, mailbox, uid)
-        if fd is not None:
-            yield uid, fd, value
+    """(uid, header block) of each message that is there, cut after `most` octets; of a file no more is read."""
+    listed = rows(site, residence, mailbox_id, uids, ("uid", "file", "header_size"))
+    for uid, name, size in listed:
+        fd = open_file(name)
+        file = (
+            open_message(site, residence, mailbox_id, uid) if fd is None else os.fdopen(fd, "rb", buffering=0)
+        )
+        if file is not None:
+            with file, disk.failures("message file"):
+                yield uid, file.read(min(size, most))
 
 
 def locate(site: Site, mailbox: MailboxRow, uid: int) -> tuple[Path | None, bool]:
@@ -216,18 +215,3 @@ def _open(site: Site, mailbox: MailboxRow, uid: int) -> int | None:
     raise Unavailable(
         f"{site.mailbox_folder(mailbox)}: the file of UID {uid} is missing; run `mailplat shard verify`"
     )
-
-
-def _read_all(fd: int) -> bytes:
-    """Of small files, which are many, in two calls of the system: a file object costs more than the reading."""
-    try:
-        with disk.failures("message file"):
-            size = os.fstat(fd).st_size
-            pieces = [os.read(fd, size)]
-            read = len(pieces[0])
-            while read < size and (piece := os.read(fd, size - read)):  # one call gives 2 GiB at most
-                pieces.append(piece)
-                read += len(piece)
-            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-    finally:
-        os.close(fd)

@@ -52,8 +52,8 @@ _COLUMNS: dict[Item, tuple[str, ...]] = {
 _COMPLETED = {"preview": 0, "email_id": 1}
 
 # The header's size is in another table than the size: it is read only for sections that begin or end there.
-_SIZES = ("size", "header_size")
-_SIZE_ALONE = ("size", "size")
+_SIZES = ("size", "header_size", "file")
+_SIZE_ALONE = ("size", "size", "file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,8 @@ class Plan:
     items: tuple[Item, ...]  # in the order of the reply
     sections: tuple[Section, ...]
     template: bytes  # "UID %d FLAGS %b", "" where only sections are asked for
-    # Of the index: "uid", what the items need, for sections the sizes at the end; empty when the view knows all.
+    # Of the index: "uid", what the items need, for sections the sizes and the file at the end; empty when the view
+    # knows all.
     columns: tuple[str, ...]
     marks_seen: bool
     lacking: tuple[str, ...] = ()  # of `columns` those that may have to be made from files

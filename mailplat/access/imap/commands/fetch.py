@@ -1,15 +1,13 @@
 """FETCH and UID FETCH (RFC 3501 6.4.5, 6.4.8), with CHANGEDSINCE (RFC 7162 3.1.4) and VANISHED (3.2.6)."""
 
-import asyncio
-
 from mailplat.access.imap import fetch
-from mailplat.access.imap.bodies import fetch_bodies
+from mailplat.access.imap.bodies import fetch_bodies, read_while_writing
 from mailplat.access.imap.command import SELECTED, Command
 from mailplat.access.imap.progress import Progress
 from mailplat.access.imap.refusal import EXPUNGED, Tagged, bad, no, ok
 from mailplat.access.imap.resync import tell_vanished
 from mailplat.access.imap.session import Request, Session
-from mailplat.access.imap.streaming import NOTHING_MISSING, Missing
+from mailplat.access.imap.streaming import Missing
 from mailplat.access.imap.view import Spans
 from mailplat.wire.imap.fetch import Item, parse_fetch
 
@@ -34,7 +32,7 @@ async def run(session: Session, request: Request) -> Tagged:
     plan = fetch.make_plan(
         program, by_uid=request.by_uid, read_only=view.read_only, uid_only=session.manner.uid_only
     )
-    missing = NOTHING_MISSING
+    missing = Missing()
     progress = Progress(session, request.tag, sum(high - low for low, high in spans))
     if plan.sections:
         missing = await fetch_bodies(session, plan, spans, progress)
@@ -63,13 +61,9 @@ async def _from_index(session: Session, plan: fetch.Plan, spans: Spans, progress
     pieces = fetch.chunks(spans, session.limits.rows)
     piece = next(pieces, None)
     while piece is not None:
-        reading = asyncio.ensure_future(session.call(fetch.from_index, plan, view, piece, shard, residence))
-        try:
-            await session.stream.flush()
-        except BaseException:
-            await asyncio.gather(reading, return_exceptions=True)
-            raise
-        lines, some_gone = await reading
+        lines, some_gone = await read_while_writing(
+            session, fetch.from_index, plan, view, piece, shard, residence
+        )
         session.out(lines)
         gone = gone or some_gone
         progress.add(len(piece))
