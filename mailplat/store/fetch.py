@@ -11,8 +11,8 @@ from mailplat.core import disk
 from mailplat.core.errors import InvalidInput, Unavailable
 from mailplat.core.route import Residence
 from mailplat.store.index.tables import WITH_RENDERING
-from mailplat.store.maildir import find_file, folder_of, full_name
-from mailplat.store.opening import open_file, read_all, read_file
+from mailplat.store.maildir import find_file, folder_of, full_name, mailbox_folder
+from mailplat.store.opening import open_file, open_folder, read_all, read_file
 from mailplat.store.site import MailboxRow, Site
 from mailplat.store.types import UidRanges
 
@@ -24,7 +24,7 @@ _COLUMNS = {
     "internaldate": "m.internaldate",
     "internaldate_zone": "m.zone",
     "size": "m.size",
-    "file": "m.name",  # where the octets are, for `contents`
+    "file": "m.name",  # where the octets are, below the account's folder; for `contents`
     "saved_at": "m.saved_at",
     "uidl": "m.uidl",
     "header_size": "r.header_size",
@@ -119,9 +119,10 @@ def rows(
                 f"coalesce(m.uidl, '{mailbox.uidvalidity}.' || cast(m.uid AS text))"
             )
         if "file" in columns:
-            folder = str(site.mailbox_folder(mailbox)).replace("'", "''")
-            expressions[columns.index("file")] = (
-                f"'{folder}/' || iif(instr(m.name, ':2,'), 'cur/', 'new/') || m.name"  # folder_of
+            folder = mailbox_folder(mailbox.id, mailbox.name)
+            prefix = f"{folder}/" if folder else ""
+            expressions[columns.index("file")] = (  # as folder_of has it
+                f"iif(instr(m.name, ':2,'), '{prefix}cur/', '{prefix}new/') || m.name"
             )
         for piece in select_messages(connection, mailbox_id, uids, ", ".join(expressions), joined=joined):
             found += piece
@@ -163,9 +164,14 @@ def contents(
 ) -> Iterator[bytes | None]:
     """The octets of messages whose columns "uid", "file" and "size" were read before, one after the other; None: it
     was expunged meanwhile. Raises NotFound, Unavailable."""
-    for uid, file, size in listed:
-        found = read_file(file, size)
-        yield octets(site, residence, mailbox_id, uid) if found is None else found
+    folder = open_folder(site.account_folder(residence.account_id))
+    try:
+        for uid, file, size in listed:
+            found = None if folder is None else read_file(file, size, folder)
+            yield octets(site, residence, mailbox_id, uid) if found is None else found
+    finally:
+        if folder is not None:
+            os.close(folder)
 
 
 def headers_many(
@@ -173,8 +179,9 @@ def headers_many(
 ) -> Iterator[tuple[int, bytes]]:
     """(uid, header block) of each message that is there, cut after `most` octets; of a file no more is read."""
     listed = rows(site, residence, mailbox_id, uids, ("uid", "file", "header_size"))
+    folder = site.account_folder(residence.account_id)
     for uid, name, size in listed:
-        fd = open_file(name)
+        fd = open_file(f"{folder}/{name}")
         file = (
             open_message(site, residence, mailbox_id, uid) if fd is None else os.fdopen(fd, "rb", buffering=0)
         )

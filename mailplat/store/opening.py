@@ -31,15 +31,26 @@ def open_file(path: Path | str) -> int | None:
         raise disk.refusal(path, error) from error
 
 
-def read_file(path: str, size: int) -> bytes | None:
-    """The whole message, None where there is no such file. Raises Unavailable as `open_file`.
+def open_folder(path: Path) -> int | None:
+    """A descriptor for read_file, None where there is no such folder. Raises Unavailable."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise disk.refusal(path, error) from error
+
+
+def read_file(name: str, size: int, folder: int) -> bytes | None:
+    """The whole message, None where there is no such file. `name` is relative to an open folder. Raises Unavailable
+    as `open_file`.
 
     `size`, the index's word for its octets, is a hint: where it is right the system is called three times, and
     messages are many and small. Where it is not, the octets are those of the file."""
-    if ",C=" in path:
-        _check_coding(path)
+    if ",C=" in name:
+        _check_coding(name)
     try:
-        fd = os.open(path, _FLAGS)
+        fd = os.open(name, _FLAGS, dir_fd=folder)
         try:
             octets = os.read(fd, size + 1)
             return octets if len(octets) == size else _read_on(fd, octets)
@@ -48,7 +59,7 @@ def read_file(path: str, size: int) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise disk.refusal(path, error) from error
+        raise disk.refusal(name, error) from error
 
 
 def read_all(fd: int) -> bytes:

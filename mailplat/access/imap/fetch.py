@@ -182,7 +182,7 @@ def read_rows(
     """The plan's columns of each message that is there; what an old index lacks is made now."""
     rows = shard.rows(residence, view.mailbox_id, uid_ranges(view, places), plan.columns)
     wanted = [plan.columns.index(column) for column in plan.lacking]
-    uids = [row[0] for row in rows if any(row[at] is None for at in wanted)]
+    uids = [row[0] for row in rows if any(row[at] is None for at in wanted)] if wanted else []
     if not uids:
         return rows
     made = shard.complete(residence, view.mailbox_id, [(uid, uid) for uid in uids])
