@@ -33,7 +33,7 @@ class Pop3Limits:
     chunk: int = 128 * 1024
     # Messages of one piece that are read in one hop, and their octets together: who takes one after the other
     # waits for a thread once in so many. A session that stops in between holds no more than that.
-    ahead: int = 64
+    ahead: int = 100
     ahead_octets: int = 512 * 1024
     # Lines of LIST and UIDL that are made before the client has to read: about 2 ms of work.
     rows: int = 2000
