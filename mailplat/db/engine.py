@@ -12,6 +12,7 @@ from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from mailplat.core.errors import DiskFull, InDoubt, InvalidInput, Unavailable
+from mailplat.db.driver import change
 
 # How long a statement waits for another process's write lock before it is Unavailable. Long enough for a
 # group commit of a slow disk, short enough that an SMTP client still gets its 451 before it gives up.
@@ -54,6 +55,7 @@ class Database:
         self, url: str | URL, *, busy_timeout: float = BUSY_TIMEOUT_S, pool_size: int = POOL_SIZE
     ) -> None:
         self.url = make_url(url)
+        self.name = self.url.render_as_string(hide_password=True)  # for people
         self._busy_timeout = busy_timeout
         self.dialect = self.url.get_backend_name()
         if self.dialect == "sqlite":
@@ -172,21 +174,22 @@ class Database:
 
 @contextlib.contextmanager
 def _refusals(database: Database) -> Iterator[None]:
-    name = database.url.render_as_string(hide_password=True)
+    name = database.name
     try:
         yield
     except sa.exc.IntegrityError:
         raise
     except sa.exc.TimeoutError as error:
         raise Unavailable(f"{name}: all {POOL_SIZE} connections are busy") from error
-    except (sa.exc.OperationalError, sa.exc.InternalError) as error:
-        if "database or disk is full" in str(error.orig):
+    except (sa.exc.OperationalError, sa.exc.InternalError, sqlite3.OperationalError) as error:
+        cause = error if isinstance(error, sqlite3.Error) else error.orig
+        if "database or disk is full" in str(cause):
             raise DiskFull(f"{name}: disk is full") from error
-        if "readonly database" in str(error.orig):  # opened while its disk was read-only, it would stay so
+        if "readonly database" in str(cause):  # opened while its disk was read-only, it would stay so
             database.close()
-        raise Unavailable(f"{name}: {error.orig}") from error
+        raise Unavailable(f"{name}: {cause}") from error
     except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
-        cause = error.orig if isinstance(error, sa.exc.DatabaseError) else error
+        cause = error if isinstance(error, sqlite3.Error) else error.orig
         if not any(words in str(cause) for words in _DAMAGED):
             raise
         raise Damaged(
@@ -212,4 +215,4 @@ def _tune_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) ->
 
 def _begin_sqlite(connection: Connection) -> None:
     options: dict[str, Any] = dict(connection.get_execution_options())
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(_WRITE) else "BEGIN")
+    change(connection, "BEGIN IMMEDIATE" if options.get(_WRITE) else "BEGIN", ())
