@@ -12,6 +12,7 @@ import asyncio
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any, ParamSpec, TypeVar
 
 from mailplat.access.imap.fetch import Places, Plan, chunks, item_columns, present, read_rows, uid_ranges
@@ -34,7 +35,8 @@ _ROWS = 500
 Rows = Sequence[tuple[Any, ...]]
 
 # Where a row of the plan's columns ends.
-_SIZE, _HEADER_SIZE, _FILE = -3, -2, -1
+_SIZE, _HEADER_SIZE = -3, -2
+_FILES = itemgetter(0, -1, _SIZE)  # as Shard.contents wants them
 
 _CLOSE = b")\r\n"
 
@@ -184,7 +186,7 @@ class _Reader:
 
     def _read(self, rows: Rows, heads: Iterable[bytes], tails: Iterable[bytes]) -> bytes:
         """The reply lines. The loop runs for each message of each mailbox that is read whole."""
-        files = [(row[0], row[_FILE], row[_SIZE]) for row in rows]
+        files = map(_FILES, rows)
         contents = self._shard.contents(self._residence, self._view.mailbox_id, files)
         whole = _is_whole(self._plan.sections)
         lines: list[bytes] = []

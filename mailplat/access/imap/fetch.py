@@ -208,9 +208,10 @@ def present(view: View, places: Places, rows: Sequence[tuple[Any, ...]]) -> Plac
 
 def item_columns(plan: Plan, view: View, places: Places, rows: Sequence[tuple[Any, ...]]) -> list[Column]:
     """One column of template values for each item of the plan, parallel to `places` and `rows`."""
-    found = dict(zip(plan.columns, zip(*rows, strict=True), strict=False)) if rows else {}
+    indexed = rows and not _COLUMNS.keys().isdisjoint(plan.items)
+    found = dict(zip(plan.columns, zip(*rows, strict=True), strict=False)) if indexed else {}
     return [
-        _FROM_INDEX[item](found) if item in _COLUMNS and rows else _from_view(item, view, places)
+        _FROM_INDEX[item](found) if indexed and item in _COLUMNS else _from_view(item, view, places)
         for item in plan.items
     ]
 
