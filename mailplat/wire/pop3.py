@@ -104,13 +104,13 @@ def _text(text: str) -> bytes:
     return _UNPRINTABLE.sub("?", text).encode("ascii")
 
 
-def multiline(text: str, octets: bytes) -> bytes:
-    """The whole reply with a message that is held whole; `Stuffer` makes the same of pieces."""
+def multiline(size: int, octets: bytes) -> bytes:
+    """The whole reply of RETR with a message of `size` that is held whole; `Stuffer` makes the same of pieces."""
     # looking first: most messages have none, and a search costs a quarter of what `replace` does
     stuffed = octets.replace(b"\n.", b"\n..") if b"\n." in octets else octets
     dot = b"." if octets.startswith(b".") else b""
     end = b".\r\n" if octets.endswith(b"\r\n") or not octets else b"\r\n.\r\n"
-    return b"%b%b%b%b" % (ok(text), dot, stuffed, end)
+    return b"+OK %d octets\r\n%b%b%b" % (size, dot, stuffed, end)
 
 
 class Stuffer:

@@ -23,8 +23,9 @@ class Pop3Limits:
     login_failures: int = 3
     # Lines in a row that were no command: an HTTP client or a scanner is speaking.
     bad_commands: int = 10
-    # Replies are joined to writes of about this size; beyond it we wait for the client to read.
-    write_batch: int = 64 * 1024
+    # Replies are joined to writes of about this size; beyond it we wait for the client to read. Twenty messages of
+    # those that are fetched one after the other.
+    write_batch: int = 128 * 1024
     # What may stand in the socket's buffer before we wait.
     write_buffer: int = 256 * 1024
     # One read from the socket.

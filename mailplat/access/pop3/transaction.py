@@ -48,7 +48,7 @@ async def retr(session: Session, command: pop3.Command) -> None:
     if message is None:
         session.out(NO_SUCH)
     elif (octets := session.drop.ready(message)) is not None:
-        session.out(pop3.multiline(f"{message.size} octets", octets))
+        session.out(pop3.multiline(message.size, octets))
     else:
         await _send(session, message, f"{message.size} octets", None)
 
