@@ -23,7 +23,7 @@ def fetch_one(connection: Connection, statement: str, values: Sequence[object] =
 
 
 def change(connection: Connection, statement: str, *rows: Sequence[object]) -> None:
-    """The statement for each row of values."""
+    """The statement once for each row of values."""
     if len(rows) == 1:
         _driver(connection).execute(statement, rows[0])
     else:

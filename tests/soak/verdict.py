@@ -91,12 +91,7 @@ def trends(samples: Sequence[Sample]) -> list[Trend]:
                 f"worker {number}: RSS", "octets", samples, lambda s, w=worker: w(s)[0], MEMORY, LEAST_MEMORY
             ),
             trend(
-                f"worker {number}: own memory",
-                "octets",
-                samples,
-                lambda s, w=worker: w(s)[1],
-                MEMORY,
-                LEAST_MEMORY,
+                f"worker {number}: own memory", "octets", samples, lambda s, w=worker: w(s)[1], MEMORY, LEAST_MEMORY
             ),
         ]
     # Of all workers together: which of them a client comes to is chance.

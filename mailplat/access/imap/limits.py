@@ -52,7 +52,7 @@ class ImapLimits:
     read_size: int = 64 * 1024
     # Rows of the index that one hop to a thread renders: about 5 ms of work, so nobody waits long behind it.
     rows: int = 1000
-    # Message octets held at once by one FETCH of many bodies.
+    # Message octets held at once by one FETCH of many bodies: one half is written while the other is read.
     bodies: int = 1024 * 1024
     # A message larger than this is streamed from its file, or, where a MIME part is asked for, read alone.
     large_message: int = 512 * 1024
