@@ -86,10 +86,13 @@ class Access:
     ) -> Figure:
         mine: list[float] = []
         beside: list[float] = []
+        servers = [(self._ours, mine)] + ([(self._peer, beside)] if self._peer is not None else [])
+        if runs is None:
+            for server, _ in servers:  # passwords are looked at closely once, caches are filled
+                measure(server)
         for _ in range(runs or self._bench.runs):
-            mine.append(measure(self._ours))
-            if self._peer is not None:
-                beside.append(measure(self._peer))
+            for server, found in servers:
+                found.append(measure(server))
         peer = statistics.median(beside) if beside else None
         return Figure(work, unit, "Dovecot", statistics.median(mine), peer, target)
 
