@@ -64,8 +64,13 @@ def failures(what: str | os.PathLike[str]) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        kind = DiskFull if error.errno in _FULL else Unavailable
-        raise kind(f"{what}: {error.strerror or error}") from error
+        raise refusal(what, error) from error
+
+
+def refusal(what: str | os.PathLike[str], error: OSError) -> Unavailable:
+    """What `failures` raises, for loops in which a context for each file would cost more than the file."""
+    kind = DiskFull if error.errno in _FULL else Unavailable
+    return kind(f"{what}: {error.strerror or error}")
 
 
 def fsync(fd: int, name: str) -> None:

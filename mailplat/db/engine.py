@@ -12,6 +12,7 @@ from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from mailplat.core.errors import DiskFull, InDoubt, InvalidInput, Unavailable
+from mailplat.db.driver import change
 
 # How long a statement waits for another process's write lock before it is Unavailable. Long enough for a
 # group commit of a slow disk, short enough that an SMTP client still gets its 451 before it gives up.
@@ -67,6 +68,7 @@ class Database:
         derived: bool = False,
     ) -> None:
         self.url = make_url(url)
+        self.name = self.url.render_as_string(hide_password=True)  # for people
         self._busy_timeout = busy_timeout
         self.derived = derived
         self.dialect = self.url.get_backend_name()
@@ -186,21 +188,22 @@ class Database:
 
 @contextlib.contextmanager
 def _refusals(database: Database) -> Iterator[None]:
-    name = database.url.render_as_string(hide_password=True)
+    name = database.name
     try:
         yield
     except sa.exc.IntegrityError:
         raise
     except sa.exc.TimeoutError as error:
         raise Unavailable(f"{name}: all {POOL_SIZE} connections are busy") from error
-    except (sa.exc.OperationalError, sa.exc.InternalError) as error:
-        if "database or disk is full" in str(error.orig):
+    except (sa.exc.OperationalError, sa.exc.InternalError, sqlite3.OperationalError) as error:
+        cause = error if isinstance(error, sqlite3.Error) else error.orig
+        if "database or disk is full" in str(cause):
             raise DiskFull(f"{name}: disk is full") from error
-        if "readonly database" in str(error.orig):  # opened while its disk was read-only, it would stay so
+        if "readonly database" in str(cause):  # opened while its disk was read-only, it would stay so
             database.close()
-        raise Unavailable(f"{name}: {error.orig}") from error
+        raise Unavailable(f"{name}: {cause}") from error
     except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
-        cause = error.orig if isinstance(error, sa.exc.DatabaseError) else error
+        cause = error if isinstance(error, sqlite3.Error) else error.orig
         if not any(words in str(cause) for words in _DAMAGED):
             raise
         cure = (
@@ -244,4 +247,4 @@ def _tune(connection: sqlite3.Connection, *pragmas: str) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     options: dict[str, Any] = dict(connection.get_execution_options())
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(_WRITE) else "BEGIN")
+    change(connection, "BEGIN IMMEDIATE" if options.get(_WRITE) else "BEGIN", ())

@@ -6,6 +6,7 @@ from mailplat.core import disk
 from mailplat.core.errors import InvalidInput, StaleEpoch
 from mailplat.core.hint import MailboxChanged
 from mailplat.core.route import Residence
+from mailplat.db.driver import fetch_one
 from mailplat.store.description import write_account
 from mailplat.store.mailboxes import forget_rows, insert_mailbox
 from mailplat.store.maildir import account_path
@@ -25,9 +26,9 @@ def grant(site: Site, account_id: int, epoch: int, pool: str = "") -> None:
     if account_id < 1 or epoch < 1:
         raise InvalidInput(f"account {account_id}, epoch {epoch}: both count from 1")
     with site.read() as connection:
-        row = connection.exec_driver_sql(
-            "SELECT epoch, closed, pool FROM account WHERE account_id = ?", (account_id,)
-        ).fetchone()
+        row = fetch_one(
+            connection, "SELECT epoch, closed, pool FROM account WHERE account_id = ?", (account_id,)
+        )
     if (
         row is not None and row[1]
     ):  # an earlier life's files, which the transaction would have to bring to the vault
@@ -40,9 +41,7 @@ def grant_newer(site: Site, residence: Residence, pool: str) -> None:
     """A message may be the first to arrive under a route. Epochs only grow and come from the route's row, so a
     higher one proves itself; an equal or lower one is left to check_epoch, and so is a closed account."""
     with site.read() as connection:
-        row = connection.exec_driver_sql(
-            "SELECT epoch FROM account WHERE account_id = ?", (residence.account_id,)
-        ).fetchone()
+        row = fetch_one(connection, "SELECT epoch FROM account WHERE account_id = ?", (residence.account_id,))
     if row is None or row[0] < residence.epoch:
         grant(site, residence.account_id, residence.epoch, pool)
 

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 
 from mailplat.core import disk
 from mailplat.core.errors import AlreadyExists, LimitReached, MailplatError, NotFound, OverQuota, StaleEpoch
+from mailplat.db.driver import change
 from mailplat.store.expunge import take_out
 from mailplat.store.flagsets import SEEN, Numbering
 from mailplat.store.index.tables import rendering_id
@@ -231,9 +232,10 @@ def insert_messages(
         size=sum(row.size for row in rows),
         backfills=int(backfill),
     )
-    connection.exec_driver_sql(
+    change(
+        connection,
         INSERT_MESSAGE,
-        [
+        *(
             (
                 mailbox.id,
                 uid,
@@ -247,7 +249,7 @@ def insert_messages(
                 row.uidl,
             )
             for (uid, number), row in zip(numbers, rows, strict=True)
-        ],
+        ),
     )
     renderings = [
         (rendering_id(mailbox.id, uid), *row.columns)
@@ -255,7 +257,7 @@ def insert_messages(
         if row.columns
     ]
     if renderings:
-        connection.exec_driver_sql(INSERT_RENDERING, renderings)
+        change(connection, INSERT_RENDERING, *renderings)
     set_shared(
         connection,
         [

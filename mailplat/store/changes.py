@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy.engine import Connection
 
 from mailplat.core.route import Residence
+from mailplat.db.driver import fetch_all
 from mailplat.store.ready import Ready
 from mailplat.store.site import MailboxRow, Site
 from mailplat.store.tombstones import expunged_since
@@ -91,7 +92,7 @@ def _bring_forward(site: Site, connection: Connection, row: MailboxRow, kept: Nu
     The older one stays as it is: views are made from it."""
     old = kept.snapshot
     since = (row.id, old.modseq)
-    changed = connection.exec_driver_sql(f"{_CHANGED} LIMIT {_FEW_CHANGED + 1}", since).fetchall()
+    changed = fetch_all(connection, f"{_CHANGED} LIMIT {_FEW_CHANGED + 1}", since)
     expunged = expunged_since(connection, row.id, old.modseq, _FEW_EXPUNGED + 1)
     place = {number: index for index, number in enumerate(kept.sets)}
     for _, _, number in changed:
@@ -127,7 +128,7 @@ def changes(site: Site, residence: Residence, mailbox_id: int, since_modseq: int
         row = site.mailbox_by_id(connection, residence.account_id, mailbox_id)
         if row.modseq <= since_modseq:
             return Changes(row.modseq, row.uidnext)
-        changed = connection.exec_driver_sql(_CHANGED, (mailbox_id, since_modseq)).fetchall()
+        changed = fetch_all(connection, _CHANGED, (mailbox_id, since_modseq))
         expunged = expunged_since(connection, mailbox_id, since_modseq)
         present = None
         if expunged is None:

@@ -1,7 +1,7 @@
 """Reading messages: rows of the index, octets of the files."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -10,13 +10,14 @@ from sqlalchemy.engine import Connection
 from mailplat.core import disk
 from mailplat.core.errors import InvalidInput, Unavailable
 from mailplat.core.route import Residence
+from mailplat.db.driver import fetch_all, fetch_one
 from mailplat.store.index.tables import WITH_RENDERING
-from mailplat.store.maildir import find_file, folder_of, full_name
-from mailplat.store.opening import open_file
+from mailplat.store.maildir import find_file, folder_of, full_name, mailbox_folder
+from mailplat.store.opening import open_file, open_folder, read_all, read_file
 from mailplat.store.site import MailboxRow, Site
 from mailplat.store.types import UidRanges
 
-# What `rows` can answer, as SQL. "flags" and "uidl" are made of more than their column.
+# What `rows` can answer, as SQL. "flags", "uidl" and "file" are made of more than their column.
 _COLUMNS = {
     "uid": "m.uid",
     "modseq": "m.modseq",
@@ -24,6 +25,7 @@ _COLUMNS = {
     "internaldate": "m.internaldate",
     "internaldate_zone": "m.zone",
     "size": "m.size",
+    "file": "m.name",  # where the octets are, below the account's folder; for `contents`
     "saved_at": "m.saved_at",
     "uidl": "m.uidl",
     "header_size": "r.header_size",
@@ -44,8 +46,6 @@ _COLUMNS = {
 
 # Ranges of UIDs in one statement.
 _RANGES = 400
-# Messages whose names `octets_many` asks for at once.
-_NAMES = 200
 # A file that is being renamed is looked for so often before it counts as missing.
 _TRIES = 3
 
@@ -64,7 +64,7 @@ def select_messages(
     extra = f" AND {where}" if where else ""
     if uids is None:
         statement = f"SELECT {columns} FROM {source} WHERE m.mailbox_id = ?{extra} ORDER BY m.uid"
-        yield _tuples(connection, statement, (mailbox_id,))
+        yield fetch_all(connection, statement, (mailbox_id,))
         return
     ordered = merge_ranges(uids)
     for start in range(0, len(ordered), _RANGES):
@@ -79,16 +79,7 @@ def select_messages(
                 " WHERE m.mailbox_id = ? AND m.uid BETWEEN wanted.low AND wanted.high"
             )
             values = (*(bound for pair in some for bound in pair), mailbox_id)
-        yield _tuples(connection, f"{statement}{extra} ORDER BY m.uid", values)
-
-
-def _tuples(connection: Connection, statement: str, values: tuple[int, ...]) -> list[tuple[Any, ...]]:
-    """All rows as the driver makes them: half the time of rows that know their columns' names."""
-    result = connection.exec_driver_sql(statement, values)
-    try:
-        return list(result.cursor.fetchall()) if result.cursor is not None else []
-    finally:
-        result.close()
+        yield fetch_all(connection, f"{statement}{extra} ORDER BY m.uid", values)
 
 
 def merge_ranges(uids: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -119,6 +110,12 @@ def rows(
             expressions[columns.index("uidl")] = (
                 f"coalesce(m.uidl, '{mailbox.uidvalidity}.' || cast(m.uid AS text))"
             )
+        if "file" in columns:
+            folder = mailbox_folder(mailbox.id, mailbox.name)
+            prefix = f"{folder}/" if folder else ""
+            expressions[columns.index("file")] = (  # as folder_of has it
+                f"iif(instr(m.name, ':2,'), '{prefix}cur/', '{prefix}new/') || m.name"
+            )
         for piece in select_messages(connection, mailbox_id, uids, ", ".join(expressions), joined=joined):
             found += piece
         if "flags" not in columns:
@@ -141,47 +138,48 @@ def octets(site: Site, residence: Residence, mailbox_id: int, uid: int) -> bytes
     with site.read() as connection:
         mailbox = site.mailbox_by_id(connection, residence.account_id, mailbox_id)
     fd = _open(site, mailbox, uid)
-    return None if fd is None else _read_all(fd)
+    return None if fd is None else read_all(fd)
 
 
 def octets_many(
     site: Site, residence: Residence, mailbox_id: int, uids: UidRanges
 ) -> Iterator[tuple[int, bytes]]:
     """(uid, octets) of each message that is there, in UID order, one file in memory at a time."""
-    for uid, fd, _ in _files(site, residence, mailbox_id, uids):
-        yield uid, _read_all(fd)
+    listed = rows(site, residence, mailbox_id, uids, ("uid", "file", "size"))
+    for row, octets in zip(listed, contents(site, residence, mailbox_id, listed), strict=True):
+        if octets is not None:
+            yield row[0], octets
+
+
+def contents(
+    site: Site, residence: Residence, mailbox_id: int, listed: Iterable[tuple[int, str, int]]
+) -> Iterator[bytes | None]:
+    """The octets of messages whose columns "uid", "file" and "size" were read before, one after the other; None: it
+    was expunged meanwhile. Raises NotFound, Unavailable."""
+    folder = open_folder(site.account_folder(residence.account_id))
+    try:
+        for uid, file, size in listed:
+            found = None if folder is None else read_file(file, size, folder)
+            yield octets(site, residence, mailbox_id, uid) if found is None else found
+    finally:
+        if folder is not None:
+            os.close(folder)
 
 
 def headers_many(
     site: Site, residence: Residence, mailbox_id: int, uids: UidRanges, most: int
 ) -> Iterator[tuple[int, bytes]]:
-    """The same of header blocks, cut after `most` octets; of a file no more is read."""
-    for uid, fd, size in _files(site, residence, mailbox_id, uids, "r.header_size"):
-        with os.fdopen(fd, "rb", buffering=0) as file, disk.failures("message file"):
-            yield uid, file.read(min(size, most))
-
-
-def _files(
-    site: Site, residence: Residence, mailbox_id: int, uids: UidRanges, column: str = "m.size"
-) -> Iterator[tuple[int, int, Any]]:
-    """UID, a descriptor to be closed by the caller, and a column of each message that is there, in UID order."""
-    with site.read() as connection:
-        mailbox = site.mailbox_by_id(connection, residence.account_id, mailbox_id)
-        columns = f"m.uid, m.name, {column}"
-        listed = [
-            row
-            for piece in select_messages(
-                connection, mailbox_id, uids, columns, joined=column.startswith("r.")
-            )
-            for row in piece
-        ]
-    folder = str(site.mailbox_folder(mailbox))
-    for uid, name, value in listed:
-        fd = open_file(f"{folder}/{folder_of(name)}/{name}")
-        if fd is None:
-            fd = _open(site, mailbox, uid)
-        if fd is not None:
-            yield uid, fd, value
+    """(uid, header block) of each message that is there, cut after `most` octets; of a file no more is read."""
+    listed = rows(site, residence, mailbox_id, uids, ("uid", "file", "header_size"))
+    folder = site.account_folder(residence.account_id)
+    for uid, name, size in listed:
+        fd = open_file(f"{folder}/{name}")
+        file = (
+            open_message(site, residence, mailbox_id, uid) if fd is None else os.fdopen(fd, "rb", buffering=0)
+        )
+        if file is not None:
+            with file, disk.failures("message file"):
+                yield uid, file.read(min(size, most))
 
 
 def locate(site: Site, mailbox: MailboxRow, uid: int) -> tuple[Path | None, bool]:
@@ -189,9 +187,11 @@ def locate(site: Site, mailbox: MailboxRow, uid: int) -> tuple[Path | None, bool
     where that file is not, by the name the namer is about to write into the row; at last by the unique part."""
     folder = site.mailbox_folder(mailbox)
     with site.read() as connection:
-        row = connection.exec_driver_sql(
-            "SELECT name, flagset FROM message WHERE mailbox_id = ? AND uid = ?", (mailbox.id, uid)
-        ).fetchone()
+        row = fetch_one(
+            connection,
+            "SELECT name, flagset FROM message WHERE mailbox_id = ? AND uid = ?",
+            (mailbox.id, uid),
+        )
         if row is None:
             return None, False
         name, flagset = row
@@ -216,18 +216,3 @@ def _open(site: Site, mailbox: MailboxRow, uid: int) -> int | None:
     raise Unavailable(
         f"{site.mailbox_folder(mailbox)}: the file of UID {uid} is missing; run `mailplat shard verify`"
     )
-
-
-def _read_all(fd: int) -> bytes:
-    """Of small files, which are many, in two calls of the system: a file object costs more than the reading."""
-    try:
-        with disk.failures("message file"):
-            size = os.fstat(fd).st_size
-            pieces = [os.read(fd, size)]
-            read = len(pieces[0])
-            while read < size and (piece := os.read(fd, size - read)):  # one call gives 2 GiB at most
-                pieces.append(piece)
-                read += len(piece)
-            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-    finally:
-        os.close(fd)

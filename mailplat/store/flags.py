@@ -6,6 +6,7 @@ from sqlalchemy.engine import Connection
 
 from mailplat.core.hint import MailboxChanged
 from mailplat.core.route import Residence
+from mailplat.db.driver import change
 from mailplat.store.fetch import select_messages
 from mailplat.store.flagsets import SEEN, Numbering
 from mailplat.store.mailboxes import advance
@@ -54,9 +55,10 @@ def store_flags(
         seen = {number: bool(numbering.mask(number) & SEEN) for pair in changed for number in pair[1:]}
         unseen = sum(seen[old] - seen[new] for _, old, new in changed)
         advance(site, connection, row, row.uidnext, modseq, unseen=unseen)
-        connection.exec_driver_sql(
+        change(
+            connection,
             "UPDATE message SET modseq = ?, flagset = ? WHERE mailbox_id = ? AND uid = ?",
-            [(modseq, new, mailbox_id, uid) for uid, _, new in changed],
+            *((modseq, new, mailbox_id, uid) for uid, _, new in changed),
         )
         names = {new: numbering.flags(new) for _, _, new in changed}
         return [(uid, modseq, names[new]) for uid, _, new in changed], failed

@@ -7,6 +7,7 @@ from sqlalchemy.engine import Connection, Row
 from mailplat.core.errors import AlreadyExists, InvalidInput, LimitReached, NotFound
 from mailplat.core.hint import MailboxChanged
 from mailplat.core.route import Residence
+from mailplat.db.driver import change
 from mailplat.store.description import (
     make_mailbox_folder,
     modseq_ceiling,
@@ -309,7 +310,8 @@ def advance(
     if uidnext > row.uid_ceiling or modseq > row.modseq_ceiling:
         row = row._replace(uid_ceiling=uid_ceiling(uidnext), modseq_ceiling=modseq_ceiling(modseq))
         write_mailbox(site, connection, row)
-    connection.exec_driver_sql(
+    change(
+        connection,
         "UPDATE mailbox SET uidnext = ?, modseq = ?, uid_ceiling = ?, modseq_ceiling = ?, messages = messages + ?,"
         " unseen = unseen + ?, size = size + ?, backfills = backfills + ? WHERE id = ?",
         (uidnext, modseq, row.uid_ceiling, row.modseq_ceiling, messages, unseen, size, backfills, row.id),

@@ -23,6 +23,7 @@ from sqlalchemy.engine import Connection
 from mailplat.core.errors import OverQuota
 from mailplat.core.quota import Quota
 from mailplat.core.route import Residence
+from mailplat.db.driver import change, fetch_one
 from mailplat.store.site import Site, Standing
 
 # An account that hovers about a level is not warned more often than this, each level by itself.
@@ -92,12 +93,13 @@ def admit(
 
 def add_usage(connection: Connection, account_id: int, octets: int, messages: int) -> None:
     """What came (or, below zero, went), for the account and its pool."""
-    pool = connection.exec_driver_sql(
+    row = fetch_one(
+        connection,
         "UPDATE account SET octets = octets + ?, messages = messages + ? WHERE account_id = ? RETURNING pool",
         (octets, messages, account_id),
-    ).scalar()
-    if pool:
-        connection.exec_driver_sql(_COUNT_POOL, (pool, octets, messages))
+    )
+    if row is not None and row[0]:
+        change(connection, _COUNT_POOL, (row[0], octets, messages))
 
 
 def join_pool(connection: Connection, account_id: int, pool: str) -> None:

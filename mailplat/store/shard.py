@@ -1,7 +1,7 @@
 """One shard: the door of its verbs. Each lives in the file of its name and says there what it raises."""
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -245,6 +245,11 @@ class Shard:
         self, residence: Residence, mailbox_id: int, uids: UidRanges
     ) -> Iterator[tuple[int, bytes]]:
         return fetch.octets_many(self.site, residence, mailbox_id, uids)
+
+    def contents(
+        self, residence: Residence, mailbox_id: int, listed: Iterable[tuple[int, str, int]]
+    ) -> Iterator[bytes | None]:
+        return fetch.contents(self.site, residence, mailbox_id, listed)
 
     def complete(
         self, residence: Residence, mailbox_id: int, uids: UidRanges

@@ -18,6 +18,7 @@ from mailplat.core.errors import DiskFull, NotFound, StaleEpoch, Unavailable
 from mailplat.core.hint import Hint, MailboxChanged
 from mailplat.core.quota import Quota
 from mailplat.core.route import Residence
+from mailplat.db.driver import fetch_one
 from mailplat.db.engine import Database
 from mailplat.db.writer import GroupWriter
 from mailplat.store.flagsets import Library
@@ -94,6 +95,7 @@ _FOR_WRITE = (
     f"SELECT a.epoch, a.closed, {_STANDING}, {', '.join('m.' + name for name in MailboxRow._fields)} FROM account a"
     " LEFT JOIN mailbox m ON m.id = ? AND m.account_id = a.account_id WHERE a.account_id = ?"
 )
+_FOR_EPOCH = f"SELECT a.epoch, a.closed, {_STANDING} FROM account a WHERE a.account_id = ?"
 _BY_ID = f"SELECT {COLUMNS} FROM mailbox WHERE id = ? AND account_id = ?"
 _BY_NAME = f"SELECT {COLUMNS} FROM mailbox WHERE account_id = ? AND name = ?"
 
@@ -286,10 +288,7 @@ class Site:
 
     def check_epoch(self, connection: Connection, residence: Residence) -> Standing:
         """What the account uses, when the residence is the one granted last. Raises StaleEpoch."""
-        row: Any = connection.exec_driver_sql(
-            f"SELECT a.epoch, a.closed, {_STANDING} FROM account a WHERE a.account_id = ?",
-            (residence.account_id,),
-        ).fetchone()
+        row: Any = fetch_one(connection, _FOR_EPOCH, (residence.account_id,))
         self._check(residence, row)
         return Standing(*row[2:])
 
@@ -297,7 +296,7 @@ class Site:
         self, connection: Connection, residence: Residence, mailbox_id: int
     ) -> tuple[MailboxRow, Standing]:
         """The mailbox and what its account uses, in one statement. Raises StaleEpoch, NotFound."""
-        row: Any = connection.exec_driver_sql(_FOR_WRITE, (mailbox_id, residence.account_id)).fetchone()
+        row: Any = fetch_one(connection, _FOR_WRITE, (mailbox_id, residence.account_id))
         self._check(residence, row)
         if row[6] is None:
             raise NotFound(f"account {residence.account_id} has no mailbox number {mailbox_id}")
@@ -316,13 +315,13 @@ class Site:
 
     def mailbox_by_id(self, connection: Connection, account_id: int, mailbox_id: int) -> MailboxRow:
         """Raises NotFound: deleted, or another account's."""
-        row = connection.exec_driver_sql(_BY_ID, (mailbox_id, account_id)).fetchone()
+        row = fetch_one(connection, _BY_ID, (mailbox_id, account_id))
         if row is None:
             raise NotFound(f"account {account_id} has no mailbox number {mailbox_id}")
         return MailboxRow(*row)
 
     def mailbox_by_name(self, connection: Connection, account_id: int, name: str) -> MailboxRow:
-        row = connection.exec_driver_sql(_BY_NAME, (account_id, name)).fetchone()
+        row = fetch_one(connection, _BY_NAME, (account_id, name))
         if row is None:
             raise NotFound(f"account {account_id} has no mailbox {name!r}")
         return MailboxRow(*row)

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from mailplat.core import disk
+from mailplat.db.driver import fetch_all
 from mailplat.store.site import Site
 
 # Instead of a UID.
@@ -30,7 +31,7 @@ def expunged_since(
     connection: Connection, mailbox_id: int, modseq: int, most: int | None = None
 ) -> list[int] | None:
     """UIDs that went after `modseq`, ascending, at most so many. None where that is forgotten."""
-    found = connection.exec_driver_sql(_SINCE, (mailbox_id, modseq, -1 if most is None else most)).fetchall()
+    found = fetch_all(connection, _SINCE, (mailbox_id, modseq, -1 if most is None else most))
     if found and found[0][0] == FORGOTTEN:
         return None
     return [uid for (uid,) in found]

@@ -101,6 +101,15 @@ def _text(text: str) -> bytes:
     return _UNPRINTABLE.sub("?", text).encode("ascii")
 
 
+def multiline(size: int, octets: bytes) -> bytes:
+    """The whole reply of RETR with a message of `size` that is held whole; `Stuffer` makes the same of pieces."""
+    # looking first: most messages have none, and a search costs a quarter of what `replace` does
+    stuffed = octets.replace(b"\n.", b"\n..") if b"\n." in octets else octets
+    dot = b"." if octets.startswith(b".") else b""
+    end = b".\r\n" if octets.endswith(b"\r\n") or not octets else b"\r\n.\r\n"
+    return b"+OK %d octets\r\n%b%b%b" % (size, dot, stuffed, end)
+
+
 class Stuffer:
     """Byte-stuffing of a multi-line reply (RFC 1939 3), in pieces. A dot is doubled behind a bare LF too: clients
     that end lines there must not see an end of the message in its middle."""
@@ -115,7 +124,6 @@ class Stuffer:
             return b""
         starts_line = self._tail.endswith(b"\n")
         self._tail = (self._tail + chunk[-2:])[-2:]
-        # looking first: most pieces have none, and a search costs a quarter of what `replace` does
         stuffed = chunk.replace(b"\n.", b"\n..") if b"\n." in chunk else chunk
         return b"." + stuffed if starts_line and chunk.startswith(b".") else stuffed
 

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench import copying
+from tests.bench.access import Access
 from tests.bench.figure import Figure
 from tests.bench.peers import Peers, start_ours
 from tests.e2e.corpus import extract_all
@@ -24,6 +25,7 @@ BASE = 21000  # Dovecot's ports: 21143, 21110, 21024
 CORPUS_MESSAGES = 10_000
 INGEST_MESSAGES = 1500
 SESSIONS = (1, 10, 50)
+PARTS = ("ingest", "imap", "access", "copy")
 
 console = Console()
 
@@ -31,9 +33,9 @@ console = Console()
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("--shared", type=Path, default=Path(__file__).resolve().parents[3] / "shared")
-    parser.add_argument("--only", choices=["ingest", "imap", "copy"], action="append")
+    parser.add_argument("--only", choices=PARTS, action="append")
     parser.add_argument("--workers", type=int, default=2, help="processes of our platform")
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=5)
     args = parser.parse_args()
     scripts = args.shared / "bench"
     if not scripts.is_dir():
@@ -41,7 +43,7 @@ def main() -> int:
             f"make bench: the load generators are not at {scripts}; name the shared folder: BENCH_ARGS=--shared=DIR"
         )
         return 1
-    wanted = args.only or ["ingest", "imap", "copy"]
+    wanted = args.only or PARTS
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="mailplat-bench-") as name:
         root = Path(name)
@@ -63,6 +65,8 @@ def main() -> int:
                 figures += bench.ingest(ours, peers)
             if "imap" in wanted:
                 figures += bench.imap(ours, peers)
+            if "access" in wanted:
+                figures += Access(bench, ours, peers, BASE).measure()
             if "copy" in wanted:
                 figures += copying.measure(bench, peers, BASE + 143)
         finally:
@@ -145,18 +149,28 @@ class Bench:
 
 def show(figures: list[Figure]) -> None:
     table = Table(title="mailplat beside its peers: one run, one machine")
-    for column in ("work", "unit", "mailplat", "peer", "", "ratio"):
-        table.add_column(column, justify="left" if column in ("work", "unit", "") else "right")
+    for column in ("work", "unit", "mailplat", "peer", "", "ratio", "must be", "reached"):
+        table.add_column(column, justify="right" if column in ("mailplat", "peer", "ratio") else "left")
     for figure in figures:
-        peer = "-" if figure.peer is None else f"{figure.peer:,.0f}"
-        ratio = "-" if figure.ratio is None else f"{figure.ratio:.2f}"
-        table.add_row(figure.work, figure.unit, f"{figure.ours:,.0f}", peer, figure.peer_name, ratio)
+        table.add_row(
+            figure.work,
+            figure.unit,
+            _number(figure.ours),
+            "-" if figure.peer is None else _number(figure.peer),
+            figure.peer_name,
+            "-" if figure.ratio is None else f"{figure.ratio:.2f}",
+            "" if figure.target is None else str(figure.target),
+            "" if figure.reached is None else ("yes" if figure.reached else "no"),
+        )
     console.print(table)
     results = Path("bench-results")
     results.mkdir(exist_ok=True)
-    (results / "bench.json").write_text(
-        json.dumps([{**asdict(f), "ratio": f.ratio} for f in figures], indent=2)
-    )
+    rows = [{**asdict(f), "ratio": f.ratio, "reached": f.reached} for f in figures]
+    (results / "bench.json").write_text(json.dumps(rows, indent=2))
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 if __name__ == "__main__":

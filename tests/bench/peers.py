@@ -64,6 +64,10 @@ class Peers:
         self._script("start_dovecot.sh", name, str(base), "maildir", "optimized", str(USERS))
         self.dovecots[name] = base
 
+    def pid(self, name: str) -> int:
+        """The parent of all processes of that Dovecot."""
+        return int((self.root / f"dovecot-{name}/run/master.pid").read_text())
+
     def add_master(self, name: str, user: str, password: str) -> None:
         """Somebody who may log in to that Dovecot as anybody, "user*master"."""
         root = self.root / f"dovecot-{name}"

@@ -89,6 +89,42 @@ def test_a_file_under_another_name_is_found(rig: Rig) -> None:
     assert list(rig.shard.octets_many(HOME, rig.inbox.id, None)) == [(1, b"octets")]
 
 
+def test_octets_are_those_of_the_file_whatever_the_index_says(rig: Rig) -> None:
+    rig.append(new(b"octets"))
+    (path,) = rig.files()
+    for octets in (b"longer than the index says" * 100_000, b"short", b""):
+        path.write_bytes(octets)
+        assert list(rig.shard.octets_many(HOME, rig.inbox.id, None)) == [(1, octets)]
+
+
+def test_contents_of_rows_that_were_read_before(rig: Rig) -> None:
+    """Meanwhile one was expunged and its file swept, one got another name, one is in no place to be found."""
+    for octets in (b"one", b"two", b"three", b"four"):
+        rig.append(new(octets))
+    rows = rig.shard.rows(HOME, rig.inbox.id, None, ("uid", "file", "size"))
+    rig.shard.expunge_uids(HOME, rig.inbox.id, [(2, 2)])
+    rig.shard.sweep()
+    rig.shard.store_flags(HOME, rig.inbox.id, [(3, 3)], "add", ("\\Seen",))
+    rig.shard.settle_names()
+    contents = rig.shard.contents(HOME, rig.inbox.id, rows)
+    assert [next(contents), next(contents), next(contents)] == [b"one", None, b"three"]
+    for path in rig.files():
+        if path.read_bytes() == b"four":
+            path.unlink()
+    with pytest.raises(Unavailable, match="shard verify"):
+        next(contents)
+
+
+def test_contents_of_a_mailbox_below_inbox(rig: Rig) -> None:
+    archive = rig.shard.create(HOME, "Archive")
+    rig.append(new(b"octets"))
+    rig.shard.copy(HOME, rig.inbox.id, None, "Archive")
+    for _ in range(2):
+        rows = rig.shard.rows(HOME, archive.id, None, ("uid", "file", "size"))
+        assert list(rig.shard.contents(HOME, archive.id, rows)) == [b"octets"]
+        rig.shard.settle_names()  # from new/ to cur/
+
+
 def test_a_missing_file_is_said_to_be_missing(rig: Rig) -> None:
     rig.append(new())
     rig.files()[0].unlink()

@@ -137,6 +137,12 @@ def test_stuffing_is_undone_by_a_client_and_has_no_early_end(mail: bytes, cuts: 
     assert b"\n".join(received) + (b"\n" if received else b"") == whole
 
 
+@given(mail=_mail)
+def test_a_message_that_is_held_whole_is_sent_as_one_in_pieces(mail: bytes) -> None:
+    stuffer = pop3.Stuffer()
+    assert pop3.multiline(12, mail) == b"+OK 12 octets\r\n" + stuffer.feed(mail) + stuffer.finish()
+
+
 def test_stuffing_is_what_poplib_undoes() -> None:
     assert poplib.CRLF == b"\r\n"
     stuffer = pop3.Stuffer()

@@ -1,29 +1,44 @@
 """FETCH of sections: octets of message files (RFC 3501 6.4.5), also without transfer encoding (RFC 3516).
 
-Small messages are read in groups of about limits.bodies octets, one hop to a thread for each group. A message above
-limits.large_message goes from its file to the socket in pieces: streaming.py.
+Small messages are read in groups of about half of limits.bodies, one hop to a thread for each group: one group is
+read while the one before is written. A message above limits.large_message goes from its file to the socket in
+pieces: streaming.py.
 
 \\Seen is set group by group, just before the octets are sent: who breaks off in the middle of a mailbox finds the
-rest unread.
+rest unread. A FETCH that sets it reads nothing ahead.
 """
 
+import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from operator import itemgetter
+from typing import Any, ParamSpec, TypeVar
 
 from mailplat.access.imap.fetch import Places, Plan, chunks, item_columns, present, read_rows, uid_ranges
 from mailplat.access.imap.progress import Progress
 from mailplat.access.imap.session import Session, log
-from mailplat.access.imap.streaming import NOTHING_MISSING, Message, Missing, send_large
+from mailplat.access.imap.streaming import Message, Missing, send_large
 from mailplat.access.imap.view import Spans
 from mailplat.core.errors import StaleEpoch, Unavailable
-from mailplat.wire.imap.fetch import Form, Item, Section
+from mailplat.wire.imap.fetch import Form, Item, Section, Text
 from mailplat.wire.mime import Part, UnknownEncoding, extract, extract_from_header, scan, span_without_scan
 from mailplat.wire.mime.sections import part_of_content, render_value, takes_fields
 
-# Rows of the index read at once: about as many small messages as one group holds.
-_ROWS = 200
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# Rows of the index read at once: more small messages than one group holds, and few enough that who asks for their
+# ENVELOPE too holds little.
+_ROWS = 500
+
+Rows = Sequence[tuple[Any, ...]]
+
+# Where a row of the plan's columns ends.
+_SIZE, _HEADER_SIZE = -3, -2
+_FILES = itemgetter(0, -1, _SIZE)  # as Shard.contents wants them
+
+_CLOSE = b")\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,30 +48,44 @@ class Group:
     lines: bytes = b""
     large: Message | None = None  # instead of lines: to be streamed
     messages: int = 0
-    missing: Missing = NOTHING_MISSING
+
+
+async def read_while_writing(
+    session: Session, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """A reading call of the store, while the client takes what was gathered for it."""
+    reading = asyncio.ensure_future(session.call(function, *args, **kwargs))
+    try:
+        await session.stream.flush()
+    except BaseException:
+        await asyncio.gather(reading, return_exceptions=True)
+        raise
+    return await reading
 
 
 async def fetch_bodies(session: Session, plan: Plan, spans: Spans, progress: Progress) -> Missing:
     """Write the replies."""
-    reader = _Reader(session, plan)
-    missing = NOTHING_MISSING
-    for places in chunks(spans, _ROWS, descending=plan.descending):
-        group: Group | None = await session.call(reader.begin, places)
-        while group is not None:
-            if group.large is not None:
-                missing |= await send_large(session, plan.sections, group.large)
-            session.out(group.lines)
-            missing |= group.missing
-            progress.add(group.messages)
+    reader = _Reader(session, plan, spans)
+    missing = Missing()
+    group = await session.call(reader.group)
+    while group is not None:
+        if group.large is not None:
+            missing |= await send_large(session, plan.sections, group.large)
+        session.out(group.lines)
+        progress.add(group.messages)
+        if plan.marks_seen or group.large is not None:
             await session.stream.flush()
-            group = None if reader.done else await session.call(reader.group)
-    return missing
+            group = await session.call(reader.group)
+        else:
+            group = await read_while_writing(session, reader.group)
+    return missing | reader.missing
 
 
 class _Reader:
-    """Walks over the messages of one FETCH; its methods run in a thread of the store, one at a time."""
+    """Walks over the messages of one FETCH; `group` runs in a thread of the store, once at a time."""
 
-    def __init__(self, session: Session, plan: Plan) -> None:
+    def __init__(self, session: Session, plan: Plan, spans: Spans) -> None:
+        self.missing = Missing()
         self._plan = plan
         self._view = session.selected
         self._shard = session.shard
@@ -64,47 +93,60 @@ class _Reader:
         self._limits = session.limits
         self._condstore = session.condstore
         self._marks_seen = plan.marks_seen
-        self._waiting: list[tuple[int, tuple[Any, ...]]] = []  # (position, row), the last one first
+        self._pieces = chunks(spans, _ROWS, descending=plan.descending)
+        self._places: Places = ()
+        self._rows: Rows = ()
+        self._next = 0  # in both
 
-    @property
-    def done(self) -> bool:
-        return not self._waiting
-
-    def begin(self, places: Places) -> Group:
-        """Read the rows of some messages, and their first group."""
-        rows = read_rows(self._plan, self._view, places, self._shard, self._residence)
-        there = present(self._view, places, rows)
-        self._waiting = list(zip(there, rows, strict=True))[::-1]
-        missing = Missing(gone=len(there) < len(places))
-        if self.done:
-            return Group(missing=missing)
-        first = self.group()
-        return replace(first, missing=first.missing | missing)
-
-    def group(self) -> Group:
-        """The next messages that fit into limits.bodies, or the next large one alone."""
-        taken = [self._waiting.pop()]
-        octets = self._weight(taken[0])
-        large = self._is_large(taken[0])
-        while not large and self._waiting:
-            weight = self._weight(self._waiting[-1])
-            if octets + weight > self._limits.bodies or self._is_large(self._waiting[-1]):
-                break
-            octets += weight
-            taken.append(self._waiting.pop())
-        places = [place for place, _ in taken]
+    def group(self) -> Group | None:
+        """The next messages that fit, or the next large one alone; None at the end."""
+        places, rows = self._take()
+        if not places:
+            return None
         changed = self._mark(places) if self._marks_seen else frozenset()
-        messages = self._describe(places, [row for _, row in taken], changed)
-        return Group(large=messages[0], messages=1) if large else self._read(messages)
+        heads = self._heads(places, rows)
+        tails = self._tails(places, rows, changed) if changed else itertools.repeat(_CLOSE, len(places))
+        if self._is_large(rows[0]):
+            row = rows[0]
+            return Group(
+                large=Message(row[0], row[_HEADER_SIZE], next(iter(heads)), next(iter(tails))), messages=1
+            )
+        return Group(lines=self._read(rows, heads, tails), messages=len(places))
 
-    def _weight(self, waiting: tuple[int, tuple[Any, ...]]) -> int:
+    def _take(self) -> tuple[Places, Rows]:
+        """All but the first fit into what is left."""
+        if self._next == len(self._rows) and not self._fill():
+            return (), ()
+        room = self._limits.bodies // 2
+        first, self._next = self._next, self._next + 1
+        octets = self._weight(self._rows[first])
+        for row in self._rows[self._next :]:
+            octets += self._weight(row)
+            if octets > room or self._is_large(row):
+                break
+            self._next += 1
+        return self._places[first : self._next], self._rows[first : self._next]
+
+    def _fill(self) -> bool:
+        """Read the rows of the next messages; False at the end."""
+        for places in self._pieces:
+            self._rows = read_rows(self._plan, self._view, places, self._shard, self._residence)
+            self._places = present(self._view, places, self._rows)
+            self._next = 0
+            if len(self._places) < len(places):
+                self.missing |= Missing(gone=True)
+            if self._rows:
+                return True
+        return False
+
+    def _weight(self, row: tuple[Any, ...]) -> int:
         """Octets that the reply may have of the message: each section may be all of it."""
-        size: int = waiting[1][-2]
+        size: int = row[_SIZE]
         return size * len(self._plan.sections)
 
-    def _is_large(self, waiting: tuple[int, tuple[Any, ...]]) -> bool:
+    def _is_large(self, row: tuple[Any, ...]) -> bool:
         most = self._limits.large_message
-        return waiting[1][-2] > most or self._weight(waiting) > 8 * most
+        return row[_SIZE] > most or self._weight(row) > 8 * most
 
     def _mark(self, places: Sequence[int]) -> frozenset[int]:
         """Set \\Seen; the UIDs that did not have it. A shard that cannot write now (disk
@@ -127,52 +169,65 @@ class _Reader:
             view.note(uid, modseq, flags, tell=False)
         return frozenset(row[0] for row in rows)
 
-    def _describe(
-        self, places: Sequence[int], rows: Sequence[tuple[Any, ...]], changed: frozenset[int]
-    ) -> list[Message]:
-        template = self._plan.head + self._plan.template + (b" " if self._plan.items else b"")
-        columns = item_columns(self._plan, self._view, places, rows)
-        values = zip(self._plan.numbers(self._view, places), *columns, strict=True)
-        return [
-            Message(row[0], row[-2], row[-1], template % value, self._tail(place, row[0] in changed))
-            for place, row, value in zip(places, rows, values, strict=True)
-        ]
+    def _heads(self, places: Places, rows: Rows) -> Iterable[bytes]:
+        """Each reply line up to the first section's value."""
+        plan = self._plan
+        label = plan.sections[0].label.replace(b"%", b"%%")
+        template = plan.head + plan.template + (b" " if plan.items else b"") + label
+        columns = item_columns(plan, self._view, places, rows)
+        return map(template.__mod__, zip(plan.numbers(self._view, places), *columns, strict=True))
 
-    def _tail(self, place: int, changed: bool) -> bytes:
+    def _tails(self, places: Places, rows: Rows, changed: frozenset[int]) -> Iterable[bytes]:
         """RFC 3501 6.4.5: a change of \\Seen should be part of the FETCH response; RFC 7162 3.1: with its MODSEQ."""
-        if not changed or Item.FLAGS in self._plan.items:
-            return b")\r\n"
+        return (
+            self._flags(place) if row[0] in changed else _CLOSE
+            for place, row in zip(places, rows, strict=True)
+        )
+
+    def _flags(self, place: int) -> bytes:
+        if Item.FLAGS in self._plan.items:
+            return _CLOSE
         view = self._view
         flags = view.rendered[view.flags[place]]
         if self._condstore and Item.MODSEQ not in self._plan.items:
             return b" FLAGS %b MODSEQ (%d))\r\n" % (flags, view.modseqs[place])
         return b" FLAGS %b)\r\n" % flags
 
-    def _read(self, messages: Sequence[Message]) -> Group:
-        by_uid = {message.uid: message for message in messages}
-        ranges = [(uid, uid) for uid in by_uid]
-        found: list[list[bytes]] = []
-        unknown = False
-        for uid, octets in self._shard.octets_many(self._residence, self._view.mailbox_id, ranges):
-            message = by_uid.pop(uid)
-            values = _Values(octets, message.header_size)
-            lines = [message.head]
-            for number, section in enumerate(self._plan.sections):
-                lines += (b" " if number else b"", section.label, *values.pieces(section))
-            lines.append(message.tail)
-            found.append(lines)
-            unknown = unknown or values.unknown
-        if self._plan.descending:
-            found.reverse()
-        return Group(
-            lines=b"".join(itertools.chain.from_iterable(found)),
-            messages=len(messages),
-            missing=Missing(gone=bool(by_uid), unknown=unknown),
-        )
+    def _read(self, rows: Rows, heads: Iterable[bytes], tails: Iterable[bytes]) -> bytes:
+        """The reply lines. The loop runs for each message of each mailbox that is read whole."""
+        files = map(_FILES, rows)
+        contents = self._shard.contents(self._residence, self._view.mailbox_id, files)
+        whole = _is_whole(self._plan.sections)
+        lines: list[bytes] = []
+        for octets, row, head, tail in zip(contents, rows, heads, tails, strict=True):
+            if octets is None:
+                self.missing |= Missing(gone=True)
+            elif whole:
+                lines += (head, b" {%d}\r\n" % len(octets), octets, tail)
+            else:
+                lines += (head, *self._values(octets, row[_HEADER_SIZE]), tail)
+        return b"".join(lines)
+
+    def _values(self, octets: bytes, header_size: int) -> Iterable[bytes]:
+        """Of each section, with the labels of all but the first."""
+        values = _Values(octets, header_size)
+        for number, section in enumerate(self._plan.sections):
+            if number:
+                yield b" " + section.label
+            yield from values.pieces(section)
+        if values.unknown:
+            self.missing |= Missing(unknown=True)
+
+
+def _is_whole(sections: Sequence[Section]) -> bool:
+    """BODY[] and nothing else: what a client that copies a mailbox asks for."""
+    return [replace(section, peek=False, label=b"") for section in sections] == [Section((), Text.ALL)]
 
 
 class _Values:
     """Sections of one message that is held whole."""
+
+    __slots__ = ("_contents", "_header_size", "_octets", "_root", "unknown")
 
     def __init__(self, octets: bytes, header_size: int) -> None:
         self._octets = octets

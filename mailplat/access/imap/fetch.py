@@ -52,8 +52,8 @@ _COLUMNS: dict[Item, tuple[str, ...]] = {
 _COMPLETED = {"preview": 0, "email_id": 1}
 
 # The header's size is in another table than the size: it is read only for sections that begin or end there.
-_SIZES = ("size", "header_size")
-_SIZE_ALONE = ("size", "size")
+_SIZES = ("size", "header_size", "file")
+_SIZE_ALONE = ("size", "size", "file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,8 @@ class Plan:
     items: tuple[Item, ...]  # in the order of the reply
     sections: tuple[Section, ...]
     template: bytes  # "UID %d FLAGS %b", "" where only sections are asked for
-    # Of the index: "uid", what the items need, for sections the sizes at the end; empty when the view knows all.
+    # Of the index: "uid", what the items need, for sections the sizes and the file at the end; empty when the view
+    # knows all.
     columns: tuple[str, ...]
     marks_seen: bool
     lacking: tuple[str, ...] = ()  # of `columns` those that may have to be made from files
@@ -199,7 +200,7 @@ def read_rows(
     if plan.descending:
         rows.reverse()
     wanted = [plan.columns.index(column) for column in plan.lacking]
-    uids = [row[0] for row in rows if any(row[at] is None for at in wanted)]
+    uids = [row[0] for row in rows if any(row[at] is None for at in wanted)] if wanted else []
     if not uids:
         return rows
     made = shard.complete(residence, view.mailbox_id, [(uid, uid) for uid in uids])
@@ -225,9 +226,10 @@ def present(view: View, places: Places, rows: Sequence[tuple[Any, ...]]) -> Plac
 
 def item_columns(plan: Plan, view: View, places: Places, rows: Sequence[tuple[Any, ...]]) -> list[Column]:
     """One column of template values for each item of the plan, parallel to `places` and `rows`."""
-    found = dict(zip(plan.columns, zip(*rows, strict=True), strict=False)) if rows else {}
+    indexed = rows and not _COLUMNS.keys().isdisjoint(plan.items)
+    found = dict(zip(plan.columns, zip(*rows, strict=True), strict=False)) if indexed else {}
     return [
-        _FROM_INDEX[item](found) if item in _COLUMNS and rows else _from_view(item, view, places)
+        _FROM_INDEX[item](found) if indexed and item in _COLUMNS else _from_view(item, view, places)
         for item in plan.items
     ]
 

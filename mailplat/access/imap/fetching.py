@@ -1,12 +1,10 @@
 """FETCH made ready is answered: by the view alone, from the index, or with octets of message files."""
 
-import asyncio
-
 from mailplat.access.imap import fetch
-from mailplat.access.imap.bodies import fetch_bodies
+from mailplat.access.imap.bodies import fetch_bodies, read_while_writing
 from mailplat.access.imap.progress import Progress
 from mailplat.access.imap.session import Session
-from mailplat.access.imap.streaming import NOTHING_MISSING, Missing
+from mailplat.access.imap.streaming import Missing
 from mailplat.access.imap.view import Spans
 
 
@@ -17,7 +15,7 @@ async def send(session: Session, plan: fetch.Plan, spans: Spans, progress: Progr
     if plan.columns:
         return await _from_index(session, plan, spans, progress)
     await _from_view(session, plan, spans)
-    return NOTHING_MISSING
+    return Missing()
 
 
 async def _from_view(session: Session, plan: fetch.Plan, spans: Spans) -> None:
@@ -34,13 +32,9 @@ async def _from_index(session: Session, plan: fetch.Plan, spans: Spans, progress
     pieces = fetch.chunks(spans, session.limits.rows, descending=plan.descending)
     piece = next(pieces, None)
     while piece is not None:
-        reading = asyncio.ensure_future(session.call(fetch.from_index, plan, view, piece, shard, residence))
-        try:
-            await session.stream.flush()
-        except BaseException:
-            await asyncio.gather(reading, return_exceptions=True)
-            raise
-        lines, some_gone = await reading
+        lines, some_gone = await read_while_writing(
+            session, fetch.from_index, plan, view, piece, shard, residence
+        )
         session.out(lines)
         gone = gone or some_gone
         progress.add(len(piece))

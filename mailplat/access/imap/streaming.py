@@ -28,9 +28,8 @@ class Message:
     """One message before its file is read."""
 
     uid: int
-    size: int
     header_size: int
-    head: bytes  # of its reply line, up to the first section
+    head: bytes  # of its reply line, up to the first section's value
     tail: bytes  # what stands behind the last
 
 
@@ -45,9 +44,6 @@ class Missing:
         return Missing(self.gone or other.gone, self.unknown or other.unknown)
 
 
-NOTHING_MISSING = Missing()
-
-
 async def send_large(session: Session, sections: Sequence[Section], message: Message) -> Missing:
     """Write one message from its file."""
     view = session.selected
@@ -59,7 +55,7 @@ async def send_large(session: Session, sections: Sequence[Section], message: Mes
         try:
             session.out(message.head)
             for number, section in enumerate(sections):
-                session.out((b" " if number else b"") + section.label + b" ")
+                session.out(b" " + section.label + b" " if number else b" ")
                 await streamer.send(section)
             session.out(message.tail)
         except ConnectionError:

@@ -48,6 +48,8 @@ async def retr(session: Session, command: pop3.Command) -> None:
     message = _named(session, command.arguments)
     if message is None:
         session.out(NO_SUCH)
+    elif (octets := session.drop.ready(message)) is not None:
+        session.out(pop3.multiline(message.size, octets))
     else:
         await _send(session, message, None)
 

@@ -30,8 +30,9 @@ class Pop3Limits:
     login_failures: int = 3
     # Lines in a row that were no command: an HTTP client or a scanner is speaking.
     bad_commands: int = 10
-    # Replies are joined to writes of about this size; beyond it we wait for the client to read.
-    write_batch: int = 64 * 1024
+    # Replies are joined to writes of about this size; beyond it we wait for the client to read. Twenty messages of
+    # those that are fetched one after the other.
+    write_batch: int = 128 * 1024
     # What may stand in the socket's buffer before we wait.
     write_buffer: int = 256 * 1024
     # One read from the socket.
@@ -40,7 +41,7 @@ class Pop3Limits:
     chunk: int = 128 * 1024
     # Messages of one piece that are read in one hop: who takes one after the other waits for a thread once in so
     # many.
-    ahead: int = 64
+    ahead: int = 100
     # Octets of messages that are read ahead: a session that stops in between holds no more than that.
     ahead_octets: int = 512 * 1024
     # Lines of LIST and UIDL that are made before the client has to read: about 2 ms of work.

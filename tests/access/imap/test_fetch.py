@@ -88,6 +88,18 @@ async def test_sections_come_back_octet_for_octet(rig: Rig) -> None:
     assert line == b"* 1 FETCH (UID 1 FLAGS () BODY[1]<0> {5}\r\nfirst)"
 
 
+async def test_labels_are_said_as_they_were_asked_for(rig: Rig) -> None:
+    await rig.deliver(b"Subject: a\r\nX-%d: 100%\r\n\r\ntext\r\n")
+    client = await rig.login("INBOX")
+    [line] = await client.ok(
+        'FETCH 1 (UID BODY.PEEK[HEADER.FIELDS ("X-%d")] BODY.PEEK[HEADER.FIELDS ("X-%b")])'
+    )
+    assert line == (
+        b'* 1 FETCH (UID 1 BODY[HEADER.FIELDS ("X-%d")] {14}\r\nX-%d: 100%\r\n\r\n'
+        b' BODY[HEADER.FIELDS ("X-%b")] {2}\r\n\r\n)'
+    )
+
+
 async def test_large_messages_are_streamed(rigs: MakeRig) -> None:
     rig = await rigs(limits=ImapLimits(large_message=10_000, bodies=15_000))
     small, large = message("small"), message("large", "x" * 70 + "\r\n" * 20_000)

@@ -1,0 +1,167 @@
+"""What readers wait for and cost, ours beside Dovecot: IMAP and POP3, each row with what it must reach.
+
+Each row is the median of `runs` (memory and IDLE: see there), ours and Dovecot's in turn, so that what the machine
+does meanwhile it does to both. Both have the same 10,000 messages of real mail, and were asked once before.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tests.bench.connection import Imap, Pop3
+from tests.bench.figure import Figure, Target
+from tests.bench.peers import ADDRESS, PASSWORD, Peers
+from tests.rig import Rig
+
+if TYPE_CHECKING:
+    from tests.bench.__main__ import Bench
+
+READER, MESSAGES = ADDRESS.format(99), 10_000
+MAILDROP, RETRIEVED, DEPTH = ADDRESS.format(98), 1000, 50
+SEQUENCE = 1000  # commands one by one
+SESSIONS = 10
+IDLE_SESSIONS = 1000
+# Their INBOXes are empty: memory is that of a connection, and not of what it may have selected.
+IDLERS = ("--first", 20, "--users", 60)
+SECONDS = 3.0  # of each run that counts what is done in a time
+
+# A server may make its index of texts behind our back: a SEARCH is asked until it is no longer getting faster.
+_LEVEL, _SETTLING_S = 0.8, 120.0
+
+
+@dataclass(frozen=True)
+class Server:
+    imap: int  # ports
+    pop3: int
+    pid: int  # parent of all its processes
+
+
+# One run, and its figure in the row's unit.
+Measure = Callable[[Server], float]
+
+
+class Access:
+    def __init__(self, bench: "Bench", ours: Rig, peers: Peers | None, base: int) -> None:
+        self._bench = bench
+        self._rig = ours
+        self._peer = Server(base + 143, base + 110, peers.pid("A")) if peers else None
+
+    @property
+    def _ours(self) -> Server:
+        assert self._rig.process is not None
+        return Server(self._rig.ports["imap"], self._rig.ports["pop3"], self._rig.process.pid)
+
+    def measure(self) -> Iterator[Figure]:
+        for server in filter(None, (self._ours, self._peer)):
+            for user, count in ((READER, MESSAGES), (MAILDROP, RETRIEVED)):
+                self._script(server, "fill", "--user", user, "--n", count)
+        yield self._row(
+            "ENVELOPE, BODYSTRUCTURE of 10,000", "ms", _most(0.25), _fetch("ENVELOPE BODYSTRUCTURE")
+        )
+        yield self._row("BODY[] of 10,000", "ms", _most(0.7), _fetch("UID BODY.PEEK[]"))
+        yield self._row("login, SELECT, FLAGS of 10,000", "ms", _most(1.2), _synchronise)
+        yield self._row("SEARCH SUBJECT of 10,000", "ms", _most(0.3), _search('SUBJECT "linux"'))
+        yield self._row("SEARCH BODY of 10,000", "ms", _most(0.1), _search('BODY "viagra"'))
+        yield self._row("SEARCH TEXT of 10,000", "ms", _most(0.1), _search('TEXT "perl"'))
+        yield self._row("RETR of 1,000, pipelined", "msg/s", _least(0.8), _retrieve)
+        yield self._row("STORE one by one", "/s", _least(1.0), self._rate("store", "STORE one by one, seq"))
+        yield self._row("NOOP one by one", "/s", _least(0.3), self._rate("status", "NOOP (seq x2000)"))
+        login = self._rate("login", "login+logout", "--conns", SESSIONS)
+        yield self._row("login and logout, 10 connections", "/s", _least(0.8), login)
+        append = self._rate("append", "APPEND sync literal+ (distinct users)", "--conns", SESSIONS)
+        yield self._row("APPEND, durable, 10 connections", "/s", _least(1.5), append)
+        # The script takes the median of ten deliveries.
+        yield self._row("IDLE: a delivery is told", "ms", Target(30, "at most", "figure"), self._idle, runs=1)
+        # Once, of a server that has just started: a second time memory would be there already.
+        self._rig.stop()
+        self._rig.start()
+        yield self._row(
+            "an idle connection of 1,000", "KB", Target(60, "at most", "figure"), self._memory, runs=1
+        )
+
+    def _row(
+        self, work: str, unit: str, target: Target, measure: Measure, *, runs: int | None = None
+    ) -> Figure:
+        mine: list[float] = []
+        beside: list[float] = []
+        servers = [(self._ours, mine)] + ([(self._peer, beside)] if self._peer is not None else [])
+        if runs is None:
+            for server, _ in servers:  # passwords are looked at closely once, caches are filled
+                measure(server)
+        for _ in range(runs or self._bench.runs):
+            for server, found in servers:
+                found.append(measure(server))
+        peer = statistics.median(beside) if beside else None
+        return Figure(work, unit, "Dovecot", statistics.median(mine), peer, target)
+
+    def _script(self, server: Server, test: str, *arguments: object) -> list[dict[str, Any]]:
+        common = ("--port", server.imap, "--corpus", self._bench.corpus, "--server-pid", server.pid)
+        return list(self._bench.script("imap_bench.py", test, *common, "--runs", 1, *arguments))
+
+    def _rate(self, test: str, name: str, *arguments: object) -> Measure:
+        """What the script finds in one run of a test."""
+        common = ("--user", READER, "--secs", SECONDS, "--seq", SEQUENCE)
+
+        def measure(server: Server) -> float:
+            rows = self._script(server, test, *common, *arguments)
+            return next(float(row["rate"]) for row in rows if row["test"] == name)
+
+        return measure
+
+    def _idle(self, server: Server) -> float:
+        (row,) = self._script(server, "idle")
+        return float(row["p50"])
+
+    def _memory(self, server: Server) -> float:
+        (row,) = self._script(server, "idlemem", "--idleconns", IDLE_SESSIONS, *IDLERS)
+        return float(row["pss_kb_per_conn"])
+
+
+def _most(limit: float) -> Target:
+    return Target(limit, "at most")
+
+
+def _least(limit: float) -> Target:
+    return Target(limit, "at least")
+
+
+def _fetch(items: str) -> Measure:
+    command = f"FETCH 1:* ({items})"
+
+    def measure(server: Server) -> float:
+        with Imap(server.imap, READER, PASSWORD) as client:
+            client.ask(command)
+            return client.seconds(command) * 1000
+
+    return measure
+
+
+def _synchronise(server: Server) -> float:
+    began = time.perf_counter()
+    with Imap(server.imap, READER, PASSWORD) as client:
+        client.ask("UID FETCH 1:* (FLAGS)")
+        return (time.perf_counter() - began) * 1000
+
+
+def _search(key: str) -> Measure:
+    command = f"SEARCH {key}"
+
+    def measure(server: Server) -> float:
+        with Imap(server.imap, READER, PASSWORD) as client:
+            deadline = time.monotonic() + _SETTLING_S
+            before = client.seconds(command)
+            while (taken := client.seconds(command)) < before * _LEVEL and time.monotonic() < deadline:
+                before = taken
+            return taken * 1000
+
+    return measure
+
+
+def _retrieve(server: Server) -> float:
+    with Pop3(server.pop3, MAILDROP, PASSWORD) as client:
+        count = int(client.ask("STAT").split()[1])
+        taken = client.retrieve(range(1, count + 1), DEPTH)
+        client.ask("QUIT")
+        return count / taken
