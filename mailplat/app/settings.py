@@ -29,6 +29,11 @@ RESERVED = frozenset({"MAILPLAT_CONFIG", "MAILPLAT_SHARED", "MAILPLAT_DIE_AT", "
 # What a process of `mailplat serve` can be told to do.
 ROLES = ("ingress", "access", "queue", "admin", "migration")
 
+# The other users' namespace of IMAP (RFC 2342), as Cyrus has it.
+PREFIX = "user/"
+# Neither a wildcard of LIST nor what modified UTF-7 spells in another way.
+_PREFIX = re.compile(r"[A-Za-z0-9 ._-]{1,60}")
+
 PLACES = ("./mailplat.toml", "/etc/mailplat/mailplat.toml")
 
 
@@ -57,6 +62,14 @@ def _network(text: str) -> str:
     return str(ipaddress.ip_network(text))
 
 
+def _shared_prefix(text: str) -> str:
+    level = text.removesuffix("/")
+    if text and not (text.endswith("/") and _PREFIX.fullmatch(level) and level.upper() != "INBOX"):
+        raise ValueError(f'{text!r} is not one level of a mailbox name and a slash, such as "user/"')
+    return text
+
+
+SharedPrefix = Annotated[str, AfterValidator(_shared_prefix)]
 Network = Annotated[str, AfterValidator(_network)]
 Endpoint = Annotated[str, AfterValidator(_address_and_port)]
 MailAddress = Annotated[str, AfterValidator(_mail_address)]
@@ -186,6 +199,11 @@ class SmtpSection(Section):
 class ImapSection(Section):
     max_message_size: int = Field(default=50_000_000, gt=0)  # octets, RFC 7889
     max_connections: int = Field(default=20_000, gt=0)  # open at once, one worker
+    shared_prefix: SharedPrefix = (
+        PREFIX  # before the owner's address in names of shared mailboxes; "": no sharing
+    )
+    share_across_domains: bool = False  # true: also between accounts of two domains
+    shared_owners: int = Field(default=500, ge=1)  # whose shared mailboxes one LIST looks through
 
 
 class Pop3Section(Section):

@@ -6,6 +6,7 @@ from typing import Literal
 
 from mailplat.core.errors import NotFound
 from mailplat.core.quota import NO_QUOTA, Quota
+from mailplat.core.rights import Rights
 from mailplat.core.route import Residence
 from mailplat.core.spool import Body
 
@@ -40,6 +41,18 @@ class Mailbox:
     subscribed: bool
     special_use: str  # "" or "\\Sent", "\\Trash", ... (RFC 6154)
     object_id: str  # MAILBOXID (RFC 8474 4): kept by a rename, a rebuild, a move; of no other mailbox
+
+
+# RFC 4314 2: all accounts of the owner's domain, never the world.
+ANYONE = "anyone"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one identifier of an ACL is given, see acl.py."""
+
+    grantee_id: int  # 0: ANYONE
+    rights: Rights
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +136,7 @@ class StoreLimits:
     depth: int = 64  # levels; clients draw them as a tree
     keywords: int = 250  # of one mailbox; as a bit set they must fit into a file name
     keyword: int = 100  # octets of one keyword
+    acl: int = 200  # identifiers of one mailbox: each command on it reads them all, its small file has them
     annotations: int = 50  # of one mailbox, or of the account: its small file has them all
     annotation: int = (
         8192  # octets of one; RFC 5464 asks for 1024, and clients keep colours and orders in them

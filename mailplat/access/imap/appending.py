@@ -10,6 +10,8 @@ command is tried alone, so that only the one at fault is refused.
 import asyncio
 from dataclasses import dataclass, field
 
+from mailplat.access.imap.locating import locate
+from mailplat.access.imap.place import NotPossible, Place
 from mailplat.access.imap.refusal import BUG, ReadOnly, Tagged, bad, no, ok, refusal
 from mailplat.access.imap.resync import highest
 from mailplat.access.imap.session import MOVED, Farewell, Session, State, log
@@ -27,7 +29,7 @@ class Upload:
     """One APPEND command: all of its messages, or none."""
 
     tag: str
-    mailbox: str
+    place: Place  # of somebody else's mailbox only with the right to put messages into it
     replaces: int | None = None  # REPLACE: UID of the old message, in the selected mailbox
     messages: list[NewMessage] = field(default_factory=list)
     failure: Exception | None = None  # while it was spooled
@@ -61,7 +63,9 @@ class Appender:
                 await self.finish()  # what is appended before may be what is replaced
                 numbers, program = parse_replace(event.arguments(**session.syntax))
                 replaces = await self._replaced(numbers, by_uid=event.name == "UID REPLACE")
-            refused = await self._judge(event, program)
+            refused = self._judge(event, program)
+            if refused is None and event.index == 0:
+                place = await self._locate(event, program.mailbox, replacing=replaces is not None)
         except (BadSyntax, MailplatError) as error:
             refused = refusal(error, missing="TRYCREATE")
         if refused is not None:
@@ -72,12 +76,16 @@ class Appender:
             return
         if event.index == 0:
             self.drop()
-            self._upload = Upload(event.tag, program.mailbox, replaces)
+            self._upload = Upload(event.tag, place, replaces)
         assert self._upload is not None
-        body = Body.create(session.shard.tmp)
+        place = self._upload.place
+        body = Body.create(place.shard.tmp)
         self._upload.messages.append(
             NewMessage(
-                body, flags=program.flags, internaldate=program.internaldate, internaldate_zone=program.zone
+                body,
+                flags=place.allowed(program.flags),
+                internaldate=program.internaldate,
+                internaldate_zone=program.zone,
             )
         )
         session.framer.accept()
@@ -92,15 +100,28 @@ class Appender:
             raise BadSyntax("Select a mailbox first" if session.granted else "Log in first")
         if session.manner.uid_only and not by_uid:
             raise UidRequired
+        await session.recheck()
         view = session.selected
         if view.read_only:
             raise ReadOnly
+        view.place.check("REPLACE")
         spans = view.spans(numbers, by_uid=by_uid)
         if not spans:
             raise MessageGone(f"mailbox {view.mailbox_id} has no such message")
         return view.uids[spans[0][0]]
 
-    async def _judge(self, event: events.Append, program: AppendProgram) -> Tagged | None:
+    async def _locate(self, event: events.Append, name: str, *, replacing: bool) -> Place:
+        """Raises NotFound, NoRight, NotPossible, Unavailable."""
+        session = self._session
+        place = await locate(session, name, "REPLACE to" if replacing else "APPEND")
+        if replacing and not place.is_of(session.selected.place):
+            # RFC 8508 3.1: all or nothing, which two homes cannot be.
+            raise NotPossible(f"REPLACE from {session.selected.name!r} to {name!r}: two accounts")
+        if event.synchronising:
+            await place.call(place.shard.mailbox, place.residence, place.name)
+        return place
+
+    def _judge(self, event: events.Append, program: AppendProgram) -> Tagged | None:
         """Why this message is not wanted; None when it is."""
         session = self._session
         if session.state not in (State.AUTHENTICATED, State.SELECTED):
@@ -109,8 +130,6 @@ class Appender:
             return bad("UTF8 needs ENABLE UTF8=ACCEPT")  # RFC 6855 4
         if event.size > session.limits.message_size:
             return no(f"Message is larger than {session.limits.message_size} octets", "TOOBIG")
-        if event.synchronising and event.index == 0:
-            await session.call(session.shard.mailbox, session.residence, program.mailbox)
         return None
 
     async def chunk(self, octets: bytes) -> None:
@@ -123,7 +142,7 @@ class Appender:
                 body.write(octets)
             else:
                 await self._session.services.executors.run(
-                    f"spool/{self._session.residence.shard}", body.write, octets
+                    f"spool/{upload.place.residence.shard}", body.write, octets
                 )
         except Unavailable as error:
             upload.failure = error
@@ -198,8 +217,8 @@ class Appender:
 
     def _take(self) -> list[Upload]:
         """The longest run of commands for one mailbox."""
-        mailbox = self._complete[0].mailbox
-        count = next((n for n, upload in enumerate(self._complete) if upload.mailbox != mailbox), None)
+        place = self._complete[0].place
+        count = next((n for n, upload in enumerate(self._complete) if upload.place != place), None)
         batch = self._complete[:count]
         del self._complete[:count]
         self._octets = sum(upload.size for upload in self._complete)
@@ -209,11 +228,11 @@ class Appender:
         session = self._session
         messages = [message for upload in batch for message in upload.messages]
         try:
-            quota = await session.quota()
-            replaces = batch[0].replaces
+            place, replaces = batch[0].place, batch[0].replaces
+            quota = await session.quota(place.owner)
             appended = await session.services.store.append(
-                session.residence,
-                batch[0].mailbox,
+                place.residence,
+                place.name,
                 messages,
                 quota=quota,
                 replacing=None if replaces is None else (session.selected.mailbox_id, replaces),
@@ -233,7 +252,7 @@ class Appender:
             # RFC 8508 3.4: APPENDUID in an untagged OK, before EXPUNGE.
             code = response.appenduid(appended[0].uidvalidity, [appended[0].uid])
             session.out(response.untagged_status("OK", "Replacement stored", code))
-        await self._look(batch[0].mailbox, now=replaces is not None)
+        await self._look(place.shown, now=replaces is not None)
         for upload in batch:
             count = len(upload.messages)
             self._answer(upload, appended[:count])

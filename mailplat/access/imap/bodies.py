@@ -37,10 +37,10 @@ class Group:
 
 async def fetch_bodies(session: Session, plan: Plan, spans: Spans, progress: Progress) -> Missing:
     """Write the replies."""
-    reader = _Reader(session, plan)
+    reader, home = _Reader(session, plan), session.selected.place
     missing = NOTHING_MISSING
     for places in chunks(spans, _ROWS):
-        group: Group | None = await session.call(reader.begin, places)
+        group: Group | None = await home.call(reader.begin, places)
         while group is not None:
             if group.large is not None:
                 missing |= await send_large(session, plan.sections, group.large)
@@ -48,7 +48,7 @@ async def fetch_bodies(session: Session, plan: Plan, spans: Spans, progress: Pro
             missing |= group.missing
             progress.add(group.messages)
             await session.stream.flush()
-            group = None if reader.done else await session.call(reader.group)
+            group = None if reader.done else await home.call(reader.group)
     return missing
 
 
@@ -58,8 +58,8 @@ class _Reader:
     def __init__(self, session: Session, plan: Plan) -> None:
         self._plan = plan
         self._view = session.selected
-        self._shard = session.shard
-        self._residence = session.residence
+        self._shard = self._view.place.shard
+        self._residence = self._view.place.residence
         self._limits = session.limits
         self._condstore = session.condstore
         self._marks_seen = plan.marks_seen

@@ -5,7 +5,7 @@ import ssl
 
 from mailplat.access.imap.appending import Appender
 from mailplat.access.imap.capability import capabilities
-from mailplat.access.imap.command import Command, names_by_number, registry
+from mailplat.access.imap.command import SELECTED, Command, names_by_number, registry
 from mailplat.access.imap.refusal import BUG, NUMBERED, Tagged, bad, refusal
 from mailplat.access.imap.session import MOVED, ConnectionGone, Farewell, Request, Session, State, log
 from mailplat.core.errors import NotFound, StaleEpoch
@@ -125,6 +125,8 @@ class Dialogue:
         """Run it and bring the view up to date; the tagged reply comes after both."""
         session = self.session
         try:
+            if command.states == SELECTED:
+                await session.recheck()
             tagged = await command.run(session, request)
             if session.view is not None:
                 if not request.fresh:

@@ -26,7 +26,8 @@ async def find(session: Session, request: Request, query: Query) -> Sequence[int
     places = match(bound, view)
     if places is not None:
         return places
-    uids = await session.change(session.shard.search, session.residence, view.mailbox_id, bound)
+    home = view.place
+    uids = await home.change(home.shard.search, home.residence, view.mailbox_id, bound)
     return [place for uid in uids if (place := view.position(uid)) is not None]
 
 

@@ -61,6 +61,8 @@ class ImapLimits:
     # Pipelined APPENDs that are gathered into one commit, and their octets.
     append_batch: int = 100
     append_octets: int = 8 * 1024 * 1024
+    # Messages that COPY or MOVE brings to another account in one commit: each is an open file meanwhile.
+    foreign_copy: int = 100
     # COMPRESS (RFC 4978): octets that one compressed octet may become, and how many more in the life of a connection.
     # Commands and mail deflate to a tenth; the allowance is for one message that is nothing but zeros.
     inflate_ratio: int = 100

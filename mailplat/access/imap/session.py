@@ -4,13 +4,15 @@ import asyncio
 import enum
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ParamSpec, TypeVar
 
 import structlog
 
 from mailplat.access.deflate import BadDeflate
 from mailplat.access.imap.limits import ImapLimits
+from mailplat.access.imap.place import Place
+from mailplat.access.imap.sharing import Sharing
 from mailplat.access.imap.view import Manner, View
 from mailplat.access.login import LoginService, Serve
 from mailplat.access.stream import Stream
@@ -20,6 +22,7 @@ from mailplat.core.envelope import Peer
 from mailplat.core.errors import LimitReached, NotFound
 from mailplat.core.executors import Executors
 from mailplat.core.quota import Quota
+from mailplat.core.rights import Rights
 from mailplat.core.route import Residence
 from mailplat.directory import Account
 from mailplat.store import Shard, Store
@@ -37,6 +40,9 @@ T = TypeVar("T")
 # RFC 5530: the route of the account says another home.
 MOVED = "[UNAVAILABLE] Mailbox has moved, connect again"
 
+
+# RFC 2180 3.3: what the client has selected is no more, or no more for it; only a new beginning makes sense.
+GONE = "The selected mailbox is gone"
 
 # To who has not logged in in time.
 FAREWELL = b"* BYE Log in sooner\r\n"
@@ -82,6 +88,8 @@ class Services:
     large: asyncio.Semaphore  # messages that are held whole, see limits.large_messages
     enter: "Callable[[Session, Serve], None]"  # Sessions.enter
     leave: "Callable[[Session], None]"  # Sessions.leave
+    look: "Callable[[Session], None]"  # Sessions.look: what is selected has changed
+    sharing: Sharing | None  # None: nothing is shared on this platform
 
 
 class Farewell(Exception):
@@ -110,6 +118,7 @@ class Session:
         self.failures = 0  # logins
         self.ticket = services.login.throttle.admit(peer.address)  # until it is logged in
         self.listener: Listener | None = None
+        self._heard: int | None = None  # the account that it listens to
         self._patience = services.limits.preauth  # what is left of it; drops while we wait for the client
         self.interruptible = False  # waits for the client: may be woken to say BYE
         self.ending = ""  # text of the BYE that the server asked for
@@ -172,9 +181,14 @@ class Session:
         taken back and no reply before its end would be true."""
         return await self.services.executors.run(self.lane, function, *args, **kwargs)
 
-    async def quota(self) -> Quota:
-        """As it is now: a session may be older than what an admin has changed since."""
-        return await self.services.login.quota(self.account)
+    def own(self, name: str) -> Place:
+        """A mailbox of the account's own; whether there is one is not known yet."""
+        return Place(self.services.executors, self.shard, self.residence, self.account, name, name)
+
+    async def quota(self, owner: Account | None = None) -> Quota:
+        """As it is now: a session may be older than what an admin has changed since. `owner`: of the account whose
+        mailbox it is about."""
+        return await self.services.login.quota(owner or self.account)
 
     @property
     def lane(self) -> str:
@@ -205,24 +219,38 @@ class Session:
         except LimitReached as error:
             raise Farewell("Too many connections that are not logged in") from error
 
-    def listen(self) -> Listener:
-        """Hints for this account. Always before the mailbox is read, so that no change falls between."""
+    def listen(self, owner_id: int | None = None) -> Listener:
+        """Hints for the account whose mailbox is selected, or about to be (`owner_id`). Always before the mailbox is
+        read, so that no change falls between."""
+        if owner_id is None:
+            owner_id = self.view.place.residence.account_id if self.view is not None else self.account_id
+        if self.listener is not None and self._heard != owner_id:
+            self.listener.close()
+            self.listener = None
         if self.listener is None:
-            self.listener = self.services.bus.listen(f"account:{self.account_id}")
+            self.listener = self.services.bus.listen(f"account:{owner_id}")
+            self._heard = owner_id
         return self.listener
 
     def select(self, view: View) -> None:
+        """Raises Unavailable where the owner has moved since the mailbox was read."""
         self.view = view
         self.state = State.SELECTED
+        try:
+            self.services.look(self)
+        except BaseException:
+            self.unselect()
+            raise
 
     def unselect(self) -> None:
         self.view = None
+        self.services.look(self)
         if self.state is State.SELECTED:
             self.state = State.AUTHENTICATED
 
     async def refresh(self, *, now: bool = False) -> None:
         """Read the changes of the selected mailbox into the view: when a hint came, when the last look is older than
-        limits.view_lease, or `now`. Raises Farewell when the mailbox is gone."""
+        limits.view_lease, or `now`. Raises Farewell when the mailbox is gone, or may not be read any more."""
         view = self.view
         if view is None:
             return
@@ -236,15 +264,31 @@ class Session:
         await self.quiet()
         started = clock.monotonic()
         try:
-            changes = await self.call(self.shard.changes, self.residence, view.mailbox_id, view.modseq)
+            rights, changes = await view.place.call(view.look)
         except NotFound as error:
-            # RFC 2180 3.3: what the client has selected is no more; only a new beginning makes sense.
-            raise Farewell("The selected mailbox was deleted") from error
+            raise Farewell(GONE) from error
+        self._go_by(view, rights)
         view.apply(changes, started)
 
-    async def quiet(self) -> None:
+    async def recheck(self) -> None:
+        """What others may do with a mailbox is read before each command, so that what was taken back is gone with the
+        next one. Raises Farewell where that is reading itself."""
+        view = self.view
+        if view is not None and not view.place.own:
+            try:
+                self._go_by(view, await view.place.call(view.rights_now))
+            except NotFound as error:
+                raise Farewell(GONE) from error
+
+    def _go_by(self, view: View, rights: Rights) -> None:
+        if "r" not in rights:
+            raise Farewell(GONE)  # RFC 4314 6: as a mailbox that is not there
+        if rights != view.place.rights:
+            view.place = replace(view.place, rights=rights)
+
+    async def quiet(self, owner_id: int | None = None) -> None:
         """Take note of the hint that is pending. Before the changes are read, so that a later one is not lost."""
-        listener = self.listen()
+        listener = self.listen(owner_id)
         if listener.pending:
             await listener.wait(0)
 
@@ -261,13 +305,13 @@ class Session:
         view = self.selected
         await self.quiet()
         started = self.services.clock.monotonic()
-        residence, shard = self.residence, self.shard
+        residence, shard = view.place.residence, view.place.shard
 
         def work() -> tuple[T, Changes]:
             result = function(residence, view.mailbox_id, uids)
             return result, shard.changes(residence, view.mailbox_id, view.modseq)
 
-        result, changes = await self.change(work)
+        result, changes = await view.place.change(work)
         if first is not None:
             first(result)
         view.apply(changes, started)
@@ -342,6 +386,7 @@ class Session:
         """Give back what the session holds, apart from the connection."""
         self.ticket.close()
         self.view = None
+        self.services.look(self)
         if self.listener is not None:
             self.listener.close()
             self.listener = None

@@ -12,6 +12,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from mailplat.access.imap.place import Place
+from mailplat.core.rights import ALL, Rights
 from mailplat.store.types import SYSTEM_FLAGS, Changes, Snapshot
 from mailplat.wire.imap import response
 from mailplat.wire.imap.sequence import SequenceSet, ranges
@@ -41,6 +43,7 @@ class View:
         "_index",
         "_keywords",
         "_keywords_changed",
+        "_place",
         "_told",
         "checked",
         "flags",
@@ -58,11 +61,19 @@ class View:
     )
 
     def __init__(
-        self, mailbox_id: int, name: str, snapshot: Snapshot, *, read_only: bool, checked: float
+        self,
+        mailbox_id: int,
+        name: str,
+        snapshot: Snapshot,
+        *,
+        read_only: bool,
+        checked: float,
+        place: Place | None = None,
     ) -> None:
         self.mailbox_id = mailbox_id
         self.name = name
         self.read_only = read_only
+        self._place = place  # None where nobody asks a store: tests of the arithmetic
         self.uidvalidity = snapshot.uidvalidity
         self.uidnext = snapshot.uidnext
         self.modseq = snapshot.modseq  # up to here the view knows everything
@@ -86,6 +97,25 @@ class View:
 
     def __len__(self) -> int:
         return len(self.uids)
+
+    @property
+    def place(self) -> Place:
+        assert self._place is not None
+        return self._place
+
+    @place.setter
+    def place(self, place: Place) -> None:
+        self._place = place
+
+    def rights_now(self) -> Rights:
+        """What the session may do here. In a thread of the shard, as the next. Raises NotFound."""
+        place = self.place
+        return ALL if place.who is None else place.shard.rights(place.residence, self.mailbox_id, place.who)
+
+    def look(self) -> tuple[Rights, Changes]:
+        """The rights, and what `apply` takes. Raises NotFound."""
+        changes = self.place.shard.changes(self.place.residence, self.mailbox_id, self.modseq)
+        return self.rights_now(), changes
 
     @property
     def keywords(self) -> list[str]:

@@ -17,7 +17,8 @@ async def run(session: Session, request: Request) -> Tagged:
     arguments.end()
     if view.read_only:
         return READ_ONLY
-    removed = await session.write(request, session.shard.expunge, uids) if uids is None or uids else []
+    view.place.check("EXPUNGE")
+    removed = await session.write(request, view.place.shard.expunge, uids) if uids is None or uids else []
     return ok(f"{request.name} completed", highest(session) if removed else "")
 
 

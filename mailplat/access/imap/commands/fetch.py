@@ -31,8 +31,10 @@ async def run(session: Session, request: Request) -> Tagged:
         spans = [(place, place + 1) for place in places]
     if program.partial is not None:
         spans = fetch.page(spans, program.partial)  # RFC 9394 3.4: of what CHANGEDSINCE leaves
+    # RFC 4314 4: who may not set \\Seen reads without setting it.
+    unmarked = view.read_only or "s" not in view.place.rights
     plan = fetch.make_plan(
-        program, by_uid=request.by_uid, read_only=view.read_only, uid_only=session.manner.uid_only
+        program, by_uid=request.by_uid, read_only=unmarked, uid_only=session.manner.uid_only
     )
     missing = NOTHING_MISSING
     progress = Progress(session, request.tag, sum(high - low for low, high in spans))
@@ -59,11 +61,14 @@ async def _from_view(session: Session, plan: fetch.Plan, spans: Spans) -> None:
 async def _from_index(session: Session, plan: fetch.Plan, spans: Spans, progress: Progress) -> Missing:
     """One piece is written while the next is read."""
     gone = False
-    shard, residence, view = session.shard, session.residence, session.selected
+    view = session.selected
+    place = view.place
     pieces = fetch.chunks(spans, session.limits.rows)
     piece = next(pieces, None)
     while piece is not None:
-        reading = asyncio.ensure_future(session.call(fetch.from_index, plan, view, piece, shard, residence))
+        reading = asyncio.ensure_future(
+            place.call(fetch.from_index, plan, view, piece, place.shard, place.residence)
+        )
         try:
             await session.stream.flush()
         except BaseException:

@@ -1,7 +1,11 @@
 """SELECT and EXAMINE (RFC 3501 6.3.1, 6.3.2), with CONDSTORE and QRESYNC (RFC 7162 3.1.8, 3.2.5)."""
 
+from collections.abc import Sequence
+
 from mailplat.access.imap.command import Command
 from mailplat.access.imap.listing import Entry, list_entries
+from mailplat.access.imap.locating import locate
+from mailplat.access.imap.lookaround import look_around
 from mailplat.access.imap.refusal import Tagged, bad, ok
 from mailplat.access.imap.resync import catch_up
 from mailplat.access.imap.session import Request, Session
@@ -22,12 +26,14 @@ async def run(session: Session, request: Request) -> Tagged:
         # RFC 3501 6.3.1: the mailbox is deselected even where this SELECT fails. CLOSED: RFC 7162 3.2.11.
         session.unselect()
         session.out(b"* OK [CLOSED] Previous mailbox closed\r\n")
-    session.listen()
-    await session.quiet()
+    place = await locate(session, program.mailbox, request.name)
+    await session.quiet(place.residence.account_id)
     checked = session.services.clock.monotonic()
-    mailbox, snapshot = await session.call(_open, session.shard, session.residence, program.mailbox)
-    read_only = request.name == "EXAMINE"
-    view = View(mailbox.id, mailbox.name, snapshot, read_only=read_only, checked=checked)
+    mailbox, snapshot = await place.call(_open, place.shard, place.residence, place.name)
+    # RFC 4314 5.2: nothing can be changed here.
+    read_only = request.name == "EXAMINE" or place.rights.isdisjoint("iestw")
+    shown = mailbox.name if place.own else place.shown
+    view = View(mailbox.id, shown, snapshot, read_only=read_only, checked=checked, place=place)
     if program.condstore:
         session.enable("CONDSTORE")
     session.select(view)
@@ -36,7 +42,7 @@ async def run(session: Session, request: Request) -> Tagged:
     session.out(b"* OK [MAILBOXID %b] Ok\r\n" % response.object_id(mailbox.object_id))  # RFC 8474 4.2
     if session.rev2:
         # RFC 9051 6.3.2: LIST with the mailbox as it is; none where it was deleted just now.
-        for entry in await session.call(_entry, session.shard, session.residence, mailbox.name):
+        for entry in await _entries(session, view):
             session.out(response.list_line(entry.name, entry.attributes, utf8=True))
     if program.resync is not None and program.resync.uidvalidity == view.uidvalidity:
         await catch_up(session, program.resync)
@@ -48,17 +54,25 @@ def _open(shard: Shard, residence: Residence, name: str) -> tuple[Mailbox, Snaps
     return mailbox, shard.snapshot(residence, mailbox.id)
 
 
-def _entry(shard: Shard, residence: Residence, name: str) -> list[Entry]:
-    subscriptions = frozenset(shard.subscriptions(residence))
-    program = ListProgram("", (name,), returns=frozenset({"SUBSCRIBED"}), extended=True)
-    entries = list_entries(program, shard.mailboxes(residence), subscriptions)
-    return [entry for entry in entries if entry.name == name]
+async def _entries(session: Session, view: View) -> list[Entry]:
+    program = ListProgram("", (view.name,), returns=frozenset({"SUBSCRIBED"}), extended=True)
+    seen = await look_around(session, program)
+    entries = list_entries(program, seen.mailboxes, seen.subscriptions)
+    return [entry for entry in entries if entry.name == view.name]
+
+
+def _permanent(view: View, keywords: Sequence[str]) -> tuple[str, ...]:
+    """RFC 3501 7.1, PERMANENTFLAGS; RFC 4314 5.1.1: those that this user may change."""
+    if view.read_only:
+        return ()
+    flags = view.place.allowed((*SYSTEM_FLAGS, *keywords))
+    return (*flags, "\\*") if "w" in view.place.rights else flags
 
 
 def _describe(session: Session, view: View) -> bytes:
     """What SELECT says before its tagged OK (RFC 3501 6.3.1; RFC 9051 6.3.2, which has no RECENT and no UNSEEN)."""
     keywords = view.keywords[: session.limits.keywords_shown]
-    permanent = () if view.read_only else (*SYSTEM_FLAGS, *keywords, "\\*")
+    permanent = _permanent(view, keywords)
     lines = [
         view.flags_line(),
         b"* OK [PERMANENTFLAGS %b] Flags that are kept\r\n" % response.flag_list(permanent),

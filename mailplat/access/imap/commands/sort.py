@@ -17,10 +17,11 @@ async def run(session: Session, request: Request) -> Tagged:
         places = await find(session, request, program.query)
         if len(places) > 1:
             uids = [view.uids[place] for place in places]
-            ordered = await session.change(
-                session.shard.sort, session.residence, view.mailbox_id, uids, program.orders
+            place = view.place
+            ordered = await place.change(
+                place.shard.sort, place.residence, view.mailbox_id, uids, program.orders
             )
-            places = [place for uid in ordered if (place := view.position(uid)) is not None]
+            places = [number for uid in ordered if (number := view.position(uid)) is not None]
     return answer(session, request, returns, program.query, places, sort_line)
 
 

@@ -1,6 +1,7 @@
 """SUBSCRIBE and UNSUBSCRIBE (RFC 3501 6.3.6, 6.3.7)."""
 
 from mailplat.access.imap.command import Command
+from mailplat.access.imap.locating import spelled
 from mailplat.access.imap.refusal import Tagged, ok
 from mailplat.access.imap.session import Request, Session
 
@@ -10,7 +11,10 @@ async def run(session: Session, request: Request) -> Tagged:
     arguments.space()
     name = arguments.mailbox()
     arguments.end()
-    await session.change(session.shard.subscribe, session.residence, name, request.name == "SUBSCRIBE")
+    # RFC 4314 4: no mailbox is looked for, so no right is needed and nothing is told.
+    await session.change(
+        session.shard.subscribe, session.residence, spelled(session, name), request.name == "SUBSCRIBE"
+    )
     return ok(f"{request.name} completed")
 
 
