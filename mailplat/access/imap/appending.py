@@ -267,6 +267,10 @@ class Appender:
         try:
             await session.refresh(now=now or session.view.name == mailbox)
             session.announce(expunge=True)
+        except (
+            Farewell
+        ) as error:  # what is selected is gone; but first the client hears that its messages are stored
+            session.stop(str(error))
         except MailplatError as error:  # the messages are stored; the next command looks again
             log.warning("no look after APPEND", account=session.account_id, reason=str(error))
 

@@ -280,6 +280,15 @@ async def test_multisearch(pair: Pair) -> None:
     assert await found("selected personal") == [b"INBOX", team]
 
 
+async def test_an_append_is_answered_though_what_is_selected_is_gone(near: Pair) -> None:
+    await near.grant("lr")
+    await near.bob.ok(f"SELECT {TEAM}")
+    await near.grant("l")
+    answer = await near.bob.command(b"APPEND INBOX {3+}\r\na\r\n")
+    assert answer.tagged.startswith(b"OK [APPENDUID"), "or it would be sent again"
+    assert await near.bob.line() == b"* BYE The selected mailbox is gone"
+
+
 async def test_metadata(pair: Pair) -> None:
     await pair.grant("lr")
     await pair.ann.ok('SETMETADATA Team (/private/comment "secret" /shared/comment "said")')
