@@ -12,6 +12,7 @@ def upgrade() -> None:
         "share",
         sa.Column("owner_id", sa.Integer, sa.ForeignKey("account.id", ondelete="CASCADE"), primary_key=True),
         sa.Column("grantee_id", sa.Integer, primary_key=True),
+        sa.Column("domain", sa.String(255), nullable=False),
         sa.Column("at", sa.Double, nullable=False),
     )
-    op.create_index("ix_share_grantee_id", "share", ["grantee_id"])
+    op.create_index("share_grantee", "share", ["grantee_id", "domain"])
