@@ -285,6 +285,7 @@ class Session:
             raise Farewell(GONE)  # RFC 4314 6: as a mailbox that is not there
         if rights != view.place.rights:
             view.place = replace(view.place, rights=rights)
+            self.out(view.flags_and_permanent(self.limits.keywords_shown))  # RFC 4314 5.1.1
 
     async def quiet(self, owner_id: int | None = None) -> None:
         """Take note of the hint that is pending. Before the changes are read, so that a later one is not lost."""

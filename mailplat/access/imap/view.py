@@ -24,6 +24,9 @@ Spans = list[tuple[int, int]]
 # Sets of flags that are looked for one by one, each at the speed of memory.
 _FEW_SETS = 64
 
+# Rights to change something of what is there.
+_CHANGING = frozenset("iestw")
+
 
 @dataclass(frozen=True, slots=True)
 class Manner:
@@ -46,13 +49,13 @@ class View:
         "_place",
         "_told",
         "checked",
+        "examined",
         "flags",
         "flagsets",
         "mailbox_id",
         "modseq",
         "modseqs",
         "name",
-        "read_only",
         "rendered",
         "saved",
         "uidnext",
@@ -66,13 +69,13 @@ class View:
         name: str,
         snapshot: Snapshot,
         *,
-        read_only: bool,
+        examined: bool,
         checked: float,
         place: Place | None = None,
     ) -> None:
         self.mailbox_id = mailbox_id
         self.name = name
-        self.read_only = read_only
+        self.examined = examined
         self._place = place  # None where nobody asks a store: tests of the arithmetic
         self.uidvalidity = snapshot.uidvalidity
         self.uidnext = snapshot.uidnext
@@ -106,6 +109,21 @@ class View:
     @place.setter
     def place(self, place: Place) -> None:
         self._place = place
+
+    @property
+    def read_only(self) -> bool:
+        """Nothing can be changed here (RFC 4314 5.2)."""
+        return self.examined or (self._place is not None and self._place.rights.isdisjoint(_CHANGING))
+
+    def flags_and_permanent(self, shown: int) -> bytes:
+        """FLAGS with so many keywords at most, and which may be changed (RFC 3501 7.1, RFC 4314 5.1.1)."""
+        permanent: tuple[str, ...] = ()
+        if not self.read_only:
+            permanent = self.place.allowed((*SYSTEM_FLAGS, *self.keywords[:shown]))
+            permanent += ("\\*",) * ("w" in self.place.rights)
+        return self.flags_line(
+            shown
+        ) + b"* OK [PERMANENTFLAGS %b] Flags that are kept\r\n" % response.flag_list(permanent)
 
     def rights_now(self) -> Rights:
         """What the session may do here. In a thread of the shard, as the next. Raises NotFound."""

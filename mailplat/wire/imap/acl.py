@@ -7,6 +7,7 @@ from mailplat.core.errors import InvalidInput
 from mailplat.core.rights import Rights, parse
 from mailplat.wire.imap.arguments import Arguments
 from mailplat.wire.imap.errors import BadSyntax
+from mailplat.wire.sasl.prep import saslprep
 
 # Octets of an identifier: longer than any address (RFC 5321 4.5.3.1).
 MAX_IDENTIFIER = 320
@@ -21,7 +22,8 @@ class SetAcl:
 
 
 def parse_setacl(arguments: Arguments) -> SetAcl:
-    mailbox, identifier = _pair(arguments)
+    mailbox, sent = _pair(arguments)
+    identifier = _prepared(sent)
     arguments.space()
     letters = arguments.astring()
     arguments.end()
@@ -37,11 +39,11 @@ def parse_setacl(arguments: Arguments) -> SetAcl:
         raise BadSyntax("a right that is none") from error
 
 
-def parse_identified(arguments: Arguments) -> tuple[str, str]:
-    """Mailbox and identifier: DELETEACL, LISTRIGHTS."""
-    pair = _pair(arguments)
+def parse_identified(arguments: Arguments) -> tuple[str, str, str]:
+    """Mailbox, identifier, and that as it was sent: DELETEACL, LISTRIGHTS."""
+    mailbox, sent = _pair(arguments)
     arguments.end()
-    return pair
+    return mailbox, _prepared(sent), sent
 
 
 def parse_mailbox(arguments: Arguments) -> str:
@@ -63,3 +65,14 @@ def _pair(arguments: Arguments) -> tuple[str, str]:
         return mailbox, octets.decode("utf-8")  # RFC 4314 3
     except UnicodeDecodeError as error:
         raise BadSyntax("an identifier is not UTF-8") from error
+
+
+def _prepared(identifier: str) -> str:
+    """RFC 4314 3."""
+    try:
+        prepared = saslprep(identifier)
+    except InvalidInput as error:
+        raise BadSyntax("an identifier that SASLprep refuses") from error
+    if not prepared:
+        raise BadSyntax("an identifier that is empty")
+    return prepared

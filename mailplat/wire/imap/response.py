@@ -186,7 +186,7 @@ def status_line(name: str, values: Mapping[str, int | str], *, utf8: bool = Fals
 def acl_line(name: str, entries: Mapping[str, str], *, utf8: bool = False) -> bytes:
     """RFC 4314 3.6; rights by identifier."""
     shown = b"".join(
-        b" %b %b" % (identifier_text(each), string(rights.encode("ascii")))
+        b" %b %b" % (identifier_text(each), astring(rights.encode("ascii")))
         for each, rights in entries.items()
     )
     return b"* ACL %b%b\r\n" % (mailbox(name, utf8), shown)
@@ -196,13 +196,13 @@ def listrights_line(
     name: str, identifier: str, always: str, optional: Iterable[str], *, utf8: bool = False
 ) -> bytes:
     """RFC 4314 3.7; `always`: what cannot be taken."""
-    rights = b"".join(b" " + string(each.encode("ascii")) for each in (always, *optional))
+    rights = b"".join(b" " + astring(each.encode("ascii")) for each in (always, *optional))
     return b"* LISTRIGHTS %b %b%b\r\n" % (mailbox(name, utf8), identifier_text(identifier), rights)
 
 
 def myrights_line(name: str, rights: str, *, utf8: bool = False) -> bytes:
     """RFC 4314 3.8."""
-    return b"* MYRIGHTS %b %b\r\n" % (mailbox(name, utf8), string(rights.encode("ascii")))
+    return b"* MYRIGHTS %b %b\r\n" % (mailbox(name, utf8), astring(rights.encode("ascii")))
 
 
 def identifier_text(identifier: str) -> bytes:

@@ -26,37 +26,37 @@ async def test_the_commands(pair: Pair) -> None:
     await pair.ann.talk(
         """
         C: a GETACL Team
-        S: * ACL Team ann@example.test "lrswipkxteacd"
+        S: * ACL Team ann@example.test lrswipkxteacd
         S: a OK ...
         C: b SETACL Team bob@example.test lrs
         S: b OK ...
         C: c SETACL Team BOB@Example.Test +wd
         S: c OK ...
         C: d GETACL Team
-        S: * ACL Team ann@example.test "lrswipkxteacd" bob@example.test "lrswted"
+        S: * ACL Team ann@example.test lrswipkxteacd bob@example.test lrswted
         S: d OK ...
         C: e SETACL Team bob@example.test -et
         S: e OK ...
         C: f SETACL Team anyone l
         S: f OK ...
         C: g GETACL Team
-        S: * ACL Team ann@example.test "lrswipkxteacd" anyone "l" bob@example.test "lrsw"
+        S: * ACL Team ann@example.test lrswipkxteacd anyone l bob@example.test lrsw
         S: g OK ...
         C: h LISTRIGHTS Team bob@example.test
-        S: * LISTRIGHTS Team bob@example.test "" "l" "r" "s" "w" "i" "p" "k" "x" "t" "e" "a" "c" "d"
+        S: * LISTRIGHTS Team bob@example.test "" l r s w i p k x t e a c d
         S: h OK ...
-        C: i LISTRIGHTS Team ann@example.test
-        S: * LISTRIGHTS Team ann@example.test "lrswipkxteacd"
+        C: i LISTRIGHTS Team Ann@Example.test
+        S: * LISTRIGHTS Team Ann@Example.test lrswipkxteacd
         S: i OK ...
         C: j MYRIGHTS Team
-        S: * MYRIGHTS Team "lrswipkxteacd"
+        S: * MYRIGHTS Team lrswipkxteacd
         S: j OK ...
         C: k DELETEACL Team anyone
         S: k OK ...
         C: l SETACL Team bob@example.test ""
         S: l OK ...
         C: m GETACL Team
-        S: * ACL Team ann@example.test "lrswipkxteacd"
+        S: * ACL Team ann@example.test lrswipkxteacd
         S: m OK ...
         C: n DELETEACL Team bob@example.test
         S: n OK ...
@@ -103,6 +103,8 @@ async def test_what_is_refused(pair: Pair) -> None:
         S: p NO [NONEXISTENT] No such mailbox
         C: q LISTRIGHTS Team $team
         S: q NO [CANNOT] ...
+        C: r SETACL Team "" lr
+        S: r BAD an identifier that is empty
         """
     )
     assert pair.acl() == {}
@@ -126,11 +128,11 @@ async def test_myrights_in_list(pair: Pair) -> None:
     lines = await pair.bob.ok('LIST "" "*" RETURN (MYRIGHTS)')
     assert lines == [
         b'* LIST (\\HasNoChildren) "/" INBOX',
-        b'* MYRIGHTS INBOX "lrswipkxteacd"',
+        b"* MYRIGHTS INBOX lrswipkxteacd",
         b'* LIST (\\NonExistent \\HasChildren) "/" user',
         b'* LIST (\\NonExistent \\HasChildren) "/" user/ann@example.test',
         b'* LIST (\\HasNoChildren) "/" user/ann@example.test/Team',
-        b'* MYRIGHTS user/ann@example.test/Team "lrkc"',
+        b"* MYRIGHTS user/ann@example.test/Team lrkc",
     ]
 
 
@@ -159,12 +161,12 @@ async def test_python_s_imaplib(pair: Pair) -> None:
             ann.login(f"ann@{DOMAIN}", PASSWORD)
             bob.login(f"bob@{DOMAIN}", PASSWORD)
             assert ann.setacl("Team", f"bob@{DOMAIN}", "lrs") == ("OK", [b"SETACL completed"])
-            assert bob.myrights(TEAM) == ("OK", [b'user/ann@example.test/Team "lrs"'])
+            assert bob.myrights(TEAM) == ("OK", [b"user/ann@example.test/Team lrs"])
             assert bob.select(TEAM)[0] == "OK"
             assert bob.getacl(TEAM)[0] == "NO"
             assert bob.namespace() == ("OK", [b'(("" "/")) (("user/" "/")) NIL'])
             assert ann.getacl("Team") == (
-                "OK", [b'Team ann@example.test "lrswipkxteacd" bob@example.test "lrs"'],
+                "OK", [b'Team ann@example.test lrswipkxteacd bob@example.test lrs'],
             )  # fmt: skip
             assert ann.deleteacl("Team", f"bob@{DOMAIN}")[0] == "OK"
 
@@ -387,6 +389,23 @@ async def test_select_says_what_may_be_changed(pair: Pair) -> None:
     answer = await pair.bob.command(f"EXAMINE {TEAM}")
     assert answer.tagged.startswith(b"OK [READ-ONLY] ")
     assert answer.having(b"[PERMANENTFLAGS ()]")
+
+
+async def test_rights_that_change_while_it_is_selected(pair: Pair) -> None:
+    """RFC 4314 5.1.1: told, and in force, with the next command."""
+    await pair.grant("lr")
+    await pair.bob.ok(f"SELECT {TEAM}")
+    assert (await pair.bob.command("STORE 1 +FLAGS (\\Seen)")).tagged.startswith(b"NO [CANNOT]")
+    await pair.grant("lrs")
+    assert await pair.bob.ok("STORE 1 +FLAGS (\\Seen)") == [
+        b"* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)",
+        b"* OK [PERMANENTFLAGS (\\Seen)] Flags that are kept",
+        b"* 1 FETCH (UID 1 FLAGS (\\Seen))",
+    ]
+    await pair.grant("lr")
+    answer = await pair.bob.command("STORE 1 -FLAGS (\\Seen)")
+    assert answer.having(b"[PERMANENTFLAGS ()]")
+    assert answer.tagged.startswith(b"NO [CANNOT]")
 
 
 async def test_reading_that_is_taken_back(pair: Pair) -> None:

@@ -12,16 +12,16 @@ from mailplat.wire.imap.acl import parse_identified
 
 async def run(session: Session, request: Request) -> Tagged:
     sharing = Sharing.of(session.services.sharing)
-    name, identifier = parse_identified(request.arguments)
+    name, identifier, sent = parse_identified(request.arguments)
     place = await locate(session, name, request.name)
     await place.call(place.shard.mailbox, place.residence, place.name)
-    key = sharing.identifier(identifier)
-    if key == place.owner.address.key:
+    if sharing.identifier(identifier) == place.owner.address.key:
         always, optional = shown(ALL), ()
     else:
         sharing.identifier(identifier, place.owner)  # may be given something
         always, optional = "", (*LETTERS, *VIRTUAL)  # each for itself
-    session.out(response.listrights_line(place.shown, key, always, optional, utf8=session.utf8))
+    # RFC 4314 3.4: the identifier as the client wrote it.
+    session.out(response.listrights_line(place.shown, sent, always, optional, utf8=session.utf8))
     return ok("LISTRIGHTS completed")
 
 

@@ -1,7 +1,5 @@
 """SELECT and EXAMINE (RFC 3501 6.3.1, 6.3.2), with CONDSTORE and QRESYNC (RFC 7162 3.1.8, 3.2.5)."""
 
-from collections.abc import Sequence
-
 from mailplat.access.imap.command import Command
 from mailplat.access.imap.listing import Entry, list_entries
 from mailplat.access.imap.locating import locate
@@ -12,7 +10,7 @@ from mailplat.access.imap.session import Request, Session
 from mailplat.access.imap.view import View
 from mailplat.core.route import Residence
 from mailplat.store import Shard
-from mailplat.store.types import SYSTEM_FLAGS, Mailbox, Snapshot
+from mailplat.store.types import Mailbox, Snapshot
 from mailplat.wire.imap import response
 from mailplat.wire.imap.listing import ListProgram
 from mailplat.wire.imap.storing import parse_select
@@ -30,10 +28,8 @@ async def run(session: Session, request: Request) -> Tagged:
     await session.quiet(place.residence.account_id)
     checked = session.services.clock.monotonic()
     mailbox, snapshot = await place.call(_open, place.shard, place.residence, place.name)
-    # RFC 4314 5.2: nothing can be changed here.
-    read_only = request.name == "EXAMINE" or place.rights.isdisjoint("iestw")
     shown = mailbox.name if place.own else place.shown
-    view = View(mailbox.id, shown, snapshot, read_only=read_only, checked=checked, place=place)
+    view = View(mailbox.id, shown, snapshot, examined=request.name == "EXAMINE", checked=checked, place=place)
     if program.condstore:
         session.enable("CONDSTORE")
     session.select(view)
@@ -46,7 +42,7 @@ async def run(session: Session, request: Request) -> Tagged:
             session.out(response.list_line(entry.name, entry.attributes, utf8=True))
     if program.resync is not None and program.resync.uidvalidity == view.uidvalidity:
         await catch_up(session, program.resync)
-    return ok(f"{request.name} completed", "READ-ONLY" if read_only else "READ-WRITE")
+    return ok(f"{request.name} completed", "READ-ONLY" if view.read_only else "READ-WRITE")
 
 
 def _open(shard: Shard, residence: Residence, name: str) -> tuple[Mailbox, Snapshot]:
@@ -61,21 +57,10 @@ async def _entries(session: Session, view: View) -> list[Entry]:
     return [entry for entry in entries if entry.name == view.name]
 
 
-def _permanent(view: View, keywords: Sequence[str]) -> tuple[str, ...]:
-    """RFC 3501 7.1, PERMANENTFLAGS; RFC 4314 5.1.1: those that this user may change."""
-    if view.read_only:
-        return ()
-    flags = view.place.allowed((*SYSTEM_FLAGS, *keywords))
-    return (*flags, "\\*") if "w" in view.place.rights else flags
-
-
 def _describe(session: Session, view: View) -> bytes:
     """What SELECT says before its tagged OK (RFC 3501 6.3.1; RFC 9051 6.3.2, which has no RECENT and no UNSEEN)."""
-    keywords = view.keywords[: session.limits.keywords_shown]
-    permanent = _permanent(view, keywords)
     lines = [
-        view.flags_line(),
-        b"* OK [PERMANENTFLAGS %b] Flags that are kept\r\n" % response.flag_list(permanent),
+        view.flags_and_permanent(session.limits.keywords_shown),
         b"* %d EXISTS\r\n" % len(view),
     ]
     if not session.rev2:

@@ -17,7 +17,7 @@ async def put(session: Session, request: Request) -> Tagged:
 
 
 async def delete(session: Session, request: Request) -> Tagged:
-    name, identifier = parse_identified(request.arguments)
+    name, identifier, _ = parse_identified(request.arguments)
     return await _change(session, request, SetAcl(name, identifier, "", NONE))
 
 
