@@ -15,6 +15,7 @@ from mailplat.store import acl, annotations
 from mailplat.store.accounts import leave
 from mailplat.store.acl import Acl
 from mailplat.store.annotations import ACCOUNT
+from mailplat.store.description import write_mailbox
 from mailplat.store.fetch import select_messages
 from mailplat.store.flagsets import SEEN, Numbering
 from mailplat.store.index.tables import rendering_id
@@ -94,10 +95,13 @@ def take_over(site: Site, residence: Residence, mailbox_id: int, said: Traces) -
     def apply(connection: Connection) -> tuple[int, int]:
         site.check_epoch(connection, residence)
         row = site.mailbox_by_id(connection, residence.account_id, mailbox_id)
+        others = False  # their rights have changed
         if said.modseq >= row.modseq:  # what comes late changes nothing
             for owner, values in zip((mailbox_id, ACCOUNT), said.annotations, strict=False):
                 annotations.put(connection, residence.account_id, owner, values)
-            acl.put(connection, residence.account_id, mailbox_id, said.acl)
+            others = acl.rows(connection, residence.account_id, mailbox_id) != said.acl
+            if others:
+                acl.put(connection, residence.account_id, mailbox_id, said.acl)
         went = _expunge(site, connection, row, [*said.expunged, *_vanished(connection, row, said)])
         changed = _change(site, connection, row, said.changed)
         row = site.mailbox_by_id(connection, residence.account_id, mailbox_id)
@@ -107,6 +111,8 @@ def take_over(site: Site, residence: Residence, mailbox_id: int, said: Traces) -
             "UPDATE account SET uidvalidity = ?, described = 0 WHERE account_id = ? AND uidvalidity < ?",
             (said.uidvalidity, residence.account_id, said.uidvalidity),
         )
+        if others:  # the file does not lag behind, see acl.py
+            write_mailbox(site, connection, site.mailbox_by_id(connection, residence.account_id, mailbox_id))
         if said.keys:
             connection.exec_driver_sql(
                 "INSERT OR IGNORE INTO dedupe (mailbox_id, key, uid, modseq, at) VALUES (?, ?, ?, ?, ?)",

@@ -150,6 +150,8 @@ def test_another_shard_takes_them_over(rig: Rig, tmp_path: Path) -> None:
     other.shard.take_over(away, other.inbox.id, rig.shard.traces(HOME, rig.inbox.id, early.modseq))
     other.shard.take_over(away, other.inbox.id, early)  # comes late
     assert other.shard.acl(away, other.inbox.id) == {}
+    (file,) = other.path.glob("accounts/*/*/mailplat-mailbox.json")
+    assert json.loads(file.read_text())["acl"] == {}, "the file did not wait for the namer"
     other.close()
 
 
