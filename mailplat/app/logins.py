@@ -4,6 +4,7 @@ import ssl
 
 from mailplat.access.capture import Capture
 from mailplat.access.forwarding import ForwardedSessions
+from mailplat.access.imap import Sharing
 from mailplat.access.introspection import Introspection, OAuthSettings
 from mailplat.access.login import LoginService, Master
 from mailplat.access.throttle import ThrottleLimits
@@ -65,4 +66,20 @@ def open_tokens(oauth: OauthSection, clock: Clock) -> Introspection | None:
             tls=tls,
         ),
         clock,
+    )
+
+
+def open_sharing(platform: Platform) -> Sharing | None:
+    """None where the settings say that nothing is shared."""
+    settings = platform.settings.imap
+    if not settings.shared_prefix:
+        return None
+    return Sharing(
+        platform.directory,
+        platform.store,
+        platform.executors,
+        platform.clock,
+        prefix=settings.shared_prefix,
+        across=settings.share_across_domains,
+        owners=settings.shared_owners,
     )

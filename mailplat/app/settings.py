@@ -5,7 +5,6 @@ written as JSON. Relative paths are relative to the folder of the configuration 
 """
 
 import dataclasses
-import ipaddress
 import json
 import os
 import re
@@ -17,14 +16,14 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from mailplat.app.keys import unknown_keys
+from mailplat.app.spellings import Endpoint, MailAddress, Network, Percent, SharedPrefix, Words
 from mailplat.core.errors import InvalidInput
 from mailplat.core.executors import PATIENCE_S
 from mailplat.core.limits import check, elsewhere
 from mailplat.core.limits.imap import Bounds, ImapLimits
 from mailplat.core.limits.pop3 import Pop3Limits
 from mailplat.core.limits.store import FulltextMode, StoreLimits
-from mailplat.core.wording import SUBJECT, TEXT, check_wording
-from mailplat.wire.smtp.address import parse_address
+from mailplat.core.wording import SUBJECT, TEXT
 
 ENVIRONMENT_PREFIX = "MAILPLAT_"
 # Variables of our own that are no settings.
@@ -33,39 +32,10 @@ RESERVED = frozenset({"MAILPLAT_CONFIG", "MAILPLAT_SHARED", "MAILPLAT_DIE_AT", "
 # What a process of `mailplat serve` can be told to do.
 ROLES = ("ingress", "access", "queue", "admin", "migration")
 
+# The other users' namespace of IMAP (RFC 2342), as Cyrus has it.
+PREFIX = "user/"
+
 PLACES = ("./mailplat.toml", "/etc/mailplat/mailplat.toml")
-
-
-def _address_and_port(text: str) -> str:
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdigit() or int(port) > 65535:
-        raise ValueError(f"{text!r} is not address:port, such as 127.0.0.1:25 or [::]:25")
-    return text
-
-
-def _mail_address(text: str) -> str:
-    try:
-        return text and str(parse_address(text))
-    except InvalidInput as error:
-        raise ValueError(str(error)) from error
-
-
-def _words(text: str) -> str:
-    try:
-        return check_wording(text)
-    except InvalidInput as error:
-        raise ValueError(str(error)) from error
-
-
-def _network(text: str) -> str:
-    return str(ipaddress.ip_network(text))
-
-
-Network = Annotated[str, AfterValidator(_network)]
-Endpoint = Annotated[str, AfterValidator(_address_and_port)]
-MailAddress = Annotated[str, AfterValidator(_mail_address)]
-Percent = Annotated[int, Field(ge=1, le=100)]
-Words = Annotated[str, AfterValidator(_words)]
 
 
 class Section(BaseModel):
@@ -200,6 +170,10 @@ class ImapSection(Section):
     max_connections: int = Field(default=20_000, gt=0)  # open at once, one worker
     limits: Annotated[ImapLimits, AfterValidator(check)] = ImapLimits()
     commands: Annotated[Bounds, AfterValidator(check)] = Bounds()
+    # Before the owner's address in names of shared mailboxes; "": no sharing
+    shared_prefix: SharedPrefix = PREFIX
+    share_across_domains: bool = False  # true: also between accounts of two domains
+    shared_owners: int = Field(default=500, ge=1)  # whose shared mailboxes one LIST looks through
 
 
 class Pop3Section(Section):

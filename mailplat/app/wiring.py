@@ -18,8 +18,10 @@ from mailplat.directory.audit import Audit
 from mailplat.directory.credentials import Verifier
 from mailplat.directory.drains import Drains
 from mailplat.directory.shards import ShardRegister
+from mailplat.directory.shares import Shares
 from mailplat.queue import Queue
-from mailplat.store import Store
+from mailplat.store import Shard, Store
+from mailplat.store.acl import all_grantees
 
 
 class Platform:
@@ -49,9 +51,14 @@ class Platform:
         self.queue = Queue(self.database, queue_path(settings), self.clock, self.bus)
         self.verifier = Verifier(self.executors)
         self.drains = Drains(self.database, self.clock)
+        self.shares = Shares(self.database, self.clock)
         self.placement = Placement(
             self.shards, lambda name: bool(self.shard_register.expected(name)[1]), self.drains.all
         )
+
+    def link_shares(self, shard: Shard) -> None:
+        """After the shard or the platform was restored: what is shared there is found again."""
+        self.shares.put_all(all_grantees(shard.site))
 
     def place_account(self, among: Collection[str] | None = None) -> str:
         """The shard for one more account, of all or `among` some. Raises Unavailable when none takes one."""

@@ -19,7 +19,7 @@ from mailplat.access.pop3 import Pop3Server
 from mailplat.app import log, supervisor
 from mailplat.app.doors import StreamDoor, bind
 from mailplat.app.figures import watch_figures
-from mailplat.app.logins import open_logins
+from mailplat.app.logins import open_logins, open_sharing
 from mailplat.app.readiness import checks
 from mailplat.app.settings import ROLES, Settings, load
 from mailplat.app.tls import Certificate
@@ -168,6 +168,7 @@ class Process:
             tls_context=self.tls,
             hostname=settings.platform.hostname,
             plaintext_without_tls=in_clear,
+            sharing=open_sharing(platform),
         )
         pop3 = Pop3Server(
             login,

@@ -7,6 +7,7 @@
     credentials  password hashes and their verification off the loop.   crypt: the hashes of crypt(3)
     app_passwords  secrets of single programs.   scram_keys: what SCRAM checks a proof with
     quotas       of accounts and domains: in bulk, summed, and read again by long sessions
+    shares       who shares mailboxes with whom
     records      rows as text and back: what a backup carries
     audit        Audit: what admins did
     tables       the tables; revisions are in db/schema/platform

@@ -30,12 +30,12 @@ _ACCOUNT = (
     tables.domain.c.scram,
 )
 _ACCOUNTS = sa.select(*_ACCOUNT).join(tables.domain, tables.domain.c.name == tables.account.c.domain)
-_RESIDENTS = (
+RESIDENTS = (
     sa.select(*_ACCOUNT, *routes.COLUMNS)
     .join(tables.domain, tables.domain.c.name == tables.account.c.domain)
     .join(tables.route, tables.route.c.account_id == tables.account.c.id)
 )
-_LOGIN = _RESIDENTS.where(tables.account.c.key == sa.bindparam("key"))
+_LOGIN = RESIDENTS.where(tables.account.c.key == sa.bindparam("key"))
 _ORDER = (tables.account.c.domain, tables.account.c.key)
 
 
@@ -142,11 +142,11 @@ class Directory:
 
     def residents(self, domain: str | None = None) -> list[Login]:
         """Accounts with their routes."""
-        query = _RESIDENTS.order_by(*_ORDER)
+        query = RESIDENTS.order_by(*_ORDER)
         if domain is not None:
             query = query.where(tables.account.c.domain == domain_key(domain))
         with self.database.read() as connection:
-            return [_to_login(*row) for row in connection.execute(query)]
+            return [to_login(*row) for row in connection.execute(query)]
 
     def domains_of(self, account_ids: Collection[int]) -> dict[int, str]:
         """By account, of those that there are."""
@@ -221,9 +221,11 @@ class Directory:
                 connection.execute(sa.select(tables.route.c.epoch).where(row).with_for_update())
                 if routes.read(connection, route.account_id) != route:
                     raise StaleEpoch(f"the route of {address} changed; read it again")
-            done = connection.execute(tables.account.delete().where(tables.account.c.key == address.key))
-            if done.rowcount != 1:
+            gone = tables.account.delete().where(tables.account.c.key == address.key)
+            number = connection.execute(gone.returning(tables.account.c.id)).scalar_one_or_none()
+            if number is None:
                 raise NotFound(f"there is no account {address}")
+            connection.execute(tables.share.delete().where(tables.share.c.grantee_id == number))
 
     # aliases
 
@@ -300,7 +302,7 @@ class Directory:
             row = connection.execute(_LOGIN, {"key": key}).one_or_none()
         if row is None:
             return None
-        return _to_login(*row)
+        return to_login(*row)
 
     # routes
 
@@ -384,5 +386,5 @@ def _to_account(account_id: int, local: str, domain: str, *rest: Any) -> Account
     return Account(account_id, Address(local, domain), *rest)
 
 
-def _to_login(*row: Any) -> Login:
+def to_login(*row: Any) -> Login:
     return Login(_to_account(*row[: len(_ACCOUNT)]), routes.from_row(*row[len(_ACCOUNT) :]))

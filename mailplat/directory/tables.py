@@ -116,6 +116,18 @@ route_watcher = sa.Table(
     sa.Column("at", sa.Double, nullable=False),  # Unix time of the last heartbeat
 )
 
+# Where to look for what others share with an account (shares.py).
+share = sa.Table(
+    "share",
+    metadata,
+    sa.Column("owner_id", sa.Integer, sa.ForeignKey("account.id", ondelete="CASCADE"), primary_key=True),
+    # An account; 0: all of the owner's domain. Directory.remove_account drops what an account was given.
+    sa.Column("grantee_id", sa.Integer, primary_key=True),
+    sa.Column("domain", sa.String(255), nullable=False),  # the owner's
+    sa.Column("at", sa.Double, nullable=False),  # Unix time, when a right was given last
+    sa.Index("share_grantee", "grantee_id", "domain"),
+)
+
 # Shards that accounts are moved away from (drains.py).
 shard_drain = sa.Table(
     "shard_drain",

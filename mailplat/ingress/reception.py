@@ -255,9 +255,10 @@ class Reception:
         )
 
     async def _check_room(self, target: Target) -> None:
-        """Raises OverQuota where the account or its domain has no room for what MAIL declared."""
+        """Raises OverQuota where the account or its domain has no room for what MAIL declared, DiskFull or
+        Unavailable where its shard has none: refused here it keeps no other recipient from the message."""
         residence = _residence(target)
-        if residence is None or target.quota == target.quota.counted:
+        if residence is None:
             return
         shard = await self._rooms.store.opened(residence.shard)
         declared = self._envelope.declared_size if self._envelope else 0

@@ -20,6 +20,7 @@ Files of this room
     tombstones.py   what was expunged, up to a limit
     staging.py, append.py   the two halves of an append
     annotations.py   small values of mailboxes and accounts (RFC 5464)
+    acl.py, inheriting.py   rights of others (RFC 4314)
     accounts.py, mailboxes.py, renaming.py, fetch.py, changes.py, search.py, flags.py, expunge.py, copy.py   verbs
     criteria.py  what each key of a SEARCH asks of a message      fulltext/   text that is kept for it
     sorting.py, threads.py   more of them      references.py   whom messages answer, remembered for THREAD

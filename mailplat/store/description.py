@@ -1,7 +1,7 @@
 """The two small files that say what the names of message files cannot: enough to make the index again.
 
-mailplat-mailbox.json in each mailbox   id, name, UIDVALIDITY, special use, keywords, annotations, MAILBOXID where it
-                                        came with one from another shard, two ceilings:
+mailplat-mailbox.json in each mailbox   id, name, UIDVALIDITY, special use, keywords, annotations, rights of others,
+                                        MAILBOXID where it came with one from another shard, two ceilings:
                                         no UID at or above `uidnext`, no MODSEQ above `modseq` was ever handed out
 mailplat-account.json in the account    epoch, last UIDVALIDITY, subscriptions, annotations, its pool (domain)
 
@@ -21,9 +21,10 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from mailplat.core import disk
+from mailplat.core.rights import ALL
 from mailplat.store.maildir import ACCOUNT_FILE, FOLDERS, MAILBOX_FILE, MARKER
 from mailplat.store.site import MailboxRow, Site
-from mailplat.store.types import MAX_MODSEQ, MAX_UID
+from mailplat.store.types import MAX_MODSEQ, MAX_UID, Entry
 
 FORMAT = 1
 
@@ -45,6 +46,7 @@ class MailboxDescription:
     modseq: int  # ceiling
     keywords: tuple[str, ...]
     annotations: Mapping[str, bytes]
+    acl: Mapping[str, Entry]
     object_id: str | None  # MAILBOXID where another shard gave it
 
 
@@ -81,6 +83,7 @@ def write_mailbox(site: Site, connection: Connection, row: MailboxRow) -> None:
         "modseq": row.modseq_ceiling,
         "keywords": [name for (name,) in keywords],
         "annotations": _annotations(connection, row.account_id, row.id),
+        "acl": _acl(connection, row),
     } | ({"object_id": row.object_id} if row.object_id else {})
     disk.write_file(site.mailbox_folder(row) / MAILBOX_FILE, _encode(content), "mailbox")
     connection.exec_driver_sql("UPDATE mailbox SET described = 1 WHERE id = ?", (row.id,))
@@ -131,6 +134,7 @@ def read_mailbox(folder: Path) -> MailboxDescription | None:
             modseq=int(content["modseq"]),
             keywords=tuple(map(str, content["keywords"])),
             annotations=_values(content),
+            acl=_entries(content),
             object_id=_object_id(content.get("object_id")),
         )
     except (KeyError, TypeError, ValueError):
@@ -166,6 +170,24 @@ def _values(content: Mapping[str, Any]) -> dict[str, bytes]:
     return {
         str(name): base64.b64decode(value, validate=True)
         for name, value in dict(content.get("annotations", {})).items()
+    }
+
+
+def _acl(connection: Connection, row: MailboxRow) -> dict[str, list[Any]]:
+    found = connection.exec_driver_sql(
+        "SELECT identifier, grantee_id, rights FROM acl WHERE mailbox_id = ? AND account_id = ?"
+        " ORDER BY identifier",
+        (row.id, row.account_id),
+    )
+    return {identifier: [number, letters] for identifier, number, letters in found}
+
+
+def _entries(content: Mapping[str, Any]) -> dict[str, Entry]:
+    """Raises ValueError, TypeError. Absent in files of before. What somebody wrote there that is no right is none."""
+    return {
+        str(identifier): Entry(int(number), rights)
+        for identifier, (number, letters) in dict(content.get("acl", {})).items()
+        if (rights := ALL.intersection(str(letters)))
     }
 
 

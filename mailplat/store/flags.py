@@ -5,10 +5,11 @@ from collections.abc import Collection
 from sqlalchemy.engine import Connection
 
 from mailplat.core.hint import MailboxChanged
+from mailplat.core.rights import ALL, Rights, of_flag
 from mailplat.core.route import Residence
 from mailplat.db.driver import change
 from mailplat.store.fetch import select_messages
-from mailplat.store.flagsets import SEEN, Numbering
+from mailplat.store.flagsets import DELETED, SEEN, Numbering
 from mailplat.store.mailboxes import advance
 from mailplat.store.site import Site
 from mailplat.store.types import FlagMode, UidRanges
@@ -24,10 +25,15 @@ def store_flags(
     mode: FlagMode,
     flags: Collection[str],
     unchanged_since: int | None = None,
+    *,
+    rights: Rights = ALL,
 ) -> tuple[Changed, list[int]]:
     """(uid, modseq, flags) of each message whose flags are now other than before, and the UIDs of those that
     were left alone because their MODSEQ is above `unchanged_since`. A message that has the flags already keeps
-    its MODSEQ and is in neither. Raises NotFound, StaleEpoch, InvalidInput, LimitReached."""
+    its MODSEQ and is in neither. Flags that `rights` do not allow stay as they are (RFC 4314 4). Raises NotFound,
+    StaleEpoch, InvalidInput, LimitReached."""
+    flags = [flag for flag in flags if of_flag(flag) in rights]
+    touched = mask_within(rights)
 
     def apply(connection: Connection) -> tuple[Changed, list[int]]:
         site.check_epoch(connection, residence)
@@ -47,7 +53,7 @@ def store_flags(
         masks: dict[int, int] = {}
         for number in {each[2] for each in found}:
             masks[number] = numbering.mask(number)
-            becomes[number] = numbering.number_of(_combine(mode, masks[number], given))
+            becomes[number] = numbering.number_of(_combine(mode, masks[number], given, touched))
         changed = [(uid, old, becomes[old]) for uid, _, old in found if becomes[old] != old]
         if not changed:
             return [], failed
@@ -69,7 +75,13 @@ def store_flags(
     return result
 
 
-def _combine(mode: FlagMode, old: int, given: int) -> int:
+def mask_within(rights: Rights) -> int:
+    """The bits of the flags that may be changed; all of the keywords', also of those to come, or none."""
+    mask = ~(SEEN | DELETED) if "w" in rights else 0
+    return mask | (SEEN if "s" in rights else 0) | (DELETED if "t" in rights else 0)
+
+
+def _combine(mode: FlagMode, old: int, given: int, touched: int) -> int:
     if mode == "add":
         return old | given
-    return old & ~given if mode == "remove" else given
+    return old & ~given if mode == "remove" else (old & ~touched) | given

@@ -15,6 +15,7 @@ from mailplat.store.description import (
     write_mailbox,
 )
 from mailplat.store.index.tables import rendering_id
+from mailplat.store.inheriting import inherit
 from mailplat.store.maildir import account_path, mailbox_folder
 from mailplat.store.names import INBOX, below, canonical, check_name, parents
 from mailplat.store.quota import add_usage
@@ -164,6 +165,8 @@ def insert_mailbox(
         1,
         object_id,
     )
+    if uidvalidity is None:  # a move brings the rights that the mailbox has
+        inherit(connection, row)
     make_mailbox_folder(site, row)
     write_mailbox(site, connection, row)
     site.sync_folders([site.account_folder(account_id)], "create.dirsync")
@@ -210,7 +213,8 @@ def forget_messages(connection: Connection, mailbox_id: int) -> None:
 def forget_rows(connection: Connection, mailbox_id: int) -> None:
     """The mailbox and all that the index knows of it."""
     forget_messages(connection, mailbox_id)
-    connection.exec_driver_sql("DELETE FROM annotation WHERE mailbox_id = ?", (mailbox_id,))
+    for table in ("annotation", "acl"):
+        connection.exec_driver_sql(f"DELETE FROM {table} WHERE mailbox_id = ?", (mailbox_id,))
     connection.exec_driver_sql("DELETE FROM mailbox WHERE id = ?", (mailbox_id,))
 
 

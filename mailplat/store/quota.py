@@ -136,7 +136,8 @@ def check_pool(used: int, added: int, quota: Quota) -> None:
 
 def check_room(site: Site, residence: Residence, octets: int, quota: Quota) -> None:
     """Whether a message of so many octets would fit now, 0 for one whose size is not known. Nothing is counted; the
-    append asks again. Raises OverQuota."""
+    append asks again. Raises OverQuota, DiskFull, Unavailable."""
+    site.check_space(octets)
     if not (quota.account or quota.pool_octets):
         return
     elsewhere = site.elsewhere(quota)

@@ -7,9 +7,11 @@ from typing import Any, BinaryIO
 
 from mailplat.core.clock import Clock, SystemClock
 from mailplat.core.quota import NO_QUOTA, Quota
+from mailplat.core.rights import ALL, Rights
 from mailplat.core.route import Residence
 from mailplat.store import (
     accounts,
+    acl,
     annotations,
     changes,
     copy,
@@ -27,6 +29,7 @@ from mailplat.store import (
     transfer,
 )
 from mailplat.store import flags as storing
+from mailplat.store.acl import Grantee
 from mailplat.store.changes import Numbered
 from mailplat.store.figures import Figures, figures
 from mailplat.store.fulltext.keeper import Keeper, Rounds
@@ -41,6 +44,7 @@ from mailplat.store.transfer import Traces
 from mailplat.store.types import (
     Changes,
     CopyResult,
+    Entry,
     FlagMode,
     Mailbox,
     Snapshot,
@@ -216,6 +220,29 @@ class Shard:
     def annotate(self, residence: Residence, mailbox_id: int, values: Mapping[str, bytes | None]) -> None:
         annotations.annotate(self.site, residence, mailbox_id, values)
 
+    def acl(self, residence: Residence, mailbox_id: int) -> dict[str, Entry]:
+        return acl.read_acl(self.site, residence, mailbox_id)
+
+    def rights(self, residence: Residence, mailbox_id: int, who: Grantee) -> Rights:
+        return acl.rights_of(self.site, residence, mailbox_id, who)
+
+    def granted(self, residence: Residence, who: Grantee) -> dict[int, Rights]:
+        return acl.granted(self.site, residence, who)
+
+    def grantees(self, residence: Residence) -> set[int]:
+        return acl.grantees(self.site, residence)
+
+    def change_acl(
+        self,
+        residence: Residence,
+        mailbox_id: int,
+        identifier: str,
+        grantee_id: int,
+        how: str,
+        rights: Rights,
+    ) -> None:
+        acl.change_acl(self.site, residence, mailbox_id, identifier, grantee_id, how, rights)
+
     def raise_uidnext(self, residence: Residence, mailbox_id: int, uidnext: int, modseq: int) -> None:
         mailboxes.raise_uidnext(self.site, residence, mailbox_id, uidnext, modseq)
 
@@ -284,8 +311,12 @@ class Shard:
         mode: FlagMode,
         flags: Collection[str],
         unchanged_since: int | None = None,
+        *,
+        rights: Rights = ALL,
     ) -> tuple[list[tuple[int, int, tuple[str, ...]]], list[int]]:
-        return storing.store_flags(self.site, residence, mailbox_id, uids, mode, flags, unchanged_since)
+        return storing.store_flags(
+            self.site, residence, mailbox_id, uids, mode, flags, unchanged_since, rights=rights
+        )
 
     def expunge(self, residence: Residence, mailbox_id: int, uids: UidRanges) -> list[int]:
         r"""Those with \Deleted."""

@@ -248,9 +248,11 @@ class Site:
 
     def check_space(self, octets: int) -> None:
         """Messages may not take the last of the disk: without it no index could grow, and nobody delete. Raises
-        DiskFull."""
+        DiskFull, and Unavailable where nothing can be written at all."""
         with disk.failures(self.path):
             status = os.statvfs(self.path)
+        if status.f_flag & os.ST_RDONLY:
+            raise Unavailable(f"{self.path}: the filesystem is read-only")
         reserve = min(self.limits.reserve, status.f_blocks * status.f_frsize // _RESERVED_PART)
         free = status.f_bavail * status.f_frsize
         if free - octets < reserve:

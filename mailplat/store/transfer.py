@@ -5,15 +5,17 @@ they are there, also below the mailbox's HIGHESTMODSEQ; in all other verbs they 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy.engine import Connection
 
 from mailplat.core.errors import Unavailable
 from mailplat.core.route import Residence
-from mailplat.store import annotations
+from mailplat.store import acl, annotations
 from mailplat.store.accounts import leave
+from mailplat.store.acl import Acl
 from mailplat.store.annotations import ACCOUNT
+from mailplat.store.description import write_mailbox
 from mailplat.store.fetch import select_messages
 from mailplat.store.flagsets import SEEN, Numbering
 from mailplat.store.index.tables import rendering_id
@@ -43,6 +45,7 @@ class Traces:
     )
     # All of the mailbox's; with INBOX come, second, all of the account's.
     annotations: Sequence[Mapping[str, bytes]] = ()
+    acl: Acl = field(default_factory=dict)
 
 
 def traces(site: Site, residence: Residence, mailbox_id: int, since: int) -> Traces:
@@ -69,6 +72,7 @@ def traces(site: Site, residence: Residence, mailbox_id: int, since: int) -> Tra
         book = site.library.book(connection, mailbox_id, {number for _, _, number in changed})
         owners = (mailbox_id, ACCOUNT) if row.name == INBOX else (mailbox_id,)
         notes = [annotations.rows(connection, residence.account_id, owner) for owner in owners]
+        entries = acl.rows(connection, residence.account_id, mailbox_id)
     return Traces(
         row.uidnext,
         row.modseq,
@@ -78,6 +82,7 @@ def traces(site: Site, residence: Residence, mailbox_id: int, since: int) -> Tra
         [(key, uid, modseq, at) for key, uid, modseq, at in keys],
         present,
         notes,
+        entries,
     )
 
 
@@ -90,9 +95,13 @@ def take_over(site: Site, residence: Residence, mailbox_id: int, said: Traces) -
     def apply(connection: Connection) -> tuple[int, int]:
         site.check_epoch(connection, residence)
         row = site.mailbox_by_id(connection, residence.account_id, mailbox_id)
+        others = False  # their rights have changed
         if said.modseq >= row.modseq:  # what comes late changes nothing
             for owner, values in zip((mailbox_id, ACCOUNT), said.annotations, strict=False):
                 annotations.put(connection, residence.account_id, owner, values)
+            others = acl.rows(connection, residence.account_id, mailbox_id) != said.acl
+            if others:
+                acl.put(connection, residence.account_id, mailbox_id, said.acl)
         went = _expunge(site, connection, row, [*said.expunged, *_vanished(connection, row, said)])
         changed = _change(site, connection, row, said.changed)
         row = site.mailbox_by_id(connection, residence.account_id, mailbox_id)
@@ -102,6 +111,8 @@ def take_over(site: Site, residence: Residence, mailbox_id: int, said: Traces) -
             "UPDATE account SET uidvalidity = ?, described = 0 WHERE account_id = ? AND uidvalidity < ?",
             (said.uidvalidity, residence.account_id, said.uidvalidity),
         )
+        if others:  # the file does not lag behind, see acl.py
+            write_mailbox(site, connection, site.mailbox_by_id(connection, residence.account_id, mailbox_id))
         if said.keys:
             connection.exec_driver_sql(
                 "INSERT OR IGNORE INTO dedupe (mailbox_id, key, uid, modseq, at) VALUES (?, ?, ?, ?, ?)",

@@ -7,6 +7,7 @@ from typing import Literal
 from mailplat.core.errors import NotFound
 from mailplat.core.limits.store import StoreLimits as StoreLimits
 from mailplat.core.quota import NO_QUOTA, Quota
+from mailplat.core.rights import Rights
 from mailplat.core.route import Residence
 from mailplat.core.spool import Body
 
@@ -41,6 +42,18 @@ class Mailbox:
     subscribed: bool
     special_use: str  # "" or "\\Sent", "\\Trash", ... (RFC 6154)
     object_id: str  # MAILBOXID (RFC 8474 4): kept by a rename, a rebuild, a move; of no other mailbox
+
+
+# RFC 4314 2: all accounts of the owner's domain, never the world.
+ANYONE = "anyone"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one identifier of an ACL is given, see acl.py."""
+
+    grantee_id: int  # 0: ANYONE
+    rights: Rights
 
 
 @dataclass(frozen=True, slots=True)

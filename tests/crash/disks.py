@@ -10,6 +10,7 @@ its device) stays read-only until it is mounted anew, for which the platform is 
 
 import argparse
 import contextlib
+import math
 import os
 import subprocess
 import sys
@@ -49,7 +50,9 @@ class DiskDrill(Drill):
         with self.load():
             time.sleep(LOAD_S)
             with self.trouble("full"):
+                self.scene.settled = math.inf
                 fill(filler)
+                self.scene.settled = time.monotonic()
                 time.sleep(LOAD_S)
             filler.unlink()
             self.recover("full")
@@ -59,7 +62,9 @@ class DiskDrill(Drill):
         with self.load():
             time.sleep(LOAD_S)
             with self.trouble("read-only"):
+                self.scene.settled = math.inf
                 subprocess.run(["mount", "-o", "remount,abort", os.fspath(self.image.mounted)], check=True)
+                self.scene.settled = time.monotonic()
                 time.sleep(LOAD_S)
         for index in range(WORKERS):
             self.nursery.stop(index)
@@ -152,6 +157,7 @@ def main() -> int:
         drill.read_only()
     print("\n".join(drill.lines))
     drill.print_table(time.monotonic() - began)
+    print("\n".join(drill.ledger.stories + drill.scene.errors))
     return 1 if drill.scene.errors or drill.ledger.broken else 0
 
 

@@ -13,6 +13,7 @@ from mailplat.core.clock import ManualClock
 from mailplat.core.route import RouteState
 from mailplat.db.engine import Database
 from mailplat.directory import Backend, Directory, routes
+from mailplat.directory.shares import Shares
 from tests.directory.conftest import add, address
 
 # Tables that have one.
@@ -57,6 +58,12 @@ def test_nothing_is_read_from_end_to_end(directory: Directory) -> None:
     directory.capture_password(moved, "{PLAIN}secret")
     directory.advance(directory.route(moved.id), RouteState.SEEDING)
     directory.backend("legacy")
+    shares = Shares(database, directory.clock)
+    shares.put(moved.id, ann.id)
+    for across in (False, True):
+        shares.owners(ann, across=across, limit=10)
+        shares.owner(moved.address.key, ann, across=across)
+    shares.keep(moved.id, [ann.id])
     with database.read() as connection:
         routes.changed_since(connection, routes.last_change(connection) - 1)
     sa.event.remove(database.engine, "before_cursor_execute", hear)

@@ -1,6 +1,10 @@
 """LMTP (RFC 2033): LHLO, and a reply for each recipient."""
 
+import pytest
+
 from mailplat.core.errors import DiskFull
+from mailplat.core.spool import MEMORY_LIMIT
+from mailplat.store.types import StoreLimits
 from tests.ingress.house import House
 from tests.ingress.wire import Wire
 
@@ -41,6 +45,25 @@ async def test_a_refused_message_is_refused_for_each(house: House) -> None:
     first = await wire.mail(b"bare\nnewline\r\n", ("anna@example.org", "bert@example.org"))
     assert first.startswith("550 5.6.0 ")
     assert (await wire.reply()).startswith("550 5.6.0 ")
+
+
+async def test_who_lives_on_a_full_disk_keeps_nobody_from_a_message(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where he is named first, and the message is too long to be held in memory."""
+    monkeypatch.setattr(house.store.shard("s2").site, "limits", StoreLimits(reserve=2**62))
+    monkeypatch.setattr("mailplat.store.site._RESERVED_PART", 1)
+    wire = await greeted(house)
+    await wire.ask("MAIL FROM:<a@remote.example>")
+    assert (await wire.ask("RCPT TO:<carl@example.org>")).startswith("452 4.3.1 ")
+    monkeypatch.undo()  # both shards are on one disk here
+    assert (await wire.ask("RCPT TO:<anna@example.org>")).startswith("250 ")
+    await wire.ask("DATA")
+    await wire.send(
+        LETTER + b"x" * 70 + b"\r\n" + (b"y" * 70 + b"\r\n") * (2 * MEMORY_LIMIT // 72) + b".\r\n"
+    )
+    assert (await wire.reply()).startswith("250 2.0.0")
+    assert (len(house.kept("anna")), len(house.kept("carl"))) == (1, 0)
 
 
 async def test_data_without_a_recipient(house: House) -> None:

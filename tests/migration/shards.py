@@ -128,7 +128,7 @@ class Shards:
             ]
             said = shard.traces(home, box.id, 0)
             octets = dict(shard.octets_many(home, box.id, None))
-            notes = shard.annotations(home, box.id)
+            notes = shard.annotations(home, box.id), shard.acl(home, box.id)
             found[box.name] = (numbers, rows, sorted(said.expunged), sorted(said.keys), octets, notes)
         return found
 

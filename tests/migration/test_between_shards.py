@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mailplat.core.errors import DiskFull, StaleEpoch
+from mailplat.core.rights import parse
 from mailplat.core.route import Residence, RouteState, ShardHome
 from mailplat.core.spool import Body
 from mailplat.store import Mailbox, NewMessage
@@ -61,6 +62,8 @@ async def furnish(here: Shards, name: str) -> None:
     shard.subscribe(home, "Nowhere", True)
     for number in (ACCOUNT, inbox.id, here.mailbox(name, "Empty").id):
         shard.annotate(home, number, {"/private/comment": b"of %d" % number})
+    shard.change_acl(home, archive.id, "bob@example.test", 2, "", parse("lrs"))
+    shard.change_acl(home, here.mailbox(name, "Empty").id, "anyone", 0, "", parse("l"))
 
 
 async def test_to_another_shard_and_back(house: Callable[..., Shards]) -> None:

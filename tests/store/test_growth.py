@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from mailplat.core.route import Residence
 from mailplat.store import StoreLimits
+from mailplat.store.acl import Grantee
 from mailplat.store.tombstones import forget_tombstones
 from mailplat.store.vault.prune import prune
 from tests.store.conftest import HOME, Rig, letter, new
@@ -72,6 +73,12 @@ def day(rig: Rig) -> None:
     rig.deliver([(HOME, "INBOX", 0), (Residence(2, "s1", 1), "INBOX", 0)], new(dedupe="k2"))
     box = shard.mailbox(HOME, "Box").id
     shard.mailboxes(HOME)
+    who = Grantee(2, "bob@example.test", anyone=True)
+    shard.change_acl(HOME, box, who.key, who.account_id, "", frozenset("lr"))
+    shard.create(HOME, "Box/Below")
+    assert shard.rights(HOME, box, who) == shard.granted(HOME, who)[box]
+    shard.acl(HOME, box)
+    shard.grantees(HOME)
     shard.snapshot(HOME, inbox)
     before = rig.inbox.modseq
     shard.store_flags(HOME, inbox, [(1, 3), (5, 6)], "add", ["\\Deleted", "other"])

@@ -15,6 +15,9 @@ Layout of this room
     finding.py       what SEARCH, SORT and THREAD share: find messages, save them for "$"
     limiting.py      how many messages one command works on, where that is limited
     matching.py      SEARCH keys that the view alone can answer
+    place.py         where a mailbox is and what may be done with it: the table of rights (RFC 4314 4)
+    sharing.py       mailboxes of others: names, homes, giving and taking of rights.   locating.py: the one way there
+    copying.py       COPY and MOVE, also between accounts.   lookaround.py: all that a session may see
     listing.py       the names that LIST and LSUB answer, with their attributes
     appending.py     Appender: pipelined APPENDs gathered into one commit, answered in order
     authentication.py  LOGIN and AUTHENTICATE behind one door; hands forwarded accounts to access/proxy
@@ -46,6 +49,7 @@ refuses, we say BYE); a literal read as a command; a plaintext octet from before
 """
 
 from mailplat.access.imap.server import ImapServer
+from mailplat.access.imap.sharing import Sharing
 from mailplat.core.limits.imap import ImapLimits
 
-__all__ = ["ImapLimits", "ImapServer"]
+__all__ = ["ImapLimits", "ImapServer", "Sharing"]

@@ -10,9 +10,12 @@ command is tried alone, so that only the one at fault is refused.
 import asyncio
 from dataclasses import dataclass, field
 
+from mailplat.access.imap.locating import locate
+from mailplat.access.imap.place import NotPossible, Place
 from mailplat.access.imap.refusal import BUG, ReadOnly, Tagged, TooManyMessages, bad, no, ok, refusal
+from mailplat.access.imap.request import State
 from mailplat.access.imap.resync import highest
-from mailplat.access.imap.session import MOVED, Farewell, Session, State, log
+from mailplat.access.imap.session import MOVED, Farewell, Session, log
 from mailplat.core.errors import MailplatError, NotFound, StaleEpoch, Unavailable
 from mailplat.core.spool import MEMORY_LIMIT, Body
 from mailplat.store.types import Appended, MessageGone, NewMessage
@@ -27,7 +30,7 @@ class Upload:
     """One APPEND command: all of its messages, or none."""
 
     tag: str
-    mailbox: str
+    place: Place  # of somebody else's mailbox only with the right to put messages into it
     replaces: int | None = None  # REPLACE: UID of the old message, in the selected mailbox
     messages: list[NewMessage] = field(default_factory=list)
     failure: Exception | None = None  # while it was spooled
@@ -62,7 +65,9 @@ class Appender:
                 await self.finish()  # what is appended before may be what is replaced
                 numbers, program = parse_replace(arguments)
                 replaces = await self._replaced(numbers, by_uid=event.name == "UID REPLACE")
-            refused = await self._judge(event, program)
+            refused = self._judge(event, program)
+            if refused is None and event.index == 0:
+                place = await self._locate(event, program.mailbox, replacing=replaces is not None)
         except (BadSyntax, MailplatError) as error:
             if event.name != "APPEND":
                 await self._check_source(error)
@@ -75,12 +80,16 @@ class Appender:
             return
         if event.index == 0:
             self.drop()
-            self._upload = Upload(event.tag, program.mailbox, replaces)
+            self._upload = Upload(event.tag, place, replaces)
         assert self._upload is not None
-        body = Body.create(session.shard.tmp)
+        place = self._upload.place
+        body = Body.create(place.shard.tmp)
         self._upload.messages.append(
             NewMessage(
-                body, flags=program.flags, internaldate=program.internaldate, internaldate_zone=program.zone
+                body,
+                flags=place.allowed(program.flags),
+                internaldate=program.internaldate,
+                internaldate_zone=program.zone,
             )
         )
         session.framer.accept()
@@ -95,9 +104,11 @@ class Appender:
             raise BadSyntax("Select a mailbox first" if session.granted else "Log in first")
         if session.manner.uid_only and not by_uid:
             raise UidRequired
+        await session.recheck()
         view = session.selected
         if view.read_only:
             raise ReadOnly
+        view.place.check("REPLACE")
         spans = view.spans(numbers, by_uid=by_uid)
         if not spans:
             raise MessageGone(f"mailbox {view.mailbox_id} has no such message")
@@ -113,7 +124,18 @@ class Appender:
         except MailplatError as trouble:
             log.warning("no look after REPLACE", account=self._session.account_id, reason=str(trouble))
 
-    async def _judge(self, event: events.Append, program: AppendProgram) -> Tagged | None:
+    async def _locate(self, event: events.Append, name: str, *, replacing: bool) -> Place:
+        """Raises NotFound, NoRight, NotPossible, Unavailable."""
+        session = self._session
+        place = await locate(session, name, "REPLACE to" if replacing else "APPEND")
+        if replacing and not place.is_of(session.selected.place):
+            # RFC 8508 3.1: all or nothing, which two homes cannot be.
+            raise NotPossible(f"REPLACE from {session.selected.name!r} to {name!r}: two accounts")
+        if event.synchronising:
+            await place.call(place.shard.mailbox, place.residence, place.name)
+        return place
+
+    def _judge(self, event: events.Append, program: AppendProgram) -> Tagged | None:
         """Why this message is not wanted; None when it is."""
         session = self._session
         if session.state not in (State.AUTHENTICATED, State.SELECTED):
@@ -125,8 +147,6 @@ class Appender:
             raise TooManyMessages(limit)  # RFC 9738 3.1: and none of those before it is stored
         if event.size > session.limits.message_size:
             return no(f"Message is larger than {session.limits.message_size} octets", "TOOBIG")
-        if event.synchronising and event.index == 0:
-            await session.call(session.shard.mailbox, session.residence, program.mailbox)
         return None
 
     async def chunk(self, octets: bytes) -> None:
@@ -139,7 +159,7 @@ class Appender:
                 body.write(octets)
             else:
                 await self._session.services.executors.run(
-                    f"spool/{self._session.residence.shard}", body.write, octets
+                    f"spool/{upload.place.residence.shard}", body.write, octets
                 )
         except Unavailable as error:
             upload.failure = error
@@ -225,7 +245,7 @@ class Appender:
         for upload in others:
             octets += upload.size
             full = len(batch) >= limits.append_batch or octets > limits.append_octets
-            if full or upload.mailbox != first.mailbox:
+            if full or upload.place != first.place:
                 break
             batch.append(upload)
         del self._complete[: len(batch)]
@@ -236,11 +256,11 @@ class Appender:
         session = self._session
         messages = [message for upload in batch for message in upload.messages]
         try:
-            quota = await session.quota()
-            replaces = batch[0].replaces
+            place, replaces = batch[0].place, batch[0].replaces
+            quota = await session.quota(place.owner)
             appended = await session.services.store.append(
-                session.residence,
-                batch[0].mailbox,
+                place.residence,
+                place.name,
                 messages,
                 quota=quota,
                 replacing=None if replaces is None else (session.selected.mailbox_id, replaces),
@@ -262,9 +282,9 @@ class Appender:
             # RFC 8508 3.4: APPENDUID in an untagged OK, before EXPUNGE.
             code = response.appenduid(appended[0].uidvalidity, [appended[0].uid])
             session.out(response.untagged_status("OK", "Replacement stored", code))
-        if session.view is not None and session.view.name == batch[0].mailbox:
+        if session.view is not None and session.view.name == place.shown:
             session.watch.added(each.uid for each in appended)
-        await self._look(batch[0].mailbox, now=replaces is not None)
+        await self._look(place.shown, now=replaces is not None)
         for upload in batch:
             count = len(upload.messages)
             self._answer(upload, appended[:count])
@@ -279,6 +299,10 @@ class Appender:
         try:
             await session.refresh(now=now or session.view.name == mailbox)
             session.announce(expunge=True)
+        except (
+            Farewell
+        ) as error:  # what is selected is gone; but first the client hears that its messages are stored
+            session.stop(str(error))
         except MailplatError as error:  # the messages are stored; the next command looks again
             log.warning("no look after APPEND", account=session.account_id, reason=str(error))
 

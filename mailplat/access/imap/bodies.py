@@ -54,7 +54,7 @@ async def read_while_writing(
     session: Session, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
 ) -> T:
     """A reading call of the store, while the client takes what was gathered for it."""
-    reading = asyncio.ensure_future(session.call(function, *args, **kwargs))
+    reading = asyncio.ensure_future(session.selected.place.call(function, *args, **kwargs))
     try:
         await session.stream.flush()
     except BaseException:
@@ -65,9 +65,9 @@ async def read_while_writing(
 
 async def fetch_bodies(session: Session, plan: Plan, spans: Spans, progress: Progress) -> Missing:
     """Write the replies."""
-    reader = _Reader(session, plan, spans)
+    reader, home = _Reader(session, plan, spans), session.selected.place
     missing = Missing()
-    group = await session.call(reader.group)
+    group = await home.call(reader.group)
     while group is not None:
         if group.large is not None:
             missing |= await send_large(session, plan.sections, group.large)
@@ -75,7 +75,7 @@ async def fetch_bodies(session: Session, plan: Plan, spans: Spans, progress: Pro
         progress.add(group.messages)
         if plan.marks_seen or group.large is not None:
             await session.stream.flush()
-            group = await session.call(reader.group)
+            group = await home.call(reader.group)
         else:
             group = await read_while_writing(session, reader.group)
     return missing | reader.missing
@@ -88,8 +88,8 @@ class _Reader:
         self.missing = Missing()
         self._plan = plan
         self._view = session.selected
-        self._shard = session.shard
-        self._residence = session.residence
+        self._shard = self._view.place.shard
+        self._residence = self._view.place.residence
         self._limits = session.limits
         self._condstore = session.condstore
         self._marks_seen = plan.marks_seen

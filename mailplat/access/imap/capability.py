@@ -2,7 +2,8 @@
 
 from mailplat.access.channel import bindings
 from mailplat.access.exchange import mechanisms
-from mailplat.access.imap.session import Session, State
+from mailplat.access.imap.request import State
+from mailplat.access.imap.session import Session
 
 # Before login too: what a client needs to know to log in, and what it may use to do so.
 ALWAYS = ("IMAP4rev1", "IMAP4rev2", "LITERAL+", "SASL-IR", "ID", "ENABLE")
@@ -49,6 +50,14 @@ AFTER_LOGIN = (
 )
 
 
+# Where mailboxes can be shared.
+SHARING = (
+    "ACL",  # RFC 4314
+    "RIGHTS=kxte",  # RFC 4314 2.2
+    "LIST-MYRIGHTS",  # RFC 8440
+)
+
+
 def may_log_in(session: Session) -> bool:
     """Passwords in clear need TLS, unless the admin's setting says otherwise (RFC 3501 6.2.3, LOGINDISABLED)."""
     return session.stream.tls or session.services.plaintext_without_tls
@@ -66,7 +75,8 @@ def capabilities(session: Session) -> bytes:
     if session.state is not State.NOT_AUTHENTICATED:
         limit = f"APPENDLIMIT={session.limits.message_size}"  # RFC 7889
         compress = () if session.stream.compressed else ("COMPRESS=DEFLATE",)  # RFC 4978
-        return " ".join((*ALWAYS, *AFTER_LOGIN, *compress, *_limits(session), limit)).encode()
+        sharing = SHARING if session.services.sharing is not None else ()
+        return " ".join((*ALWAYS, *AFTER_LOGIN, *sharing, *compress, *_limits(session), limit)).encode()
     atoms = [*ALWAYS]
     if session.services.tls is not None and not session.stream.tls:
         atoms.append("STARTTLS")

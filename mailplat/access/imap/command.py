@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from mailplat.access.imap import commands
 from mailplat.access.imap.refusal import Tagged
-from mailplat.access.imap.session import Request, Session, State
+from mailplat.access.imap.request import Request, State
+from mailplat.access.imap.session import Session
 
 ANY = frozenset({State.NOT_AUTHENTICATED, State.AUTHENTICATED, State.SELECTED})
 BEFORE_LOGIN = frozenset({State.NOT_AUTHENTICATED})

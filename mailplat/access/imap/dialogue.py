@@ -5,11 +5,12 @@ import ssl
 
 from mailplat.access.imap.appending import Appender
 from mailplat.access.imap.capability import capabilities
-from mailplat.access.imap.command import Command, names_by_number, registry
+from mailplat.access.imap.command import SELECTED, Command, names_by_number, registry
 from mailplat.access.imap.limiting import finish
 from mailplat.access.imap.notifying import attend, push
 from mailplat.access.imap.refusal import BUG, NUMBERED, Tagged, bad, refusal
-from mailplat.access.imap.session import MOVED, ConnectionGone, Farewell, Request, Session, State, log
+from mailplat.access.imap.request import Request, State
+from mailplat.access.imap.session import MOVED, ConnectionGone, Farewell, Session, log
 from mailplat.core.errors import NotFound, StaleEpoch
 from mailplat.wire.imap import events, response
 
@@ -143,6 +144,8 @@ class Dialogue:
         """Run it and bring the view up to date; the tagged reply comes after both."""
         session = self.session
         try:
+            if command.states == SELECTED:
+                await session.recheck()
             tagged = await command.run(session, request)
             if tagged is not None:
                 tagged = finish(session, request, tagged)

@@ -28,7 +28,8 @@ async def _from_view(session: Session, plan: fetch.Plan, spans: Spans) -> None:
 async def _from_index(session: Session, plan: fetch.Plan, spans: Spans, progress: Progress) -> Missing:
     """One piece is written while the next is read."""
     gone = False
-    shard, residence, view = session.shard, session.residence, session.selected
+    view = session.selected
+    shard, residence = view.place.shard, view.place.residence
     pieces = fetch.chunks(spans, session.limits.rows, descending=plan.descending)
     piece = next(pieces, None)
     while piece is not None:

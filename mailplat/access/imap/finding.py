@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from mailplat.access.imap.limiting import cut_search
 from mailplat.access.imap.matching import match
 from mailplat.access.imap.refusal import Tagged, ok
-from mailplat.access.imap.session import Request, Session
+from mailplat.access.imap.request import Request
+from mailplat.access.imap.session import Session
 from mailplat.access.imap.view import View
 from mailplat.wire.imap.errors import BadSyntax
 from mailplat.wire.imap.esearch import Returns, esearch_line
@@ -28,7 +29,8 @@ async def find(session: Session, request: Request, query: Query, *, whole: bool 
     places = match(bound, view)
     if places is not None:
         return places
-    uids = await session.change(session.shard.search, session.residence, view.mailbox_id, bound)
+    home = view.place
+    uids = await home.change(home.shard.search, home.residence, view.mailbox_id, bound)
     return [place for uid in uids if (place := view.position(uid)) is not None]
 
 

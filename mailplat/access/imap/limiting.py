@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from mailplat.access.imap.matching import match
 from mailplat.access.imap.refusal import Tagged, TooManyMessages
-from mailplat.access.imap.session import Request, Session
+from mailplat.access.imap.request import Request
+from mailplat.access.imap.session import Session
 from mailplat.access.imap.view import Spans, View, joined
 from mailplat.wire.imap import response
 from mailplat.wire.imap.search import And, Key, Not, Uids

@@ -106,7 +106,7 @@ async def _others(session: Session) -> list[bytes]:
     watch, shard, residence = session.watch, session.shard, session.residence
     if not watch.observes:
         return []
-    selected = session.view.mailbox_id if session.view is not None else None
+    selected = session.own_selected
     condstore, utf8 = session.condstore, session.utf8
 
     def look() -> tuple[Outline, int, list[bytes]]:
@@ -143,7 +143,7 @@ async def push(session: Session) -> None:
         overflow(session)
         return
     asked = FetchProgram(SequenceSet(()), watch.program.items, lazy=watch.program.lazy)
-    plan = fetch.make_plan(asked, by_uid=True, read_only=view.read_only, uid_only=session.manner.uid_only)
+    plan = fetch.make_plan(asked, by_uid=True, read_only=view.unmarked, uid_only=session.manner.uid_only)
     spans = [(place, place + 1) for place in places]
     try:
         # A message that went meanwhile is told by EXPUNGE; a part in an unknown encoding is NIL.

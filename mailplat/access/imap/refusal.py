@@ -6,6 +6,7 @@ RFC 5530 (response codes), RFC 9051 7.1 (OVERQUOTA from RFC 9208, TOOBIG from RF
 from dataclasses import dataclass
 from typing import Literal
 
+from mailplat.access.imap.place import NoRight
 from mailplat.core.errors import (
     AlreadyExists,
     InvalidInput,
@@ -60,6 +61,7 @@ BUG = no("Internal error, it has been logged", "SERVERBUG")
 UNAVAILABLE = no("Mailbox is temporarily unavailable, try again later", "UNAVAILABLE")
 BAD_LOGIN = no("Invalid user name or password", "AUTHENTICATIONFAILED")
 PRIVACY = no("Passwords are taken under TLS only", "PRIVACYREQUIRED")  # RFC 5530
+NO_RIGHT = no("You do not have the right to do that", "NOPERM")  # RFC 5530, RFC 4314 4
 READ_ONLY = no("Mailbox is selected read-only", "CANNOT")
 
 
@@ -82,6 +84,8 @@ def refusal(error: Exception, *, missing: str = "NONEXISTENT") -> Tagged | None:
             return no(f"More than {limit} messages: name fewer", code)
         case MessageGone():
             return EXPUNGED
+        case NoRight():
+            return NO_RIGHT
         case NotFound():
             return no("No such mailbox", missing)
         case AlreadyExists():

@@ -18,7 +18,9 @@ async def catch_up(session: Session, said: Resync) -> None:
     """SELECT with QRESYNC (RFC 7162 3.2.5), its UIDVALIDITY being ours: VANISHED (EARLIER), then FETCH."""
     view = session.selected
     known = _known(view, said.known)
-    changes = await session.call(session.shard.changes, session.residence, view.mailbox_id, said.modseq)
+    changes = await view.place.call(
+        view.place.shard.changes, view.place.residence, view.mailbox_id, said.modseq
+    )
     floor = _agreed(view, said) if changes.present is not None else 0
     session.out(vanished(view, changes, _above(known, floor)))
     for start in range(0, len(view), session.limits.rows):
@@ -35,7 +37,7 @@ async def catch_up(session: Session, said: Resync) -> None:
 async def tell_vanished(session: Session, numbers: SequenceSet, since: int) -> None:
     """UID FETCH (CHANGEDSINCE since VANISHED): RFC 7162 3.2.6."""
     view = session.selected
-    changes = await session.call(session.shard.changes, session.residence, view.mailbox_id, since)
+    changes = await view.place.call(view.place.shard.changes, view.place.residence, view.mailbox_id, since)
     # "*" is here the last UID that ever was, so that 1:* asks for all that went.
     session.out(vanished(view, changes, _known(view, numbers)))
 

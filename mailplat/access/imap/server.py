@@ -8,6 +8,7 @@ from mailplat.access.imap.command import registry
 from mailplat.access.imap.dialogue import Dialogue
 from mailplat.access.imap.session import FAREWELL, Services, Session, log
 from mailplat.access.imap.sessions import Sessions
+from mailplat.access.imap.sharing import Sharing
 from mailplat.access.login import LoginService
 from mailplat.access.stream import Stream, peer_of
 from mailplat.bus import Bus
@@ -25,7 +26,8 @@ class ImapServer:
     """`serve` is the callback for asyncio.start_server. A RouteHandler too (directory.watch): register it, so that
     sessions end when their account moves.
 
-    `tls_context` None: no STARTTLS. `plaintext_without_tls`: LOGIN in clear is allowed (loopback rigs)."""
+    `tls_context` None: no STARTTLS. `plaintext_without_tls`: LOGIN in clear is allowed (loopback rigs).
+    `sharing` None: nobody has mailboxes of others."""
 
     def __init__(
         self,
@@ -39,6 +41,7 @@ class ImapServer:
         tls_context: ssl.SSLContext | None = None,
         hostname: str = "localhost",
         plaintext_without_tls: bool = False,
+        sharing: Sharing | None = None,
     ) -> None:
         registry()  # a command that cannot be loaded is found at start, not by the first client
         self.sessions = Sessions(limits)
@@ -55,6 +58,8 @@ class ImapServer:
             large=asyncio.Semaphore(limits.large_messages),
             enter=self.sessions.enter,
             leave=self.sessions.leave,
+            look=self.sessions.look,
+            sharing=sharing,
         )
 
     async def serve(self, reader: StreamReader, writer: StreamWriter, implicit_tls: bool = False) -> None:

@@ -1,16 +1,18 @@
 """One connection: its state, its mailbox, and what commands may do with them. The loop is dialogue.py."""
 
 import asyncio
-import enum
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ParamSpec, TypeVar
 
 import structlog
 
 from mailplat.access.deflate import BadDeflate
 from mailplat.access.imap.limits import after_login, before_login
+from mailplat.access.imap.place import Place
+from mailplat.access.imap.request import Request, State
+from mailplat.access.imap.sharing import Sharing
 from mailplat.access.imap.view import Manner, View
 from mailplat.access.imap.watch import UNASKED, Watch
 from mailplat.access.login import LoginService, Serve
@@ -22,12 +24,12 @@ from mailplat.core.errors import LimitReached, NotFound
 from mailplat.core.executors import Executors
 from mailplat.core.limits.imap import ImapLimits
 from mailplat.core.quota import Quota
+from mailplat.core.rights import Rights
 from mailplat.core.route import Residence
 from mailplat.directory import Account
 from mailplat.store import Shard, Store
 from mailplat.store.types import Changes, UidRanges
 from mailplat.wire.imap import events
-from mailplat.wire.imap.arguments import Arguments
 from mailplat.wire.imap.framer import Framer
 
 log = structlog.get_logger("imap")
@@ -40,34 +42,11 @@ T = TypeVar("T")
 MOVED = "[UNAVAILABLE] Mailbox has moved, connect again"
 
 
+# RFC 2180 3.3: what the client has selected is no more, or no more for it; only a new beginning makes sense.
+GONE = "The selected mailbox is gone"
+
 # To who has not logged in in time.
 FAREWELL = b"* BYE Log in sooner\r\n"
-
-
-class State(enum.Enum):
-    """RFC 3501 3."""
-
-    NOT_AUTHENTICATED = enum.auto()
-    AUTHENTICATED = enum.auto()
-    SELECTED = enum.auto()
-    LOGOUT = enum.auto()
-
-
-@dataclass(slots=True)
-class Request:
-    """One command as it came."""
-
-    tag: str
-    name: str  # upper case; "UID FETCH" is a name of its own
-    arguments: Arguments
-    # The command read the changes in the same hop as its work: no second look before the tagged reply.
-    fresh: bool = False
-    # The lowest UID of those it worked on, where these are not all that it named (limiting.py).
-    lowest: int | None = None
-
-    @property
-    def by_uid(self) -> bool:
-        return self.name.startswith("UID ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +65,8 @@ class Services:
     large: asyncio.Semaphore  # messages that are held whole, see limits.large_messages
     enter: "Callable[[Session, Serve], None]"  # Sessions.enter
     leave: "Callable[[Session], None]"  # Sessions.leave
+    look: "Callable[[Session], None]"  # Sessions.look: what is selected has changed
+    sharing: Sharing | None  # None: nothing is shared on this platform
 
 
 class Farewell(Exception):
@@ -115,6 +96,7 @@ class Session:
         self.failures = 0  # logins
         self.ticket = services.login.throttle.admit(peer.address)  # until it is logged in
         self.listener: Listener | None = None
+        self._heard: int | None = None  # the account that it listens to
         self._patience = services.limits.preauth  # what is left of it; drops while we wait for the client
         self.interruptible = False  # waits for the client: may be woken to say BYE
         self.ending = ""  # text of the BYE that the server asked for
@@ -149,6 +131,11 @@ class Session:
         return self.view
 
     @property
+    def own_selected(self) -> int | None:
+        """The selected mailbox, where it is the account's own: numbers of two shards say nothing of each other."""
+        return self.view.mailbox_id if self.view is not None and self.view.place.own else None
+
+    @property
     def condstore(self) -> bool:
         return "CONDSTORE" in self.enabled
 
@@ -177,9 +164,14 @@ class Session:
         taken back and no reply before its end would be true."""
         return await self.services.executors.run(self.lane, function, *args, **kwargs)
 
-    async def quota(self) -> Quota:
-        """As it is now: a session may be older than what an admin has changed since."""
-        return await self.services.login.quota(self.account)
+    def own(self, name: str) -> Place:
+        """A mailbox of the account's own; whether there is one is not known yet."""
+        return Place(self.services.executors, self.shard, self.residence, self.account, name, name)
+
+    async def quota(self, owner: Account | None = None) -> Quota:
+        """As it is now: a session may be older than what an admin has changed since. `owner`: of the account whose
+        mailbox it is about."""
+        return await self.services.login.quota(owner or self.account)
 
     @property
     def lane(self) -> str:
@@ -211,25 +203,40 @@ class Session:
         except LimitReached as error:
             raise Farewell("Too many connections that are not logged in") from error
 
-    def listen(self) -> Listener:
-        """Hints for this account. Always before the mailbox is read, so that no change falls between."""
+    def listen(self, owner_id: int | None = None) -> Listener:
+        """Hints for the account whose mailbox is selected, or about to be (`owner_id`). Always before the mailbox is
+        read, so that no change falls between."""
+        if owner_id is None:
+            owner_id = self.view.place.residence.account_id if self.view is not None else self.account_id
+        if self.listener is not None and self._heard != owner_id:
+            self.listener.close()
+            self.listener = None
         if self.listener is None:
-            self.listener = self.services.bus.listen(f"account:{self.account_id}")
+            self.listener = self.services.bus.listen(f"account:{owner_id}")
+            self._heard = owner_id
         return self.listener
 
     def select(self, view: View) -> None:
+        """Raises Unavailable where the owner has moved since the mailbox was read."""
         self.view = view
         self.state = State.SELECTED
+        try:
+            self.services.look(self)
+        except BaseException:
+            self.unselect()
+            raise
 
     def unselect(self) -> None:
         self.view = None
         self.watch.note_hint()
+        self.services.look(self)
         if self.state is State.SELECTED:
             self.state = State.AUTHENTICATED
 
     async def refresh(self, *, now: bool = False) -> None:
         """Read the changes of the selected mailbox into the view: when a hint came, when the last look is older than
-        limits.view_lease, or `now`. Raises Farewell when the mailbox is gone. A view that NOTIFY has frozen stays."""
+        limits.view_lease, or `now`. Raises Farewell when the mailbox is gone, or may not be read any more. A view
+        that NOTIFY has frozen stays."""
         view = self.view
         if view is None or (self.watch.frozen and not now):
             return
@@ -243,16 +250,33 @@ class Session:
         await self.quiet()
         started = clock.monotonic()
         try:
-            changes = await self.call(self.shard.changes, self.residence, view.mailbox_id, view.modseq)
+            rights, changes = await view.place.call(view.look)
         except NotFound as error:
-            # RFC 2180 3.3: what the client has selected is no more; only a new beginning makes sense.
-            raise Farewell("The selected mailbox was deleted") from error
+            raise Farewell(GONE) from error
+        self._go_by(view, rights)
         if not self.watch.frozen:
             view.apply(changes, started, tell=self.watch.flags)
 
-    async def quiet(self) -> None:
+    async def recheck(self) -> None:
+        """What others may do with a mailbox is read before each command, so that what was taken back is gone with the
+        next one. Raises Farewell where that is reading itself."""
+        view = self.view
+        if view is not None and not view.place.own:
+            try:
+                self._go_by(view, await view.place.call(view.rights_now))
+            except NotFound as error:
+                raise Farewell(GONE) from error
+
+    def _go_by(self, view: View, rights: Rights) -> None:
+        if "r" not in rights:
+            raise Farewell(GONE)  # RFC 4314 6: as a mailbox that is not there
+        if rights != view.place.rights:
+            view.place = replace(view.place, rights=rights)
+            self.out(view.flags_and_permanent())  # RFC 4314 5.1.1
+
+    async def quiet(self, owner_id: int | None = None) -> None:
         """Take note of the hint that is pending. Before the changes are read, so that a later one is not lost."""
-        listener = self.listen()
+        listener = self.listen(owner_id)
         if listener.pending:
             await listener.wait(0)
 
@@ -269,13 +293,13 @@ class Session:
         view = self.selected
         await self.quiet()
         started = self.services.clock.monotonic()
-        residence, shard = self.residence, self.shard
+        residence, shard = view.place.residence, view.place.shard
 
         def work() -> tuple[T, Changes]:
             result = function(residence, view.mailbox_id, uids)
             return result, shard.changes(residence, view.mailbox_id, view.modseq)
 
-        result, changes = await self.change(work)
+        result, changes = await view.place.change(work)
         if first is not None:
             first(result)
         if self.watch.frozen:
@@ -362,6 +386,7 @@ class Session:
         self.ticket.close()
         self.view = None
         self.watch.close()
+        self.services.look(self)
         if self.listener is not None:
             self.listener.close()
             self.listener = None

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from mailplat.access.imap.session import MOVED, Session
 from mailplat.access.login import Serve
-from mailplat.core.errors import LimitReached, StaleEpoch
+from mailplat.core.errors import LimitReached, StaleEpoch, Unavailable
 from mailplat.core.limits.imap import ImapLimits
 from mailplat.core.route import Route
 
@@ -19,6 +19,8 @@ class Sessions:
         self._limits = limits
         self._all: set[Session] = set()
         self._by_account: dict[int, set[Session]] = {}
+        self._guests: dict[int, set[Session]] = {}  # by the owner of the mailbox that they have selected
+        self._owners: dict[Session, int] = {}
         self._moved: OrderedDict[int, Route] = OrderedDict()
 
     def __len__(self) -> int:
@@ -44,6 +46,24 @@ class Sessions:
             raise LimitReached(f"account {account_id} has {len(there)} IMAP connections")
         there.add(session)
 
+    def look(self, session: Session) -> None:
+        """What the session has selected is another mailbox now, or none. Raises Unavailable where that of somebody
+        else moved since it was read."""
+        before = self._owners.pop(session, None)
+        if before is not None:
+            self._guests[before].discard(session)
+            if not self._guests[before]:
+                del self._guests[before]
+        view = session.view
+        if view is None or view.place.own:
+            return
+        residence = view.place.residence
+        route = self._moved.get(residence.account_id)
+        if route is not None and route.ends(residence.epoch):
+            raise Unavailable(f"account {residence.account_id} moved while a mailbox of it was opened")
+        self._owners[session] = residence.account_id
+        self._guests.setdefault(residence.account_id, set()).add(session)
+
     def remove(self, session: Session) -> None:
         """The connection is over."""
         self._all.discard(session)
@@ -64,7 +84,10 @@ class Sessions:
         if len(self._moved) > _REMEMBERED:
             self._moved.popitem(last=False)
         there = self._by_account.get(route.account_id, ())
-        await self.end([s for s in there if s.granted and route.ends(s.granted.residence.epoch)], MOVED)
+        ended = [s for s in there if s.granted and route.ends(s.granted.residence.epoch)]
+        guests = self._guests.get(route.account_id, ())
+        ended += [s for s in guests if s.view is not None and route.ends(s.view.place.residence.epoch)]
+        await self.end(ended, MOVED)
 
     async def end_all(self, text: str) -> None:
         await self.end(self._all, text)

@@ -47,7 +47,7 @@ class Missing:
 async def send_large(session: Session, sections: Sequence[Section], message: Message) -> Missing:
     """Write one message from its file."""
     view = session.selected
-    file = await session.call(session.shard.open, session.residence, view.mailbox_id, message.uid)
+    file = await view.place.call(view.place.shard.open, view.place.residence, view.mailbox_id, message.uid)
     if file is None:
         return Missing(gone=True)
     with file:
@@ -91,7 +91,7 @@ class _Streamer:
 
     async def _structure(self) -> Part:
         if self._root is None:
-            self._root = await self._session.call(_scan, self._file)
+            self._root = await self._session.selected.place.call(_scan, self._file)
         return self._root
 
     async def _send_stretch(self, start: int, end: int) -> None:
@@ -100,7 +100,7 @@ class _Streamer:
 
     async def _send_pieces(self, pieces: Iterator[bytes], size: int) -> None:
         session = self._session
-        while (octets := await session.call(next, pieces, b"")) != b"":
+        while (octets := await session.selected.place.call(next, pieces, b"")) != b"":
             size -= len(octets)
             session.out(octets)
             await session.stream.flush()
@@ -112,7 +112,7 @@ class _Streamer:
         session = self._session
         root = await self._structure()
         try:
-            size, has_nul = await session.call(_measure, self._decoded(root, section))
+            size, has_nul = await session.selected.place.call(_measure, self._decoded(root, section))
         except UnknownEncoding:
             self.unknown = True
             session.out(render_value(section, None))
@@ -141,7 +141,7 @@ class _Streamer:
             session.out(b"NIL")
             return
         async with session.services.large:
-            header = await session.call(_pread, self._file, *block)
+            header = await session.selected.place.call(_pread, self._file, *block)
             session.out(literal(extract_from_header(header, section)))
             del header
         await session.stream.flush()

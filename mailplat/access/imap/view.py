@@ -13,6 +13,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from mailplat.access.imap.place import Place
+from mailplat.core.rights import ALL, Rights
 from mailplat.store.types import SYSTEM_FLAGS, Changes, Snapshot, UidRanges
 from mailplat.wire.imap import response
 from mailplat.wire.imap.sequence import SequenceSet, ranges
@@ -22,6 +24,9 @@ Spans = list[tuple[int, int]]
 
 # Sets of flags that are looked for one by one, each at the speed of memory.
 _FEW_SETS = 64
+
+# Rights to change something of what is there.
+_CHANGING = frozenset("iestw")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +47,10 @@ class View:
         "_index",
         "_keywords",
         "_keywords_changed",
+        "_place",
         "_told",
         "checked",
+        "examined",
         "flags",
         "flagsets",
         "keywords_shown",
@@ -52,7 +59,6 @@ class View:
         "modseqs",
         "name",
         "pushed",
-        "read_only",
         "rendered",
         "saved",
         "uidnext",
@@ -66,13 +72,15 @@ class View:
         name: str,
         snapshot: Snapshot,
         *,
-        read_only: bool,
+        examined: bool,
         checked: float,
+        place: Place | None = None,
         keywords_shown: int = 200,
     ) -> None:
         self.mailbox_id = mailbox_id
         self.name = name
-        self.read_only = read_only
+        self.examined = examined
+        self._place = place  # None where nobody asks a store: tests of the arithmetic
         self.keywords_shown = keywords_shown  # limits.keywords_shown
         self.uidvalidity = snapshot.uidvalidity
         self.uidnext = snapshot.uidnext
@@ -98,6 +106,44 @@ class View:
 
     def __len__(self) -> int:
         return len(self.uids)
+
+    @property
+    def place(self) -> Place:
+        assert self._place is not None
+        return self._place
+
+    @place.setter
+    def place(self, place: Place) -> None:
+        self._place = place
+
+    @property
+    def read_only(self) -> bool:
+        """Nothing can be changed here (RFC 4314 5.2)."""
+        return self.examined or (self._place is not None and self._place.rights.isdisjoint(_CHANGING))
+
+    @property
+    def unmarked(self) -> bool:
+        r"""FETCH does not set \Seen: who may not set it reads all the same (RFC 4314 4)."""
+        return self.read_only or "s" not in self.place.rights
+
+    def flags_and_permanent(self) -> bytes:
+        """FLAGS, and which of them may be changed (RFC 3501 7.1, RFC 4314 5.1.1)."""
+        permanent: tuple[str, ...] = ()
+        if not self.read_only:
+            permanent = self.place.allowed((*SYSTEM_FLAGS, *self.keywords))
+            permanent += ("\\*",) * ("w" in self.place.rights)
+        permanent_line = b"* OK [PERMANENTFLAGS %b] Flags that are kept\r\n" % response.flag_list(permanent)
+        return self.flags_line() + permanent_line
+
+    def rights_now(self) -> Rights:
+        """What the session may do here. In a thread of the shard, as the next. Raises NotFound."""
+        place = self.place
+        return ALL if place.who is None else place.shard.rights(place.residence, self.mailbox_id, place.who)
+
+    def look(self) -> tuple[Rights, Changes]:
+        """The rights, and what `apply` takes. Raises NotFound."""
+        changes = self.place.shard.changes(self.place.residence, self.mailbox_id, self.modseq)
+        return self.rights_now(), changes
 
     @property
     def keywords(self) -> list[str]:

@@ -109,6 +109,8 @@ def _restore_shard(
             row |= _added(added) | {"unknown": row.get("unknown", 0) - added.accounts}
             columns += ADDED
             failed = failed or bool(added.taken)
+        else:
+            platform.link_shares(platform.store.shard(args.name))
     show([row], columns, as_json=args.json)
     return 1 if failed else 0
 
@@ -159,7 +161,7 @@ def _add_all(platform: Platform, name: str, catalogue: backup.Catalogue) -> Adde
             "SELECT coalesce(max(account_id), 0) FROM"
             " (SELECT account_id FROM vault UNION ALL SELECT account_id FROM vault_owner)"
         ).scalar_one()
-    return add_missing(
+    added = add_missing(
         platform.directory,
         read_records(catalogue.directory()),
         ShardHome(name),
@@ -167,6 +169,8 @@ def _add_all(platform: Platform, name: str, catalogue: backup.Catalogue) -> Adde
         left={number for number, _, closed in rows if closed},
         last=max([vaulted, *(number for number, _, _ in rows)]),
     )
+    platform.link_shares(platform.store.shard(name))
+    return added
 
 
 def _added(added: Added) -> dict[str, Any]:
@@ -217,6 +221,8 @@ def _restore_mail(
                 | asdict(report)
                 | _problems([str(each) for each in report.problems])
             )
+        for name in sorted({residence(platform, account).shard for account, _ in saved}):
+            platform.link_shares(platform.store.shard(name))
     show(rows, ["account", "mailboxes", "restored", "present", "problems", "first"], as_json=args.json)
     return 1 if any(row["problems"] for row in rows) else 0 if rows else 3
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from mailplat.app.cli import _app_passwords, _quotas
+from mailplat.app.cli import _acl, _app_passwords, _quotas
 from mailplat.app.console import Subparsers, add_config, add_json, parse_size, read_password, show
 from mailplat.app.wiring import Platform, open_platform
 from mailplat.core.errors import InvalidInput, StaleEpoch, Unavailable
@@ -52,6 +52,7 @@ def register(verbs: Subparsers) -> None:
     passwd.add_argument("--password-stdin", action="store_true")
 
     _app_passwords.register(actions)
+    _acl.register(actions)
 
     _action(actions, "show", display, "show one account")
     _action(actions, "remove", remove, "remove an account; its mail stays in the vault for its days")

@@ -161,6 +161,7 @@ def _verified(platform: Platform, name: str, *, adopting: bool) -> Report:
 def mend(args: argparse.Namespace) -> int:
     with open_platform(args.config) as platform, platform.store.mending(args.name) as shard:
         report = rebuild(shard)
+        platform.link_shares(shard)
     return show([_row(args.name, report, args.json)], _COLUMNS, as_json=args.json)
 
 

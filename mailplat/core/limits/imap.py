@@ -128,6 +128,8 @@ class ImapLimits:
     append_batch: int = 100
     # Octets of these APPENDs together: beyond it they are committed though more could be gathered.
     append_octets: int = 8 * 1024 * 1024
+    # Messages that COPY or MOVE brings to another account in one commit: each is an open file meanwhile.
+    foreign_copy: int = 100
     # COMPRESS (RFC 4978): octets that one compressed octet may become. Commands and mail deflate to a tenth; what is
     # more than this is a bomb, and ends the connection.
     inflate_ratio: int = 100

@@ -36,6 +36,8 @@ class StoreLimits:
     dedupe_days: int = limit(14, least=6)  # a queue gives up after 5 days; a key is kept well beyond
     # Hours that a file in tmp/, or one without a row, may be in flight; not after so long.
     sweep_hours: float = limit(6.0, least=1.0)
+    # Identifiers in the access list of one mailbox: each command on it reads them all, its small file has them.
+    acl: int = 200
     # Octets of the disk left for the index: who is full must be able to delete.
     reserve: int = 64 * 1024 * 1024
     # Octets; a larger message is parsed from the page cache, not from our memory.

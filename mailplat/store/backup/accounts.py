@@ -26,7 +26,7 @@ from mailplat.store.maildir import parse_name
 from mailplat.store.names import INBOX, canonical
 from mailplat.store.opening import unreadable
 from mailplat.store.repair.problems import DESCRIPTION, UNREADABLE
-from mailplat.store.types import NewMessage, Problem
+from mailplat.store.types import Entry, NewMessage, Problem
 
 # One append: so many messages are open files at a time, and no more octets than are written in a second or two.
 _MESSAGES = 100
@@ -88,6 +88,7 @@ class _Restore:
                 raise NotFound(
                     f"point {self._catalogue.point.name} has no mailbox {wanted!r} of this account"
                 )
+        before = {mailbox.id for mailbox in self._shard.mailboxes(self._residence)}
         pairs = [(each, self._target(each)) for each in saved]
         self._report.mailboxes = len(pairs)
         if self._scope.beside or self._scope.mailbox is not None:
@@ -96,6 +97,8 @@ class _Restore:
             scope = [mailbox.id for mailbox in self._shard.mailboxes(self._residence)]
         for each, number in pairs:
             self._annotate(number, each.name, self._catalogue.annotations(account_id, each.id))
+            if not self._scope.beside and number not in before:
+                self._share(number, self._catalogue.acl(account_id, each.id))
         if not self._scope.beside and self._scope.mailbox is None:
             self._annotate(ACCOUNT, "", self._catalogue.annotations(account_id, ACCOUNT))
         total = sum(each.messages for each in saved)
@@ -116,6 +119,12 @@ class _Restore:
             self._shard.annotate(self._residence, number, {each: saved[each] for each in absent})
         except LimitReached as error:
             self._report.problems.append(Problem(DESCRIPTION, name, f"annotations not restored: {error}"))
+
+    def _share(self, number: int, saved: Mapping[str, Entry]) -> None:
+        """Rights of others come back with a mailbox that is made anew. Where it is there its owner may have taken
+        them back since, and what is laid beside is his alone."""
+        for identifier, entry in saved.items():
+            self._shard.change_acl(self._residence, number, identifier, entry.grantee_id, "", entry.rights)
 
     def _target(self, saved: SavedMailbox) -> int:
         """The mailbox that the saved one is brought into, made where it is absent."""

@@ -7,10 +7,12 @@ from typing import NamedTuple, Self
 
 from mailplat.core import disk
 from mailplat.core.errors import NotFound
+from mailplat.core.rights import parse
 from mailplat.store.backup.known import connect, still
 from mailplat.store.backup.manifest import GONE, open_point
 from mailplat.store.backup.repository import Point, Repository
 from mailplat.store.flagsets import Book
+from mailplat.store.types import Entry
 from mailplat.store.vault.finding import Item
 from mailplat.store.vault.owner import COLUMNS as OWNER_COLUMNS
 from mailplat.store.vault.owner import Owner
@@ -122,6 +124,17 @@ class Catalogue:
             (mailbox_id, account_id),
         )
         return {name: bytes(value) for name, value in found}
+
+    def acl(self, account_id: int, mailbox_id: int) -> dict[str, Entry]:
+        """Rights of others on a mailbox. Points of before have none."""
+        known = self._connection.execute("SELECT 1 FROM point.sqlite_master WHERE name = 'acl'").fetchone()
+        if known is None:
+            return {}
+        found = self._connection.execute(
+            "SELECT identifier, grantee_id, rights FROM point.acl WHERE mailbox_id = ? AND account_id = ?",
+            (mailbox_id, account_id),
+        )
+        return {identifier: Entry(number, parse(letters)) for identifier, number, letters in found}
 
     def messages(self, mailbox_id: int) -> Iterator[SavedMessage]:
         """By UID."""

@@ -104,6 +104,19 @@ annotation = Table(  # RFC 5464, see store/annotations.py
     sqlite_with_rowid=False,
 )
 
+acl = Table(  # RFC 4314, see store/acl.py
+    "acl",
+    metadata,
+    Column("mailbox_id", BigInteger, nullable=False),
+    Column("account_id", BigInteger, nullable=False),  # the owner
+    Column("identifier", Text, nullable=False),  # address that it was given to, "anyone"
+    Column("grantee_id", BigInteger, nullable=False),  # that address's account; 0: anyone
+    Column("rights", Text, nullable=False),  # letters, at least one
+    PrimaryKeyConstraint("mailbox_id", "account_id", "identifier"),
+    sqlite_with_rowid=False,
+)
+Index("acl_account", acl.c.account_id, acl.c.grantee_id)
+
 mailbox = Table(
     "mailbox",
     metadata,

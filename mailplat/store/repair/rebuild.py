@@ -19,6 +19,7 @@ from sqlalchemy.engine import Connection
 
 from mailplat.core import disk
 from mailplat.core.errors import Unavailable
+from mailplat.store import acl
 from mailplat.store.annotations import ACCOUNT, put
 from mailplat.store.append import INSERT_MESSAGE, INSERT_RENDERING
 from mailplat.store.deliveries import remember
@@ -232,6 +233,7 @@ class _Rebuild:
             _replace_row(connection, old, fresh, adoption.messages)
             if described is not None:
                 put(connection, account_id, fresh.id, described.annotations)
+                acl.put(connection, account_id, fresh.id, described.acl)
                 for place, word in enumerate(described.keywords):
                     connection.exec_driver_sql(
                         "INSERT INTO keyword (mailbox_id, number, name) VALUES (?, ?, ?)",

@@ -1,4 +1,4 @@
-"""LIST and LSUB: arguments, and which names a pattern matches (RFC 3501 6.3.8; RFC 5258, 5819, 6154,
+"""LIST and LSUB: arguments, and which names a pattern matches (RFC 3501 6.3.8; RFC 5258, 5819, 6154, 8440,
 9590)."""
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from mailplat.wire.imap.storing import status_items
 DELIMITER = "/"
 
 SELECT_OPTIONS = ("SUBSCRIBED", "REMOTE", "RECURSIVEMATCH", "SPECIAL-USE")
-RETURN_OPTIONS = ("SUBSCRIBED", "CHILDREN", "SPECIAL-USE", "STATUS", "METADATA")
+RETURN_OPTIONS = ("SUBSCRIBED", "CHILDREN", "SPECIAL-USE", "STATUS", "METADATA", "MYRIGHTS")
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,6 +183,34 @@ def status_line(name: str, values: Mapping[str, int | str], *, utf8: bool = Fals
     return b"* STATUS %b (%b)\r\n" % (mailbox(name, utf8), shown)
 
 
+def acl_line(name: str, entries: Mapping[str, str], *, utf8: bool = False) -> bytes:
+    """RFC 4314 3.6; rights by identifier."""
+    shown = b"".join(
+        b" %b %b" % (identifier_text(each), astring(rights.encode("ascii")))
+        for each, rights in entries.items()
+    )
+    return b"* ACL %b%b\r\n" % (mailbox(name, utf8), shown)
+
+
+def listrights_line(
+    name: str, identifier: str, always: str, optional: Iterable[str], *, utf8: bool = False
+) -> bytes:
+    """RFC 4314 3.7; `always`: what cannot be taken."""
+    rights = b"".join(b" " + astring(each.encode("ascii")) for each in (always, *optional))
+    return b"* LISTRIGHTS %b %b%b\r\n" % (mailbox(name, utf8), identifier_text(identifier), rights)
+
+
+def myrights_line(name: str, rights: str, *, utf8: bool = False) -> bytes:
+    """RFC 4314 3.8."""
+    return b"* MYRIGHTS %b %b\r\n" % (mailbox(name, utf8), astring(rights.encode("ascii")))
+
+
+def identifier_text(identifier: str) -> bytes:
+    """RFC 4314 3: UTF-8. An address beyond ASCII goes as literal: no quoted string may hold it for all clients."""
+    octets = identifier.encode("utf-8")
+    return astring(octets) if octets.isascii() else literal(octets)
+
+
 def search_line(numbers: Iterable[int], modseq: int | None = None) -> bytes:
     """SEARCH; `modseq`: the highest among those found, where a MODSEQ key was used and anything was found
     (RFC 7162 3.1.5)."""

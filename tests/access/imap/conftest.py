@@ -11,7 +11,7 @@ import trustme
 
 from mailplat.access.capture import Capture
 from mailplat.access.forwarding import ForwardedSessions
-from mailplat.access.imap import ImapLimits, ImapServer
+from mailplat.access.imap import ImapLimits, ImapServer, Sharing
 from mailplat.access.login import LoginService
 from mailplat.bus import MemoryBus
 from mailplat.core.address import Address
@@ -35,7 +35,13 @@ class Rig:
     """`server` with its store; `login` gives clients."""
 
     def __init__(
-        self, folder: Path, limits: ImapLimits, tls: ssl.SSLContext | None, verifier: Verifier
+        self,
+        folder: Path,
+        limits: ImapLimits,
+        tls: ssl.SSLContext | None,
+        verifier: Verifier,
+        across: bool = False,
+        sharing: bool = True,
     ) -> None:
         self.folder = folder
         self.bus = MemoryBus()
@@ -43,7 +49,8 @@ class Rig:
         clock = SystemClock()
         self.database = Database(f"sqlite:///{folder}/directory.db")
         self.directory = Directory(self.database)
-        self.store = Store({"s1": folder / "s1"}, self.executors, self.bus)
+        # The second one is opened by the tests that use it.
+        self.store = Store({"s1": folder / "s1", "s2": folder / "s2"}, self.executors, self.bus)
         self.shard = self.store.shard("s1")
         self.forwarded = ForwardedSessions(self.directory, self.executors)
         self.capture = Capture(self.directory, self.executors)
@@ -67,18 +74,21 @@ class Rig:
             tls_context=tls,
             hostname="imap.example.test",
             plaintext_without_tls=tls is None,
+            sharing=Sharing(self.directory, self.store, self.executors, clock, across=across)
+            if sharing
+            else None,
         )
         self.residence = self.add("user")
         self.clients: list[Client] = []
         self._listener: asyncio.Server | None = None
 
-    def add(self, name: str, quota: int = 0) -> Residence:
+    def add(self, name: str, quota: int = 0, *, domain: str = DOMAIN, shard: str = "s1") -> Residence:
         """An account on our shard."""
         account = self.directory.add_account(
-            Address(name, DOMAIN), home=ShardHome("s1"), password_hash=f"{{PLAIN}}{PASSWORD}", quota=quota
+            Address(name, domain), home=ShardHome(shard), password_hash=f"{{PLAIN}}{PASSWORD}", quota=quota
         )
-        residence = Residence(account.id, "s1", self.directory.route(account.id).epoch)
-        self.shard.grant(account.id, residence.epoch)
+        residence = Residence(account.id, shard, self.directory.route(account.id).epoch)
+        self.store.shard(shard).grant(account.id, residence.epoch)
         return residence
 
     @property
@@ -102,11 +112,15 @@ class Rig:
         return client
 
     async def deliver(
-        self, *messages: bytes, mailbox: str = "INBOX", flags: tuple[str, ...] = ()
+        self,
+        *messages: bytes,
+        mailbox: str = "INBOX",
+        flags: tuple[str, ...] = (),
+        to: Residence | None = None,
     ) -> list[Appended]:
         """As the delivery does it, behind the back of all clients."""
         new = [NewMessage(Body.of(message), flags=flags) for message in messages]
-        return await self.store.append(self.residence, mailbox, new)
+        return await self.store.append(to or self.residence, mailbox, new)
 
     async def stop(self) -> None:
         for client in self.clients:
@@ -156,10 +170,15 @@ async def rigs(tmp_path: Path, blank: Path, verifier: Verifier) -> AsyncIterator
     """Makes rigs: `await rigs(limits=..., tls=...)`."""
     made: list[Rig] = []
 
-    async def make(limits: ImapLimits | None = None, tls: ssl.SSLContext | None = None) -> Rig:
+    async def make(
+        limits: ImapLimits | None = None,
+        tls: ssl.SSLContext | None = None,
+        across: bool = False,
+        sharing: bool = True,
+    ) -> Rig:
         folder = tmp_path / f"rig{len(made)}"
         shutil.copytree(blank, folder)
-        rig = Rig(folder, limits or ImapLimits(), tls, verifier)
+        rig = Rig(folder, limits or ImapLimits(), tls, verifier, across, sharing)
         made.append(rig)
         await rig.start()
         return rig

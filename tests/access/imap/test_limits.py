@@ -274,6 +274,7 @@ ELSEWHERE = {
     "notify_burst": "tests.access.imap.test_notify:test_overflow",
     "message_limit": "tests.access.imap.test_messagelimit:test_fetch",
     "save_limit": "tests.access.imap.test_messagelimit:test_all_or_nothing",
+    "foreign_copy": "tests.access.imap.test_shared:test_a_copy_that_finds_no_room_leaves_nothing",
     "keywords_shown": "tests.access.imap.test_limits:test_flags_of_select_are_not_endless",
 }
 

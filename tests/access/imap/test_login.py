@@ -43,7 +43,7 @@ async def test_login(rig: Rig) -> None:
         S: * ID ("name" "mailplat")
         S: g OK ...
         C: h NAMESPACE
-        S: * NAMESPACE (("" "/")) NIL NIL
+        S: * NAMESPACE (("" "/")) (("user/" "/")) NIL
         S: h OK ...
         C: i ENABLE CONDSTORE X-NONSENSE
         S: * ENABLED CONDSTORE

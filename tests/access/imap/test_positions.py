@@ -24,7 +24,7 @@ def view(flags: Sequence[int], sets: Sequence[tuple[str, ...]] = SETS) -> View:
         array("Q", [5] * count),
         list(sets),
     )
-    return View(1, "INBOX", snapshot, read_only=False, checked=0.0)
+    return View(1, "INBOX", snapshot, examined=False, checked=0.0)
 
 
 numbers = st.lists(st.sampled_from([0, 1, 2, 3, 255, 256, 257, 511, 512, 599]), max_size=40)

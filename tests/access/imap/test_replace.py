@@ -148,7 +148,7 @@ async def test_the_selected_mailbox_is_gone(rig: Rig, target: str, literal: str)
     if literal == "{3}" and target == "INBOX":
         assert await client.line() == b"+ OK"
     client.send(b"abc\r\n")
-    assert await client.line() == b"* BYE The selected mailbox was deleted"
+    assert await client.line() == b"* BYE The selected mailbox is gone"
     await client.closed()
     assert rig.shard.mailbox(rig.residence, "INBOX").messages == 0
     assert not list((rig.folder / "s1/tmp").iterdir())

@@ -105,7 +105,7 @@ async def test_thunderbird(rig: Rig) -> None:
     } <= capability
     [identity] = await client.ok('ID ("name" "Thunderbird" "version" "128.5.0")')
     assert identity.startswith(b"* ID ")
-    assert await client.ok("namespace") == [b'* NAMESPACE (("" "/")) NIL NIL']
+    assert await client.ok("namespace") == [b'* NAMESPACE (("" "/")) (("user/" "/")) NIL']
 
     # its folders: found, then made with their use, then subscribed to, then listed as it lists them each time
     assert len(await client.ok('LIST "" "INBOX"')) == 1

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from mailplat.core.errors import NotFound, OverQuota
+from mailplat.core.rights import parse
 from mailplat.core.route import Residence
 from mailplat.store.annotations import ACCOUNT
+from mailplat.store.types import Entry
 from tests.store.backup.conftest import Backup, letters
 from tests.store.conftest import HOME, Rig, letter, new
 
@@ -155,6 +157,24 @@ def test_annotations_come_back_where_there_are_none(rig: Rig, backup: Backup) ->
     assert backup.restore(beside=False).problems == []
     assert rig.shard.annotations(HOME, rig.inbox.id) == {"/private/a": b"1", "/private/b": b"newer"}
     assert rig.shard.annotations(HOME, ACCOUNT) == {"/private/c": b"3"}
+
+
+def test_rights_come_back_with_a_mailbox_that_is_made_anew(rig: Rig, backup: Backup) -> None:
+    """Where it is there, its owner may have taken them back; what is laid beside is his alone."""
+    furnish(rig)
+    entry = {"bob@example.test": Entry(2, parse("lr"))}
+    for name in ("INBOX", "Box"):
+        number = rig.shard.mailbox(HOME, name).id
+        rig.shard.change_acl(HOME, number, "bob@example.test", 2, "", parse("lr"))
+    backup.run()
+    rig.shard.change_acl(HOME, rig.inbox.id, "bob@example.test", 2, "", parse(""))
+    backup.restore(beside=True, mailbox="Box")
+    folder = f"Restored {backup.repository.point().day}"
+    assert rig.shard.acl(HOME, rig.shard.mailbox(HOME, f"{folder}/Box").id) == {}
+    rig.shard.delete(HOME, "Box")
+    backup.restore(beside=False)
+    assert rig.shard.acl(HOME, rig.shard.mailbox(HOME, "Box").id) == entry
+    assert rig.shard.acl(HOME, rig.inbox.id) == {}
 
 
 def test_annotations_that_find_no_room(rig: Rig, backup: Backup) -> None:

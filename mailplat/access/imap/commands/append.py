@@ -3,7 +3,8 @@ here is an APPEND that announced no message."""
 
 from mailplat.access.imap.command import Command
 from mailplat.access.imap.refusal import Tagged, bad
-from mailplat.access.imap.session import Request, Session
+from mailplat.access.imap.request import Request
+from mailplat.access.imap.session import Session
 
 
 async def run(session: Session, request: Request) -> Tagged:

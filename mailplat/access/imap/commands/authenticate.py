@@ -8,7 +8,8 @@ from mailplat.access.imap.authentication import authenticate, rejected
 from mailplat.access.imap.capability import may_log_in
 from mailplat.access.imap.command import BEFORE_LOGIN, Command
 from mailplat.access.imap.refusal import PRIVACY, Tagged, bad, no
-from mailplat.access.imap.session import Request, Session
+from mailplat.access.imap.request import Request
+from mailplat.access.imap.session import Session
 from mailplat.core.errors import InvalidInput
 from mailplat.wire import sasl
 from mailplat.wire.imap import response

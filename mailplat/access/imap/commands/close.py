@@ -2,14 +2,16 @@
 
 from mailplat.access.imap.command import SELECTED, Command
 from mailplat.access.imap.refusal import Tagged, ok
-from mailplat.access.imap.session import Request, Session
+from mailplat.access.imap.request import Request
+from mailplat.access.imap.session import Session
 
 
 async def run(session: Session, request: Request) -> Tagged:
     request.arguments.end()
     view = session.selected
-    if not view.read_only:
-        await session.change(session.shard.expunge, session.residence, view.mailbox_id, None)
+    place = view.place
+    if not view.read_only and "e" in place.rights:  # RFC 4314 4: who may not expunge closes all the same
+        await place.change(place.shard.expunge, place.residence, view.mailbox_id, None)
     session.unselect()
     return ok("CLOSE completed")
 

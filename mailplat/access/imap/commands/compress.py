@@ -2,7 +2,8 @@
 
 from mailplat.access.imap.command import Command
 from mailplat.access.imap.refusal import Tagged, bad, no
-from mailplat.access.imap.session import Request, Session
+from mailplat.access.imap.request import Request
+from mailplat.access.imap.session import Session
 from mailplat.wire.imap import response
 
 

@@ -1,8 +1,10 @@
 """CREATE (RFC 3501 6.3.3), with USE (RFC 6154 3)."""
 
 from mailplat.access.imap.command import Command
+from mailplat.access.imap.locating import locate_new
 from mailplat.access.imap.refusal import Tagged, no, ok
-from mailplat.access.imap.session import Request, Session
+from mailplat.access.imap.request import Request
+from mailplat.access.imap.session import Session
 from mailplat.wire.imap import response
 from mailplat.wire.imap.arguments import Arguments
 
@@ -27,8 +29,12 @@ async def run(session: Session, request: Request) -> Tagged:
     if len(wanted) > 1 or any(use not in USES for use in wanted):
         return no("That special use cannot be given here", "USEATTR")
     use = USES[wanted[0]] if wanted else ""
-    made = await session.change(session.shard.create, session.residence, name, special_use=use)
-    session.watch.did(made.name, exists=True)
+    place = await locate_new(session, name, "CREATE")
+    if use and not place.own:
+        return no("A mailbox of somebody else has no special use", "USEATTR")
+    made = await place.change(place.shard.create, place.residence, place.name, special_use=use)
+    if place.own:
+        session.watch.did(made.name, exists=True)
     return ok("CREATE completed", b"MAILBOXID " + response.object_id(made.object_id))  # RFC 8474 4.1
 
 

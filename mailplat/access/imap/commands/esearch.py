@@ -1,12 +1,17 @@
 """ESEARCH: a search of several mailboxes (RFC 7377). Results are UIDs, a reply for each mailbox that has some."""
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection
+from dataclasses import replace
 
 from mailplat.access.imap.command import Command
 from mailplat.access.imap.finding import find, saving
+from mailplat.access.imap.locating import spelled
+from mailplat.access.imap.lookaround import Seen, look_around
+from mailplat.access.imap.place import NoRight, Place
 from mailplat.access.imap.refusal import Tagged, bad, ok
-from mailplat.access.imap.session import Request, Session
+from mailplat.access.imap.request import Request
+from mailplat.access.imap.session import Session
 from mailplat.core.errors import NotFound
 from mailplat.core.route import Residence
 from mailplat.store import Shard
@@ -54,17 +59,16 @@ async def _selected(session: Session, request: Request, returns: Returns, query:
 
 
 async def _several(
-    session: Session, request: Request, sources: Iterable[Source], returns: Returns, query: Query
+    session: Session, request: Request, sources: Collection[Source], returns: Returns, query: Query
 ) -> None:
     if query.modseq:
         session.enable("CONDSTORE")  # RFC 7162 3.1
-    shard, residence = session.shard, session.residence
-    selected = session.view.mailbox_id if session.view is not None else None
-    mailboxes = await session.call(_chosen, shard, residence, tuple(sources), selected)
-    deadline = shard.search_deadline()  # for all of them together
-    for mailbox in mailboxes:
+    home = session.own("")
+    mailboxes = await _chosen(session, sources)
+    deadline = home.shard.search_deadline()  # for all of them together
+    for place, mailbox in mailboxes:
         try:
-            found = await session.change(_search, shard, residence, mailbox, query.key, deadline)
+            found = await place.change(_search, place.shard, place.residence, mailbox, query.key, deadline)
         except NotFound:
             continue  # deleted meanwhile: as one that is not there (RFC 7377 2.1)
         if not found:
@@ -97,23 +101,43 @@ def _search(
     ]
 
 
-def _chosen(
-    shard: Shard, residence: Residence, sources: Collection[Source], selected: int | None
-) -> list[Mailbox]:
-    """Each mailbox once, in the order of LIST. Names that are none are passed over (RFC 7377 2.1)."""
-    mailboxes = shard.mailboxes(residence)
-    ids = {mailbox.id for source in sources for mailbox in _of(source, mailboxes, selected)}
-    return [mailbox for mailbox in mailboxes if mailbox.id in ids]
+async def _chosen(session: Session, sources: Collection[Source]) -> list[tuple[Place, Mailbox]]:
+    """Each mailbox once, in the order of LIST; of others those that may be listed and read. Names that are none are
+    passed over (RFC 7377 2.1)."""
+    sources = [replace(each, names=tuple(spelled(session, name) for name in each.names)) for each in sources]
+    seen = await look_around(session)
+    selected = session.view
+    chosen: list[tuple[Place, Mailbox]] = []
+    for mailbox in seen.mailboxes:
+        place = seen.place(mailbox.name)
+        is_selected = (
+            selected is not None and place.is_of(selected.place) and selected.mailbox_id == mailbox.id
+        )
+        if not _may(place):
+            continue
+        if any(_wants(source, mailbox.name, place, seen, is_selected) for source in sources):
+            chosen.append((place, mailbox))
+    return chosen
 
 
-def _of(source: Source, mailboxes: Collection[Mailbox], selected: int | None) -> Iterator[Mailbox]:
-    for mailbox in mailboxes:
-        if source.filter == "SELECTED":
-            chosen = mailbox.id == selected
-        else:
-            chosen = source.covers(mailbox.name, mailbox.subscribed)
-        if chosen:
-            yield mailbox
+def _may(place: Place) -> bool:
+    try:
+        place.check("ESEARCH")
+    except (NoRight, NotFound):
+        return False
+    return True
+
+
+def _wants(source: Source, name: str, place: Place, seen: Seen, is_selected: bool) -> bool:
+    match source.filter:
+        case "SELECTED":
+            return is_selected
+        case "PERSONAL":
+            return place.own
+        case "INBOXES":
+            return place.own and source.covers(name, False)  # where mail is delivered (RFC 5465 6.3)
+        case _:
+            return source.covers(name, name in seen.subscriptions)
 
 
 COMMANDS = (Command("ESEARCH", run, may_expunge=False),)

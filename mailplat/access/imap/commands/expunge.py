@@ -3,8 +3,9 @@
 from mailplat.access.imap.command import SELECTED, Command
 from mailplat.access.imap.limiting import cut, expungeable
 from mailplat.access.imap.refusal import READ_ONLY, Tagged, ok
+from mailplat.access.imap.request import Request
 from mailplat.access.imap.resync import highest
-from mailplat.access.imap.session import Request, Session
+from mailplat.access.imap.session import Session
 
 
 async def run(session: Session, request: Request) -> Tagged:
@@ -21,7 +22,8 @@ async def run(session: Session, request: Request) -> Tagged:
     arguments.end()
     if view.read_only:
         return READ_ONLY
-    removed = await session.write(request, session.shard.expunge, uids) if uids is None or uids else []
+    view.place.check("EXPUNGE")
+    removed = await session.write(request, view.place.shard.expunge, uids) if uids is None or uids else []
     return ok(f"{request.name} completed", highest(session) if removed else "")
 
 

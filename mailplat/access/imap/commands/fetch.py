@@ -6,8 +6,9 @@ from mailplat.access.imap.fetching import send
 from mailplat.access.imap.limiting import check_page, cut
 from mailplat.access.imap.progress import Progress
 from mailplat.access.imap.refusal import EXPUNGED, Tagged, bad, no, ok
+from mailplat.access.imap.request import Request
 from mailplat.access.imap.resync import tell_vanished
-from mailplat.access.imap.session import Request, Session
+from mailplat.access.imap.session import Session
 from mailplat.wire.imap.fetch import Item, parse_fetch
 
 UNKNOWN_CTE = no("A part has a transfer encoding that is not known", "UNKNOWN-CTE")  # RFC 3516 4.3
@@ -33,7 +34,7 @@ async def run(session: Session, request: Request) -> Tagged:
     plan = fetch.make_plan(
         program,
         by_uid=request.by_uid,
-        read_only=view.read_only,
+        read_only=view.unmarked,
         uid_only=session.manner.uid_only,
         descending=request.lowest is not None,  # RFC 9738 3.1
     )

@@ -1,12 +1,15 @@
 """GETMETADATA and SETMETADATA (RFC 5464): annotations of mailboxes and, where the mailbox is "", of the server.
 
-All accounts' mailboxes are their own, so that /shared and /private differ in name only; of the server an account has
-/private entries, and nobody sets those that all would share.
+/private entries of a mailbox are its owner's, /shared ones of all who may read it; who has the right "w" sets them.
+Of the server an account has /private entries, and nobody sets those that all would share.
 """
 
 from mailplat.access.imap.command import Command
+from mailplat.access.imap.locating import locate
+from mailplat.access.imap.place import Place, readable
 from mailplat.access.imap.refusal import Tagged, no, ok
-from mailplat.access.imap.session import Request, Session
+from mailplat.access.imap.request import Request
+from mailplat.access.imap.session import Session
 from mailplat.core.errors import LimitReached
 from mailplat.store.annotations import ACCOUNT, AnnotationTooLong
 from mailplat.wire.imap import response
@@ -15,8 +18,8 @@ from mailplat.wire.imap.metadata import parse_get, parse_set
 
 async def get(session: Session, request: Request) -> Tagged:
     program = parse_get(request.arguments)
-    mailbox_id = await _number(session, program.mailbox)
-    values = await session.call(session.shard.annotations, session.residence, mailbox_id)
+    place, mailbox_id = await _find(session, program.mailbox, "GETMETADATA")
+    values = readable(place, await place.call(place.shard.annotations, place.residence, mailbox_id))
     found: dict[str, bytes | None] = {name: value for name, value in values.items() if program.wants(name)}
     longest = 0
     if program.max_size is not None:
@@ -33,24 +36,27 @@ async def get(session: Session, request: Request) -> Tagged:
 
 async def put(session: Session, request: Request) -> Tagged:
     name, values = parse_set(request.arguments)
-    mailbox_id = await _number(session, name)
+    place, mailbox_id = await _find(session, name, "SETMETADATA")
     if mailbox_id == ACCOUNT and any(entry.startswith("/shared/") for entry in values):
         return no("Entries that all accounts share are not set here", "NOPERM")
+    if not place.own and any(entry.startswith("/private/") for entry in values):
+        return no("Private entries of a mailbox are its owner's", "NOPERM")
     try:
-        await session.change(session.shard.annotate, session.residence, mailbox_id, values)
+        await place.change(place.shard.annotate, place.residence, mailbox_id, values)
     except AnnotationTooLong:
-        return no("A value is too long", f"METADATA MAXSIZE {session.shard.site.limits.annotation}")
+        return no("A value is too long", f"METADATA MAXSIZE {place.shard.site.limits.annotation}")
     except LimitReached:
         return no("Too many entries", "METADATA TOOMANY")
     session.watch.annotated(mailbox_id, values)
     return ok("SETMETADATA completed")
 
 
-async def _number(session: Session, name: str) -> int:
-    """Of the mailbox; ACCOUNT for the server. Raises NotFound."""
+async def _find(session: Session, name: str, operation: str) -> tuple[Place, int]:
+    """The mailbox's number; ACCOUNT for the server. Raises NotFound, NoRight."""
     if not name:
-        return ACCOUNT
-    return (await session.call(session.shard.mailbox, session.residence, name)).id
+        return session.own(name), ACCOUNT
+    place = await locate(session, name, operation)
+    return place, (await place.call(place.shard.mailbox, place.residence, place.name)).id
 
 
 COMMANDS = (Command("GETMETADATA", get), Command("SETMETADATA", put))

@@ -1,12 +1,15 @@
 """GETQUOTA and GETQUOTAROOT (RFC 9208 4.1), read only.
 
 Two roots, each there where it has a limit: "account", and "domain", the pool that all accounts of the domain share
-(docs/quota.md). Both hold for every mailbox.
+(docs/quota.md). Both hold for every mailbox of its own. A mailbox of somebody else has no root to tell of: what is
+put there counts for its owner.
 """
 
 from mailplat.access.imap.command import Command
+from mailplat.access.imap.locating import locate
 from mailplat.access.imap.refusal import Tagged, no, ok
-from mailplat.access.imap.session import Request, Session
+from mailplat.access.imap.request import Request
+from mailplat.access.imap.session import Session
 from mailplat.core.quota import Quota
 from mailplat.core.route import Residence
 from mailplat.store import Shard
@@ -26,7 +29,12 @@ async def run(session: Session, request: Request) -> Tagged:
     name = arguments.mailbox() if request.name == "GETQUOTAROOT" else ""
     arguments.end()
     if name:
-        await session.call(session.shard.mailbox, session.residence, name)
+        place = await locate(session, name, "GETQUOTAROOT")
+        await place.call(place.shard.mailbox, place.residence, place.name)
+        if not place.own:
+            # RFC 9208 4.1.3 allows a list that is empty. How full its owner's account is, is the owner's business.
+            session.out(response.quotaroot_line(place.shown, (), utf8=session.utf8))
+            return ok("GETQUOTAROOT completed")
     quota = await session.quota()
     roots = await session.call(_roots, session.shard, session.residence, quota)
     if name:

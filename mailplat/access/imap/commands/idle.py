@@ -3,7 +3,8 @@
 from mailplat.access.imap.command import Command
 from mailplat.access.imap.idle import idle
 from mailplat.access.imap.refusal import Tagged, bad, ok
-from mailplat.access.imap.session import Request, Session
+from mailplat.access.imap.request import Request
+from mailplat.access.imap.session import Session
 
 
 async def run(session: Session, request: Request) -> Tagged | None:

@@ -1,15 +1,19 @@
 """LIST (RFC 3501 6.3.8), LIST-EXTENDED (RFC 5258), LIST-STATUS (RFC 5819), SPECIAL-USE (RFC 6154),
-LIST-METADATA (RFC 9590)."""
+LIST-METADATA (RFC 9590), LIST-MYRIGHTS (RFC 8440)."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
 
 from mailplat.access.imap.command import Command
 from mailplat.access.imap.counting import count
-from mailplat.access.imap.listing import list_entries
+from mailplat.access.imap.listing import Entry, list_entries
+from mailplat.access.imap.lookaround import look_around
+from mailplat.access.imap.place import Place, readable
 from mailplat.access.imap.refusal import Tagged, ok
-from mailplat.access.imap.session import Request, Session
-from mailplat.core.route import Residence
-from mailplat.store import Shard
+from mailplat.access.imap.request import Request
+from mailplat.access.imap.session import Session
+from mailplat.core.rights import shown
 from mailplat.wire.imap import response
 from mailplat.wire.imap.listing import ListProgram, parse_list
 
@@ -25,21 +29,33 @@ async def run(session: Session, request: Request) -> Tagged:
         program = replace(program, extended=True)  # RFC 9051 6.3.9: \\NonExistent, never \\Noselect
     if "HIGHESTMODSEQ" in program.status:
         session.enable("CONDSTORE")  # RFC 7162 3.1
-    session.out(await session.call(_lines, session.shard, session.residence, program, session.utf8))
+    seen = await look_around(session, program)
+    entries = list_entries(program, seen.mailboxes, seen.subscriptions)
+    pairs = [(entry, seen.place(entry.name)) for entry in entries]
+    # One hop to a thread for all in a row that are of one shard.
+    for _, some in groupby(pairs, key=lambda pair: pair[1].residence.shard):
+        group = list(some)
+        session.out(await group[0][1].call(_lines, group, program, session.utf8))
     return _DONE
 
 
-def _lines(shard: Shard, residence: Residence, program: ListProgram, utf8: bool) -> bytes:
+def _lines(pairs: Sequence[tuple[Entry, Place]], program: ListProgram, utf8: bool) -> bytes:
     lines: list[bytes] = []
-    subscriptions = frozenset(shard.subscriptions(residence))
-    for entry in list_entries(program, shard.mailboxes(residence), subscriptions):
+    for entry, place in pairs:
         lines.append(response.list_line(entry.name, entry.attributes, utf8=utf8, child_info=entry.child_info))
-        if program.status and entry.mailbox is not None:
+        if entry.mailbox is None:
+            continue
+        shard, residence = place.shard, place.residence
+        if "MYRIGHTS" in program.returns:
+            lines.append(response.myrights_line(entry.name, shown(place.rights), utf8=utf8))  # RFC 8440 3
+        if "r" not in place.rights:
+            continue  # RFC 5819 2: no STATUS where it would be refused
+        if program.status:
             numbers = count(shard, residence, entry.mailbox, program.status)
             lines.append(response.status_line(entry.name, numbers, utf8=utf8))
-        if program.entries and entry.mailbox is not None:
+        if program.entries:
             # RFC 9590 3: behind the LIST line, NIL for what has no value.
-            values = shard.annotations(residence, entry.mailbox.id)
+            values = readable(place, shard.annotations(residence, entry.mailbox.id))
             found = {name: values.get(name) for name in program.entries}
             lines.append(response.metadata_line(entry.name, found, utf8=utf8))
     return b"".join(lines)

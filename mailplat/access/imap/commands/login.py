@@ -4,7 +4,8 @@ from mailplat.access.imap.authentication import authenticate, failed
 from mailplat.access.imap.capability import may_log_in
 from mailplat.access.imap.command import BEFORE_LOGIN, Command
 from mailplat.access.imap.refusal import PRIVACY, Tagged
-from mailplat.access.imap.session import Request, Session
+from mailplat.access.imap.request import Request
+from mailplat.access.imap.session import Session
 from mailplat.wire.sasl import Plain
 
 

@@ -2,7 +2,8 @@
 
 from mailplat.access.imap.command import ANY, Command
 from mailplat.access.imap.refusal import Tagged, ok
-from mailplat.access.imap.session import Request, Session, State
+from mailplat.access.imap.request import Request, State
+from mailplat.access.imap.session import Session
 
 
 async def run(session: Session, request: Request) -> Tagged:

@@ -3,7 +3,8 @@
 from mailplat.access.imap.command import Command
 from mailplat.access.imap.listing import lsub_entries
 from mailplat.access.imap.refusal import Tagged, ok
-from mailplat.access.imap.session import Request, Session
+from mailplat.access.imap.request import Request
+from mailplat.access.imap.session import Session
 from mailplat.wire.imap import response
 from mailplat.wire.imap.listing import parse_lsub
 

@@ -3,7 +3,8 @@
 from mailplat.access.imap.command import Command
 from mailplat.access.imap.outline import first_values
 from mailplat.access.imap.refusal import Tagged, no, ok
-from mailplat.access.imap.session import Request, Session
+from mailplat.access.imap.request import Request
+from mailplat.access.imap.session import Session
 from mailplat.access.imap.watch import UNASKED, Watch
 from mailplat.store.types import Mailbox
 from mailplat.wire.imap import response
@@ -65,7 +66,7 @@ async def _begin(session: Session, watch: Watch) -> Watched:
 
 
 def _status_lines(session: Session, watched: Watched) -> bytes:
-    selected = session.view.mailbox_id if session.view is not None else None
+    selected = session.own_selected
     return b"".join(
         response.status_line(
             mailbox.name, first_values(mailbox, events, condstore=session.condstore), utf8=session.utf8

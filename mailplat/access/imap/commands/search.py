@@ -4,7 +4,8 @@ MODSEQ (RFC 7162 3.1.5)."""
 from mailplat.access.imap.command import SELECTED, Command
 from mailplat.access.imap.finding import answer, find, saving
 from mailplat.access.imap.refusal import Tagged
-from mailplat.access.imap.session import Request, Session
+from mailplat.access.imap.request import Request
+from mailplat.access.imap.session import Session
 from mailplat.wire.imap import response
 from mailplat.wire.imap.esearch import ALL, parse_returns
 from mailplat.wire.imap.search import parse_query

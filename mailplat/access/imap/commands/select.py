@@ -2,13 +2,16 @@
 
 from mailplat.access.imap.command import Command
 from mailplat.access.imap.listing import Entry, list_entries
+from mailplat.access.imap.locating import locate
+from mailplat.access.imap.lookaround import look_around
 from mailplat.access.imap.refusal import Tagged, bad, ok
+from mailplat.access.imap.request import Request
 from mailplat.access.imap.resync import catch_up
-from mailplat.access.imap.session import Request, Session
+from mailplat.access.imap.session import Session
 from mailplat.access.imap.view import View
 from mailplat.core.route import Residence
 from mailplat.store import Shard
-from mailplat.store.types import SYSTEM_FLAGS, Mailbox, Snapshot
+from mailplat.store.types import Mailbox, Snapshot
 from mailplat.wire.imap import response
 from mailplat.wire.imap.listing import ListProgram
 from mailplat.wire.imap.storing import parse_select
@@ -22,17 +25,17 @@ async def run(session: Session, request: Request) -> Tagged:
         # RFC 3501 6.3.1: the mailbox is deselected even where this SELECT fails. CLOSED: RFC 7162 3.2.11.
         session.unselect()
         session.out(b"* OK [CLOSED] Previous mailbox closed\r\n")
-    session.listen()
-    await session.quiet()
+    place = await locate(session, program.mailbox, request.name)
+    await session.quiet(place.residence.account_id)
     checked = session.services.clock.monotonic()
-    mailbox, snapshot = await session.call(_open, session.shard, session.residence, program.mailbox)
-    read_only = request.name == "EXAMINE"
+    mailbox, snapshot = await place.call(_open, place.shard, place.residence, place.name)
     view = View(
         mailbox.id,
-        mailbox.name,
+        mailbox.name if place.own else place.shown,
         snapshot,
-        read_only=read_only,
+        examined=request.name == "EXAMINE",
         checked=checked,
+        place=place,
         keywords_shown=session.limits.keywords_shown,
     )
     if program.condstore:
@@ -43,11 +46,11 @@ async def run(session: Session, request: Request) -> Tagged:
     session.out(b"* OK [MAILBOXID %b] Ok\r\n" % response.object_id(mailbox.object_id))  # RFC 8474 4.2
     if session.rev2:
         # RFC 9051 6.3.2: LIST with the mailbox as it is; none where it was deleted just now.
-        for entry in await session.call(_entry, session.shard, session.residence, mailbox.name):
+        for entry in await _entries(session, view):
             session.out(response.list_line(entry.name, entry.attributes, utf8=True))
     if program.resync is not None and program.resync.uidvalidity == view.uidvalidity:
         await catch_up(session, program.resync)
-    return ok(f"{request.name} completed", "READ-ONLY" if read_only else "READ-WRITE")
+    return ok(f"{request.name} completed", "READ-ONLY" if view.read_only else "READ-WRITE")
 
 
 def _open(shard: Shard, residence: Residence, name: str) -> tuple[Mailbox, Snapshot]:
@@ -55,19 +58,17 @@ def _open(shard: Shard, residence: Residence, name: str) -> tuple[Mailbox, Snaps
     return mailbox, shard.snapshot(residence, mailbox.id)
 
 
-def _entry(shard: Shard, residence: Residence, name: str) -> list[Entry]:
-    subscriptions = frozenset(shard.subscriptions(residence))
-    program = ListProgram("", (name,), returns=frozenset({"SUBSCRIBED"}), extended=True)
-    entries = list_entries(program, shard.mailboxes(residence), subscriptions)
-    return [entry for entry in entries if entry.name == name]
+async def _entries(session: Session, view: View) -> list[Entry]:
+    program = ListProgram("", (view.name,), returns=frozenset({"SUBSCRIBED"}), extended=True)
+    seen = await look_around(session, program)
+    entries = list_entries(program, seen.mailboxes, seen.subscriptions)
+    return [entry for entry in entries if entry.name == view.name]
 
 
 def _describe(session: Session, view: View) -> bytes:
     """What SELECT says before its tagged OK (RFC 3501 6.3.1; RFC 9051 6.3.2, which has no RECENT and no UNSEEN)."""
-    permanent = () if view.read_only else (*SYSTEM_FLAGS, *view.keywords, "\\*")
     lines = [
-        view.flags_line(),
-        b"* OK [PERMANENTFLAGS %b] Flags that are kept\r\n" % response.flag_list(permanent),
+        view.flags_and_permanent(),
         b"* %d EXISTS\r\n" % len(view),
     ]
     if not session.rev2:

@@ -3,7 +3,8 @@
 from mailplat.access.imap.command import SELECTED, Command
 from mailplat.access.imap.finding import answer, find, saving
 from mailplat.access.imap.refusal import Tagged
-from mailplat.access.imap.session import Request, Session
+from mailplat.access.imap.request import Request
+from mailplat.access.imap.session import Session
 from mailplat.wire.imap.esearch import parse_returns
 from mailplat.wire.imap.sorting import parse_sort, sort_line
 
@@ -17,10 +18,11 @@ async def run(session: Session, request: Request) -> Tagged:
         places = await find(session, request, program.query, whole=True)
         if len(places) > 1:
             uids = [view.uids[place] for place in places]
-            ordered = await session.change(
-                session.shard.sort, session.residence, view.mailbox_id, uids, program.orders
+            place = view.place
+            ordered = await place.change(
+                place.shard.sort, place.residence, view.mailbox_id, uids, program.orders
             )
-            places = [place for uid in ordered if (place := view.position(uid)) is not None]
+            places = [number for uid in ordered if (number := view.position(uid)) is not None]
     return answer(session, request, returns, program.query, places, sort_line)
 
 

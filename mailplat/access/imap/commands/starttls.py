@@ -2,7 +2,8 @@
 
 from mailplat.access.imap.command import BEFORE_LOGIN, Command
 from mailplat.access.imap.refusal import Tagged, bad
-from mailplat.access.imap.session import Farewell, Request, Session
+from mailplat.access.imap.request import Request
+from mailplat.access.imap.session import Farewell, Session
 from mailplat.access.stream import PlaintextInjection, peer_of
 from mailplat.wire.imap import response
 

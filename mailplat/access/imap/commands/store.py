@@ -4,11 +4,12 @@ from collections.abc import Callable
 
 from mailplat.access.imap.command import SELECTED, Command
 from mailplat.access.imap.limiting import cut
-from mailplat.access.imap.refusal import EXPUNGED, READ_ONLY, Tagged, ok
-from mailplat.access.imap.session import Request, Session
+from mailplat.access.imap.place import Place
+from mailplat.access.imap.refusal import EXPUNGED, NO_RIGHT, READ_ONLY, Tagged, ok
+from mailplat.access.imap.request import Request
+from mailplat.access.imap.session import Session
 from mailplat.access.imap.view import View
 from mailplat.core.route import Residence
-from mailplat.store import Shard
 from mailplat.store.types import UidRanges
 from mailplat.wire.imap import response
 from mailplat.wire.imap.storing import StoreProgram, parse_store
@@ -28,11 +29,14 @@ async def run(session: Session, request: Request) -> Tagged:
     done = ok(f"{request.name} completed")
     if view.read_only:
         return READ_ONLY
+    view.place.check("STORE")
+    if program.flags and not view.place.allowed(program.flags):
+        return NO_RIGHT  # RFC 4314 4: where none of them may be changed; else those that may are
     if not spans:
         return done
     _, failed = await session.write(
         request,
-        _change(session.shard, program),
+        _change(view.place, program),
         view.ranges(spans),
         first=lambda stored: _take_in(view, program, stored[0], condstore=session.condstore),
     )
@@ -46,10 +50,16 @@ async def run(session: Session, request: Request) -> Tagged:
     return done
 
 
-def _change(shard: Shard, program: StoreProgram) -> Callable[[Residence, int, UidRanges], Stored]:
+def _change(place: Place, program: StoreProgram) -> Callable[[Residence, int, UidRanges], Stored]:
     def change(residence: Residence, mailbox_id: int, uids: UidRanges) -> Stored:
-        return shard.store_flags(
-            residence, mailbox_id, uids, program.mode, program.flags, program.unchanged_since
+        return place.shard.store_flags(
+            residence,
+            mailbox_id,
+            uids,
+            program.mode,
+            program.flags,
+            program.unchanged_since,
+            rights=place.rights,
         )
 
     return change

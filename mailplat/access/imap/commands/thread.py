@@ -3,7 +3,8 @@
 from mailplat.access.imap.command import SELECTED, Command
 from mailplat.access.imap.finding import find
 from mailplat.access.imap.refusal import Tagged, ok
-from mailplat.access.imap.session import Request, Session
+from mailplat.access.imap.request import Request
+from mailplat.access.imap.session import Session
 from mailplat.wire.imap.sorting import parse_thread
 from mailplat.wire.imap.threads import Forest, thread_line
 
@@ -14,12 +15,11 @@ async def run(session: Session, request: Request) -> Tagged:
     places = await find(session, request, query, whole=True)
     forest = Forest()
     if places:
-        uids = [view.uids[place] for place in places]
-        forest = await session.change(
-            session.shard.threads, session.residence, view.mailbox_id, uids, algorithm
-        )
+        uids = [view.uids[number] for number in places]
+        place = view.place
+        forest = await place.change(place.shard.threads, place.residence, view.mailbox_id, uids, algorithm)
     # The view still knows all that were found: nothing took them out of it meanwhile.
-    number_of = {view.uids[place]: place + 1 for place in places}
+    number_of = {view.uids[number]: number + 1 for number in places}
     session.out(thread_line(forest, int if request.by_uid else number_of.__getitem__))
     return ok(f"{request.name} completed")
 
