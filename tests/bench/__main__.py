@@ -70,10 +70,10 @@ def main() -> int:
             if "copy" in wanted:
                 figures += copying.measure(bench, peers, BASE + 143)
         finally:
+            show(figures)  # also of a run that was broken off
             ours.stop()
             if peers:
                 peers.close()
-    show(figures)
     return 0
 
 
