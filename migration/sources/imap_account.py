@@ -17,6 +17,8 @@ from migration.sources.imap import Client, command
 from migration.sources.names import check_collisions, decode_name
 
 _CAPABILITY = re.compile(rb"\[CAPABILITY ([^\]]*)\]", re.IGNORECASE)
+# A prefix and its separator (RFC 2342 5).
+_NAMESPACE = re.compile(rb'\("((?:[^"\\]|\\.)*)" (?:"|NIL)')
 _SPECIAL = {
     each.casefold(): each
     for each in ("\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\\Trash")
@@ -103,6 +105,14 @@ class ImapAccount:
             if "\\noselect" not in attributes  # a parent that is shown for its child's sake (RFC 3501 6.3.9)
         )
         return Survey(mailboxes, names, await self._statuses(mailboxes))
+
+    async def namespaces(self) -> list[bytes]:
+        """Prefixes of all namespaces, as their mailboxes' names begin; the first personal one first."""
+        if b"NAMESPACE" not in self.capabilities:
+            return [b""]
+        done = await self._client.run(b"NAMESPACE")
+        text = b"".join(replies.first(each) for each in done.named(b"NAMESPACE"))
+        return [replies.unquote(each) for each in _NAMESPACE.findall(text)] or [b""]
 
     async def _leave(self) -> None:
         """STATUS of the mailbox that is open would tell what this session has seen, not what is there now (RFC 3501
