@@ -6,10 +6,10 @@ import io
 import lzma
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from mailplat.core.errors import Unavailable
 from mailplat.core.spool import MEMORY_LIMIT, Body
@@ -21,7 +21,7 @@ MAX_MESSAGE = 2**31
 _CHUNK = 256 * 1024
 
 # How Dovecot's zlib plugin knows them: by how a file begins, whatever its name is. No message begins like that.
-_COMPRESSED = {b"\x1f\x8b": gzip.GzipFile, b"BZh": bz2.BZ2File, b"\xfd7zXZ\x00": lzma.LZMAFile}
+_COMPRESSED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 _UNREADABLE = {
     b"\x28\xb5\x2f\xfd": "zstd",
     b"Dovecot-LZ4": "lz4",
