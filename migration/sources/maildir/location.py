@@ -42,7 +42,7 @@ class Template:
     def mount(self) -> Path:
         """What all accounts have in common."""
         fixed = self.text[: self.text.index("%")]
-        return Path(fixed.rpartition("/")[0])
+        return Path(fixed.rpartition("/")[0] or "/")
 
     def path(self, account: str) -> Path:
         """Raises Halt for an address that would lead out of its folder."""
