@@ -139,6 +139,13 @@ class ImapAccount:
         """Whether changes can be asked for by MODSEQ (RFC 7162)."""
         return bool({b"CONDSTORE", b"QRESYNC"} & self.capabilities)
 
+    async def touch(self, mailbox: SourceMailbox) -> None:
+        """Open it as a client does who may change it, and at once for reading again: Courier writes UIDs down only
+        then. Nothing is removed when a mailbox is opened after another (RFC 3501 6.3.1), as it would be by CLOSE."""
+        self._opened = False
+        await self._client.run(*command(b"SELECT", mailbox.wire))
+        await self.examine(mailbox)
+
     async def examine(self, mailbox: SourceMailbox) -> Status:
         tail = b"(CONDSTORE)" if self.condstore else b""
         self._opened = False  # one that cannot be opened leaves none open

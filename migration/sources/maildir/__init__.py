@@ -19,13 +19,13 @@ There is no MODSEQ of a message: a delta lists the mailbox, whose names of files
 it.
 
 A message has the UID that the server gives it, never one of ours. One that lies in new/ or cur/ and has none yet
-gets it when the server is asked for STATUS (Dovecot and Courier then look into the folders and write their list),
-which is how every round begins. One that came after that waits for the next round; one that the server was asked
-about and does not take in stops the round.
+gets it when the server is asked for STATUS, which is how every round begins (Dovecot), or when the mailbox is
+selected, which is done where there is one (Courier). One that came after that waits for the next round; one that the
+server was asked about and does not take in stops the round.
 
 Invariants
     * Nothing is written below the mount: no file, no name, no time stamp. What the server writes there when it is
-      asked for STATUS it writes for every client.
+      asked it writes for every client.
     * Files are believed only where the server says the same: names of mailboxes, their UIDVALIDITY, and that it
       knows of no message that is not seen here. A mount that went away, another tree, an old state of a folder that
       NFS shows look like deletions and are none.

@@ -1,6 +1,7 @@
 """An account whose mail lies on a mount, as a source."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -94,7 +95,16 @@ class MaildirAccount:
             if not trouble:
                 return await self._survey(seen, said)
             before = {each.folder.name: each.without_uid for each in seen}
+            await self._let_number(seen)
         raise Unavailable(trouble)
+
+    async def _let_number(self, seen: Sequence[Seen]) -> None:
+        """STATUS, which comes next, does it where it can."""
+        if self._front is not None and self._layout.by_select:
+            for each in seen:
+                if each.without_uid or each.status is None:
+                    with contextlib.suppress(NotFound):  # deleted meanwhile
+                        await self._front.touch(each.folder.name)
 
     async def _survey(self, seen: Sequence[Seen], said: Said | None) -> Survey:
         theirs = said.survey if said is not None else Survey((), frozenset())

@@ -38,6 +38,7 @@ class Courier:
     """A Layout."""
 
     line_ends = LineEnds(every_lf=True)
+    by_select = True
 
     def __init__(self, location: Location, account: str) -> None:
         self._mount = Mount(location.path.mount)

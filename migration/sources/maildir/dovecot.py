@@ -36,6 +36,7 @@ class Dovecot:
     """A Layout."""
 
     line_ends = LineEnds(every_lf=False, nul_stands_as=b"\x80")
+    by_select = False
 
     def __init__(self, location: Location, account: str) -> None:
         self._location = location

@@ -1,5 +1,5 @@
 """The IMAP server before the files. Asked at the beginning of each round: STATUS makes it look into its folders and
-give UIDs to what has none, and tells what the files do not."""
+give UIDs to what has none (Courier needs a SELECT for that), and tells what the files do not."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -39,6 +39,11 @@ class Front:
             Survey(kept, survey.subscriptions, survey.statuses),
             tuple(each.decode("ascii", "replace") for each in levels),
         )
+
+    async def touch(self, name: str) -> None:
+        """Let the server give UIDs to what has none in a mailbox, if STATUS does not. Raises NotFound."""
+        if name in self._mailboxes:
+            await (await self._opened()).touch(self._mailboxes[name])
 
     async def flags(self, name: str) -> dict[int, tuple[str, ...]]:
         """By UID. Raises NotFound where the mailbox has gone."""

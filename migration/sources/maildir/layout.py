@@ -27,6 +27,7 @@ class Layout(Protocol):
     """The files of one account. Synchronous; every method raises Unavailable where something cannot be read."""
 
     line_ends: LineEnds
+    by_select: bool  # the server gives UIDs at a SELECT only, not at STATUS
 
     def folders(self, prefix: Sequence[str]) -> list[Folder]:
         """All mailboxes; `prefix`: the levels that clients see above all but INBOX."""
