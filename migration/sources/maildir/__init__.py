@@ -24,8 +24,8 @@ selected, which is done where there is one (Courier). One that came after that w
 server was asked about and does not take in stops the round.
 
 Invariants
-    * Nothing is written below the mount: no file, no name, no time stamp. What the server writes there when it is
-      asked it writes for every client.
+    * Nothing is written below the mount, which may be read-only. What the server writes there when it is asked it
+      writes for every client.
     * Files are believed only where the server says the same: names of mailboxes, their UIDVALIDITY, and that it
       knows of no message that is not seen here. A mount that went away, another tree, an old state of a folder that
       NFS shows look like deletions and are none.

@@ -3,6 +3,7 @@ renumbered, and clients' numbers hold."""
 
 import contextlib
 import itertools
+import json
 import smtplib
 import threading
 from collections.abc import AsyncIterator
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from mailplat.app.cli import main
 from mailplat.core.route import RouteState
 from migration.sources.pop3 import read_uidls
-from tests.migration.house import DOMAIN, House, client, content_of, letter, subscriptions_of
+from tests.migration.house import DOMAIN, MASTER, House, client, content_of, letter, subscriptions_of
 from tests.migration.maildir.conftest import Legacy
 from tests.until import until
 
@@ -123,3 +125,36 @@ async def test_an_unmounted_disk_deletes_nothing(legacy: Legacy, tmp_path: Path)
         here.ledger.request_cutover(DOMAIN)
         await here.reach(RouteState.NEW)
         assert here.content(user) == before
+
+
+def test_the_backend_is_checked_before_anything_moves(
+    legacy: Legacy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """19: both views of an account are compared, UIDLs too."""
+    here = House(tmp_path / "house", None, [])
+    here.close()
+    monkeypatch.setenv("MAILPLAT_CONFIG", str(tmp_path / "house" / "mailplat.toml"))
+    (tmp_path / "secret").write_text(MASTER[1])
+    server, mail = legacy.server, legacy.server.mail
+
+    def add(name: str, location: str, *more: str) -> int:
+        words = f"migrate backend add {name} --imap 127.0.0.1:{server.imap_port} --imap-tls none"
+        words += (
+            f" --pop3 127.0.0.1:{server.pop3_port} --pop3-tls none --relay lmtp:127.0.0.1:{server.lmtp_port}"
+        )
+        words += f" --master-user {MASTER[0]} --master-password-file {tmp_path}/secret"
+        return main([*words.split(), "--maildir-path", location, *more])
+
+    def check(name: str) -> str:
+        main(["migrate", "backend", "check", name, "--account", legacy.user("plus"), "--json"])
+        row = next(row for row in json.loads(capsys.readouterr().out) if row["check"] == "maildir")
+        return f"{row['result']}: {row['detail']}"
+
+    assert add("good", f"{mail}/%d/%n/Maildir") == 0
+    assert add("layout", f"{mail}/%d/%n/Maildir:LAYOUT=fs") == 0
+    assert add("format", f"{mail}/%d/%n/Maildir", "--uidl-format", "%v.%u") == 0
+    assert add("bad", "~/Maildir") != 0
+    capsys.readouterr()
+    assert check("good").endswith("as over IMAP; UIDLs as over POP3")
+    assert "LAYOUT" in check("layout")
+    assert "see --uidl-format" in check("format")
