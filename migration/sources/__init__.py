@@ -10,7 +10,7 @@
     maildir/      an account of Dovecot or Courier whose files are on a mount
     opening       which of them a backend's accounts are
 
-Invariants. A source is read, never written: mailboxes are opened with EXAMINE, bodies read with PEEK (Courier.s
+Invariants. A source is read, never written: mailboxes are opened with EXAMINE, bodies read with PEEK (Courier's
 is selected where its files have mail without a number). What it says is bounded (named limits) and not
 believed twice: counts, numbers and flags are compared again by `verify`.
 What must never happen: a \\Seen flag set by us on a mailbox that people use; an answer cut short taken for a

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -215,10 +216,10 @@ class MaildirAccount:
                 uid, date = message.entry.uid, status.st_mtime_ns // 1_000_000_000
                 size = self._size(opened, message)
                 if size is None:
-                    body = self._body(reader, message)
-                    if body is not None:
-                        size = self._measured[uid] = body.size
-                        body.close()
+                    read = self._body(reader, message)
+                    if read is not None:
+                        size = self._measured[uid] = read[0].size
+                        read[0].close()
                 flags = self._flags(opened, uid, message)
                 found.append(Listed(uid, flags, None, size, date, self._location.minutes(date)))
         return found
@@ -245,10 +246,10 @@ class MaildirAccount:
             with Reader(opened.folder) as reader:
                 for uid in uids:
                     message = opened.listing.messages.get(uid)
-                    status = reader.status(message) if message is not None else None
-                    body = self._body(reader, message) if message is not None and status is not None else None
-                    if message is None or status is None or body is None:
+                    read = self._body(reader, message) if message is not None else None
+                    if message is None or read is None:
                         continue
+                    body, status = read
                     said = self._size(opened, message)
                     if said is None:
                         self._measured[uid] = body.size
@@ -262,15 +263,16 @@ class MaildirAccount:
             raise
         return found
 
-    def _body(self, reader: Reader, message: Message) -> Body | None:
+    def _body(self, reader: Reader, message: Message) -> tuple[Body, os.stat_result] | None:
         """None where it is gone, or cannot be read as a message: whoever listed it asks again and says so."""
-        fd = reader.open(message)
-        if fd is None:
+        opened = reader.open(message)
+        if opened is None:
             return None
+        fd, status = opened
         what = reader.folder.path / "/".join(message.file)
         try:
             with failures(what):
-                return octets.read(fd, what, self._layout.line_ends, self._spool)
+                return octets.read(fd, status.st_size, what, self._layout.line_ends, self._spool), status
         except octets.Damaged as error:
             log.warning("a message cannot be read", file=str(what), reason=str(error))
             return None

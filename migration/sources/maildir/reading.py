@@ -44,8 +44,8 @@ class Reader:
         """None where it is gone."""
         return self._do(message, lambda fd, name: os.stat(name, dir_fd=fd, follow_symlinks=False))
 
-    def open(self, message: Message) -> int | None:
-        """None where it is gone, or is no plain file."""
+    def open(self, message: Message) -> tuple[int, os.stat_result] | None:
+        """Its descriptor, and what it is. None where it is gone, or is no plain file."""
         try:
             return self._do(message, open_file)
         except OSError as error:

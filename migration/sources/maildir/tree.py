@@ -103,25 +103,29 @@ class Mount:
         """A small file's; None where there is none."""
         try:
             with self.folder(folder) as fd, failures(folder / name):
-                file = open_file(fd, name)
+                file, status = open_file(fd, name)
         except NotFound:
             return None
         try:
             with failures(folder / name):
-                if os.fstat(file).st_size > MAX_LIST:
+                if status.st_size > MAX_LIST:
                     raise Unavailable(f"{folder / name} has more than {MAX_LIST} octets")
                 return read_all(file)
         finally:
             os.close(file)
 
 
-def open_file(folder: int, name: str) -> int:
-    """Raises OSError; for what is no plain file OSError too."""
+def open_file(folder: int, name: str) -> tuple[int, os.stat_result]:
+    """Its descriptor, and what it is. Raises OSError; for what is no plain file OSError too."""
     fd = os.open(name, _FILE, dir_fd=folder)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a plain file")
+    except BaseException:
         os.close(fd)
-        raise OSError(errno.EINVAL, "not a plain file")
-    return fd
+        raise
+    return fd, status
 
 
 def read_all(fd: int) -> bytes:

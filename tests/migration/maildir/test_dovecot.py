@@ -65,3 +65,18 @@ async def test_everything_is_as_over_imap_and_pop3(legacy: Legacy, layout: str, 
         assert here[name] == rows, name
     assert len(there["INBOX"]) > 25
     assert list(uidls.values()) == [uidl for uidl, _ in await read_uidls(backend, user)]
+
+
+async def test_uidls_and_places_that_came_from_elsewhere(legacy: Legacy) -> None:
+    """What dsync or a migration to Dovecot has left in dovecot-uidlist: P and O."""
+    backend, user = legacy.backend("plus"), legacy.user("plus")
+    path = legacy.server.maildir(user) / "dovecot-uidlist"
+    lines = path.read_text().split("\n")
+    for number, field in ((1, "P0001kept O5"), (4, "O2"), (6, "PUID6-77 O9")):
+        lines[number] = lines[number].replace(" ", f" {field} ", 1)
+    path.write_text("\n".join(lines))
+    async with legacy.source("plus") as source:
+        await source.examine((await source.survey()).mailboxes[0])
+        here = list((await source.uidls("")).values())
+    assert here == [uidl for uidl, _ in await read_uidls(backend, user)]
+    assert here[1:3] == ["0001kept", "UID6-77"]

@@ -176,7 +176,7 @@ def body(folder: Path, content: bytes, every_lf: bool = False) -> tuple[bytes, b
     path = folder / "message"
     path.write_bytes(content)
     ends = octets.LineEnds(every_lf, b"\0" if every_lf else b"\x80")
-    read = octets.read(os.open(path, os.O_RDONLY), path, ends, folder)
+    read = octets.read(os.open(path, os.O_RDONLY), len(content), path, ends, folder)
     try:
         return read.octets(), not read.in_memory
     finally:
