@@ -18,7 +18,7 @@ from migration.sources.contract import Fetched, Listed, SourceMailbox, Status, S
 from migration.sources.imap_account import ImapAccount
 from migration.sources.maildir import location as locations
 from migration.sources.maildir import octets
-from migration.sources.maildir.agreement import Seen, contradiction, numbers
+from migration.sources.maildir.agreement import Seen, aged, contradiction, numbers, uidvalidity
 from migration.sources.maildir.courier import Courier
 from migration.sources.maildir.dovecot import Dovecot
 from migration.sources.maildir.front import Front, Said
@@ -72,6 +72,7 @@ class MaildirAccount:
         self._spool = spool
         self._front = front
         self._folders: dict[str, Folder] = {}  # by our name, as of the last survey
+        self._surveyed: dict[str, Status] = {}
         self._statuses: Mapping[str, Status] = {}  # what the server said then
         self._open: _Open | None = None
         self._served: dict[int, tuple[str, ...]] = {}  # flags of the examined mailbox by the server
@@ -118,9 +119,9 @@ class MaildirAccount:
         ]
         prefix = self._prefix(said)
         subscriptions = await self._listed(self._layout.subscriptions, prefix)
-        statuses = {each.folder.name: self._status(each.folder.name, each.status) for each in seen}
+        self._surveyed = {each.folder.name: self._status(each.folder.name, each.status) for each in seen}
         ordered = sorted(mailboxes, key=lambda each: (each.name != "INBOX", each.name))
-        return Survey(tuple(ordered), subscriptions, statuses)
+        return Survey(tuple(ordered), subscriptions, self._surveyed)
 
     def _highest(self, name: str) -> int | None:
         status = self._statuses.get(name)
@@ -154,13 +155,20 @@ class MaildirAccount:
         folder = self._folders.get(mailbox.name)
         if folder is None:
             raise NotFound(f"mailbox {mailbox.name!r} is not in the tree")
-        listing, flags = await self._listed(self._look, folder)
+        listing, flags = await self._look(folder)
         if self._open is None or self._open.mailbox.name != mailbox.name:
             self._measured = {}
         self._open, self._served = _Open(mailbox, folder, listing, flags), {}
         return self._status(mailbox.name, numbers(listing))
 
-    def _look(self, folder: Folder) -> tuple[Listing, Flags | None]:
+    async def _look(self, folder: Folder) -> tuple[Listing, Flags | None]:
+        listing, flags = await self._listed(self._read_folder, folder)
+        trouble = aged(folder, listing, self._surveyed[folder.name])
+        if trouble:
+            raise Unavailable(trouble)
+        return listing, flags
+
+    def _read_folder(self, folder: Folder) -> tuple[Listing, Flags | None]:
         listing = look(folder, self._layout.uidlist)
         return listing, self._layout.flags(folder)
 
@@ -168,7 +176,10 @@ class MaildirAccount:
         """The listing that `examine` made serves once."""
         opened = self._opened()
         if not opened.fresh:
-            opened.listing, opened.flags = await self._listed(self._look, opened.folder)
+            listing, flags = await self._look(opened.folder)
+            if uidvalidity(listing) != uidvalidity(opened.listing):
+                raise Unavailable(f"{opened.folder.control}: UIDVALIDITY changed while the mailbox was read")
+            opened.listing, opened.flags = listing, flags
         opened.fresh = False
         if opened.flags is None:
             if self._front is None:

@@ -24,6 +24,21 @@ def numbers(listing: Listing) -> Status | None:
     return Status(listing.uidlist.uidvalidity, listing.uidlist.uidnext, len(listing.messages), None)
 
 
+def uidvalidity(listing: Listing) -> int | None:
+    return listing.uidlist.uidvalidity if listing.uidlist is not None else None
+
+
+def aged(folder: Folder, listing: Listing, before: Status) -> str:
+    """What a look after the survey must not show, "" for nothing: less than the survey (`before`) knew."""
+    status = numbers(listing)
+    if status is None:
+        if before.messages or listing.without_uid:
+            return f"{folder.control}: the list of UIDs went away"
+    elif status.uidvalidity == before.uidvalidity and (status.uidnext or 0) < (before.uidnext or 0):
+        return f"{folder.control}: UIDNEXT was {before.uidnext} and is {status.uidnext}: an older state"
+    return ""
+
+
 def contradiction(seen: Sequence[Seen], said: Said | None, before: Mapping[str, Iterable[str]] | None) -> str:
     """What speaks against believing the files, "" for nothing. `before`: what had no UID before the server was asked;
     None: nobody has looked."""

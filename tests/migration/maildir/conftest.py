@@ -29,10 +29,15 @@ LAYOUTS = {
         " userdb_namespace/inbox/separator=.",
         "maildir:{mail}/%d/%n/Maildir:UTF-8:CONTROL={mail}/control/%n",
     ),
+    "inbox": (
+        "userdb_mail=maildir:~/Maildir:INBOX={mail}/%n.inbox",
+        "maildir:{mail}/%d/%n/Maildir:INBOX={mail}/%n.inbox",
+    ),
+    "escape": ("userdb_mail_plugins=listescape", "{mail}/%d/%n/Maildir:LISTESCAPE"),
     "crlf": ("userdb_mail_save_crlf=yes", "{mail}/%Ld/%1n%1.9n/Maildir"),
     "gzip": ("userdb_mail_plugins=zlib userdb_zlib_save=gz", "{mail}/%d/%n/Maildir"),
 }
-MAIL_EACH = 40
+MAIL_EACH = 32
 # A real one that nobody told a size, with what a line may not have; Dovecot delivers nothing like it.
 FOREIGN = b"Subject: foreign\n\nli\0ne\n\rbare\r\r\n" + b"x" * 300_000 + b"\nno end"
 
@@ -51,6 +56,8 @@ class Legacy:
     def deliver(self, layout: str, name: str, octets: bytes, place: str = "new") -> Path:
         """As a program that is not Dovecot does it."""
         root = self.server.maildir(self.user(layout))
+        if layout == "inbox":
+            root = self.server.mail / "inbox.inbox"
         (root / "tmp" / name).write_bytes(octets)
         owner = root.stat()
         os.chown(root / "tmp" / name, owner.st_uid, owner.st_gid)
@@ -107,7 +114,7 @@ def fill(legacy: Legacy, layout: str, letters: list[bytes]) -> None:
     deep = prefix + separator.join(("Archive", "März & April", "INBOX"))
     empty = prefix + "空 ~ folder"
     with client(legacy.server, legacy.user(layout)) as imap:
-        for name in (deep, empty, f"{prefix}Sent"):
+        for name in (deep, empty, f"{prefix}Sent", *(["a.b/~c\\d"] if layout == "escape" else [])):
             imap.create_folder(name)
         for name in ("INBOX", deep, empty):
             imap.subscribe_folder(name)

@@ -61,9 +61,10 @@ async def test_everything_is_as_over_imap_and_pop3(legacy: Legacy, layout: str, 
         name: status.modseq for name, status in theirs.statuses.items()
     }
     assert here.keys() == there.keys()
+    assert layout != "escape" or "a.b/~c\\d" in here
     for name, rows in there.items():
         assert here[name] == rows, name
-    assert len(there["INBOX"]) > 25
+    assert len(there["INBOX"]) > 20
     assert list(uidls.values()) == [uidl for uidl, _ in await read_uidls(backend, user)]
 
 

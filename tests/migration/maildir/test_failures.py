@@ -61,6 +61,27 @@ async def test_a_list_of_uids_that_went_away(tmp_path: Path) -> None:
             await source.survey()
 
 
+async def test_a_list_of_uids_that_goes_back(tmp_path: Path) -> None:
+    """Between the survey and a look, too: what it does not name any more is not gone."""
+    root = dovecot(tmp_path / "mail")
+    whole = (root / "dovecot-uidlist").read_bytes()
+    async with opened(location(tmp_path), tmp_path) as source:
+        inbox = (await source.survey()).mailboxes[0]
+        (root / "dovecot-uidlist").write_bytes(b"3 V77 N3\n1 :1.file\n2 :2.file\n")
+        with pytest.raises(Unavailable, match="an older state"):
+            await source.examine(inbox)
+        (root / "dovecot-uidlist").unlink()
+        with pytest.raises(Unavailable, match="went away"):
+            await source.examine(inbox)
+        (root / "dovecot-uidlist").write_bytes(whole)
+        assert (await source.examine(inbox)).uidvalidity == 77
+        assert len(await source.scan()) == 3
+        (root / "dovecot-uidlist").write_bytes(whole.replace(b"V77", b"V78"))
+        with pytest.raises(Unavailable, match="UIDVALIDITY changed"):
+            await source.scan()
+        assert (await source.examine(inbox)).uidvalidity == 78  # the engine halts for it
+
+
 async def test_rename_storm(tmp_path: Path) -> None:
     """readdir may leave out what is renamed meanwhile: a flag that changes must not look like a deletion."""
     count = 200
