@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -36,10 +37,11 @@ T = TypeVar("T")
 # Files and server are looked at again so many times when they do not say the same: between the two somebody may have
 # made a mailbox, or mail may have come.
 ATTEMPTS = 4
-# Of all mailboxes of an account, seconds: NFS reads some 10,000 names/s. A mount that takes longer does not answer.
-LISTING_S = 120.0
-# Messages whose date, and size where no name says it, are asked for at a time: a small part of what a lane waits for.
-DETAILS = 500
+# Seconds for one piece of work: NFS lists some 10,000 names/s and gives some 100 MB/s, and no message is larger than
+# 2 GB. Others do not wait so long for a mount that hangs: its lane refuses them (core/executors.py).
+ANSWER_S = 300.0
+# Dates and sizes are asked for in pieces of about so many seconds: where no name says a size the file is read.
+DETAILS_S = 2.0
 
 
 @dataclass(slots=True)
@@ -92,7 +94,7 @@ class MaildirAccount:
         trouble = ""
         for _ in range(ATTEMPTS):
             said = await self._front.survey() if self._front is not None else None
-            seen = await self._listed(self._look_at_all, said)
+            seen = await self._asked(self._look_at_all, said)
             trouble = contradiction(seen, said, before)
             if not trouble:
                 return await self._survey(seen, said)
@@ -110,6 +112,7 @@ class MaildirAccount:
 
     async def _survey(self, seen: Sequence[Seen], said: Said | None) -> Survey:
         theirs = said.survey if said is not None else Survey((), frozenset())
+        subscriptions = await self._asked(self._layout.subscriptions, self._prefix(said))
         self._statuses = theirs.statuses
         self._folders = {each.folder.name: each.folder for each in seen}
         special = {each.name: each.special_use for each in theirs.mailboxes}
@@ -117,8 +120,6 @@ class MaildirAccount:
             SourceMailbox(folder.wire, name, special.get(name, ""), highest=self._highest(name))
             for name, folder in self._folders.items()
         ]
-        prefix = self._prefix(said)
-        subscriptions = await self._listed(self._layout.subscriptions, prefix)
         self._surveyed = {each.folder.name: self._status(each.folder.name, each.status) for each in seen}
         ordered = sorted(mailboxes, key=lambda each: (each.name != "INBOX", each.name))
         return Survey(tuple(ordered), subscriptions, self._surveyed)
@@ -162,7 +163,7 @@ class MaildirAccount:
         return self._status(mailbox.name, numbers(listing))
 
     async def _look(self, folder: Folder) -> tuple[Listing, Flags | None]:
-        listing, flags = await self._listed(self._read_folder, folder)
+        listing, flags = await self._asked(self._read_folder, folder)
         trouble = aged(folder, listing, self._surveyed[folder.name])
         if trouble:
             raise Unavailable(trouble)
@@ -208,8 +209,9 @@ class MaildirAccount:
         if not details:
             return [Listed(each.entry.uid, self._flags(opened, each.entry.uid, each)) for each in chosen]
         found: list[Listed] = []
-        for start in range(0, len(chosen), DETAILS):
-            found += await self._asked(self._details, opened, chosen[start : start + DETAILS])
+        rest = iter(chosen)
+        while part := await self._asked(self._details, opened, rest):
+            found += part
         return found
 
     def _flags(self, opened: _Open, uid: int, message: Message) -> tuple[str, ...]:
@@ -217,8 +219,10 @@ class MaildirAccount:
             return self._served.get(uid, ())
         return opened.flags(message.base, message.file[1])
 
-    def _details(self, opened: _Open, messages: Sequence[Message]) -> list[Listed]:
+    def _details(self, opened: _Open, messages: Iterator[Message]) -> list[Listed]:
+        """Of the next ones, as far as the time reaches; empty when there are no more."""
         found: list[Listed] = []
+        end = time.monotonic() + DETAILS_S
         with Reader(opened.folder) as reader:
             for message in messages:
                 status = reader.status(message)
@@ -233,6 +237,8 @@ class MaildirAccount:
                         read[0].close()
                 flags = self._flags(opened, uid, message)
                 found.append(Listed(uid, flags, None, size, date, self._location.minutes(date)))
+                if time.monotonic() > end:
+                    break
         return found
 
     def _size(self, opened: _Open, message: Message) -> int | None:
@@ -249,7 +255,12 @@ class MaildirAccount:
         return None
 
     async def fetch(self, uids: Sequence[int]) -> list[Fetched]:
-        return await self._executors.ask_or_undo(self._lane, _close, self._read, self._opened(), list(uids))
+        work = asyncio.ensure_future(self._executors.run(self._lane, self._read, self._opened(), list(uids)))
+        try:
+            return await self._answer(asyncio.shield(work))
+        except BaseException:
+            work.add_done_callback(_drop)  # whoever wanted it has left
+            raise
 
     def _read(self, opened: _Open, uids: Sequence[int]) -> list[Fetched]:
         found: list[Fetched] = []
@@ -289,28 +300,32 @@ class MaildirAccount:
             return None
 
     async def uidls(self, text: str) -> Mapping[int, str]:
-        """UIDLs of the messages of the examined INBOX that have one, in POP3's order; `text`: the format, or
-        ""."""
+        """UIDLs of the messages of the examined INBOX that have one, in POP3's order; `text`: their format, if it
+        is known."""
         opened = self._opened()
-        return await self._listed(self._layout.uidls, opened.folder, opened.listing, text)
+        return await self._asked(self._layout.uidls, opened.folder, opened.listing, text)
 
     async def close(self) -> None:
         if self._front is not None:
             await self._front.close()
 
-    async def _listed(self, function: Callable[..., T], *args: object) -> T:
-        try:
-            async with asyncio.timeout(LISTING_S):
-                return await self._executors.run(self._lane, function, *args)
-        except TimeoutError as error:
-            raise Unavailable(
-                f"{self._location.path.mount} has not answered for {LISTING_S:.0f} s"
-            ) from error
-
     async def _asked(self, function: Callable[..., T], *args: object) -> T:
-        return await self._executors.ask(self._lane, function, *args)
+        return await self._answer(self._executors.run(self._lane, function, *args))
+
+    async def _answer(self, work: Awaitable[T]) -> T:
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await work
+        except TimeoutError as error:
+            mount = self._location.path.mount
+            raise Unavailable(f"{mount} has not answered for {ANSWER_S:.0f} s") from error
 
 
 def _close(fetched: Iterable[Fetched]) -> None:
     for each in fetched:
         each.body.close()
+
+
+def _drop(work: "asyncio.Future[list[Fetched]]") -> None:
+    if not work.cancelled() and work.exception() is None:
+        _close(work.result())

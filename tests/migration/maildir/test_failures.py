@@ -1,5 +1,6 @@
 """What a mounted Maildir can do to a migration, by the numbers of the research's list where it has one."""
 
+import asyncio
 import bz2
 import contextlib
 import gzip
@@ -19,6 +20,7 @@ from migration.sources.maildir.location import Template, parse
 from tests.migration.house import client
 from tests.migration.maildir.conftest import Legacy
 from tests.migration.maildir.trees import dovecot, maildir, message, opened
+from tests.until import until
 
 
 def location(tmp: Path) -> str:
@@ -320,3 +322,21 @@ async def test_nothing_was_examined(tmp_path: Path) -> None:
     async with opened(location(tmp_path), tmp_path) as source:
         with pytest.raises(NotFound):
             await source.scan()
+
+
+async def test_whoever_leaves_leaves_no_file_open(tmp_path: Path) -> None:
+    """A fence that ends while large messages are read: they are closed when the disk has given them."""
+    root = dovecot(tmp_path / "mail", 1)
+    message(root, "1.file:2,S", b"line\r\n" * MEMORY_LIMIT)
+    async with opened(location(tmp_path), tmp_path) as source:
+        await source.examine((await source.survey()).mailboxes[0])
+        before = len(os.listdir("/proc/self/fd"))
+        reading = [asyncio.create_task(source.fetch([1])) for _ in range(8)]
+        await asyncio.sleep(0)
+        for each in reading:
+            each.cancel()
+        await asyncio.gather(*reading, return_exceptions=True)
+        await until(lambda: len(os.listdir("/proc/self/fd")) == before)
+        (kept,) = await source.fetch([1])
+        assert len(os.listdir("/proc/self/fd")) == before + 1
+        kept.body.close()
