@@ -86,7 +86,7 @@ async def test_a_list_of_uids_that_goes_back(tmp_path: Path) -> None:
 
 async def test_rename_storm(tmp_path: Path) -> None:
     """readdir may leave out what is renamed meanwhile: a flag that changes must not look like a deletion."""
-    count = 200
+    count = 2000
     root = dovecot(tmp_path / "mail", count)
     stop = threading.Event()
 
