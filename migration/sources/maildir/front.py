@@ -31,7 +31,9 @@ class Front:
         survey = await account.survey()
         # Other users' and shared mailboxes lie elsewhere, and so does a second namespace.
         kept = tuple(
-            each for each in survey.mailboxes if each.name == "INBOX" or _longest(each.wire, known) == own
+            each
+            for each in survey.mailboxes
+            if each.name == "INBOX" or _longest(each.wire, [own, *known]) == own
         )
         self._mailboxes = {each.name: each for each in kept}
         levels = own[:-1].split(own[-1:]) if own else []

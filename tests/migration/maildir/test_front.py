@@ -46,4 +46,8 @@ async def test_a_server_without_namespaces(tmp_path: Path) -> None:
         front = Front(lambda: ImapAccount.open(server.backend(), "ada@x.test", tmp_path), None)
         assert (await front.survey()).prefix == ()
         await front.close()
-        await Front(lambda: ImapAccount.open(server.backend(), "ada@x.test", tmp_path), "INBOX.").close()
+        front = Front(lambda: ImapAccount.open(server.backend(), "ada@x.test", tmp_path), "INBOX.")
+        said = await front.survey()
+        assert [each.name for each in said.survey.mailboxes] == ["INBOX", "INBOX/Sent", "INBOX/virtual/All"]
+        assert said.prefix == ("INBOX",)
+        await front.close()
