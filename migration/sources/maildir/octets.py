@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mailplat.core.errors import Unavailable
 from mailplat.core.spool import MEMORY_LIMIT, Body
 from migration.errors import Misbehaviour
 
@@ -58,7 +57,7 @@ class LineEnds:
 
 
 class Damaged(Exception):
-    """A compressed file cannot be decompressed."""
+    """A file is no message that can be had: it cannot be decompressed, or is too large."""
 
 
 def read(fd: int, size: int, what: Path, ends: LineEnds, spool: Path) -> Body:
@@ -66,6 +65,8 @@ def read(fd: int, size: int, what: Path, ends: LineEnds, spool: Path) -> Body:
     one that goes as it is, the file itself. Raises Damaged; Misbehaviour for what is not read here; OSError."""
     taken = False
     try:
+        if size > MAX_MESSAGE:
+            raise Damaged(f"{size} octets; {MAX_MESSAGE} at most")
         octets = os.read(fd, size) if size <= MEMORY_LIMIT else os.read(fd, _LONGEST)
         kind = _coding(octets[:_LONGEST], what)
         if kind is not None:
@@ -105,7 +106,7 @@ def _spooled(pieces: Iterator[bytes], ends: LineEnds, spool: Path) -> Body:
     try:
         for piece in _whole_lines(pieces):
             if body.size + len(piece) > MAX_MESSAGE:
-                raise Unavailable(f"a message of more than {MAX_MESSAGE} octets")
+                raise Damaged(f"more than {MAX_MESSAGE} octets")
             body.write(ends.apply(piece))
     except BaseException:
         body.close()

@@ -230,14 +230,16 @@ def test_compressed_files(tmp_path: Path) -> None:
             body(tmp_path, head + b"...")
 
 
-async def test_a_damaged_file_is_not_given(tmp_path: Path) -> None:
-    """20: the engine asks for it again, and halts with its UID."""
-    root = dovecot(tmp_path / "mail")
+async def test_a_damaged_file_is_not_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """20: the engine asks for it again, and halts with its UID. A few octets that would become too many, too."""
+    root = dovecot(tmp_path / "mail", 4)
+    monkeypatch.setattr(octets, "MAX_MESSAGE", 1_000_000)
+    message(root, "4.file:2,S", gzip.compress(b"line\n" * 200_000))
     message(root, "2.file:2,S", gzip.compress(b"Subject: 2\n\n")[:-4])
     async with opened(location(tmp_path), tmp_path) as source:
         await source.examine((await source.survey()).mailboxes[0])
-        assert [each.uid for each in await source.fetch([1, 2, 3])] == [1, 3]
-        assert [each.uid for each in await source.scan(uids=[2])] == [2]
+        assert [each.uid for each in await source.fetch([1, 2, 3, 4])] == [1, 3]
+        assert [each.uid for each in await source.scan(uids=[2, 4])] == [2, 4]
 
 
 def test_lists_of_uids() -> None:
@@ -340,3 +342,26 @@ async def test_whoever_leaves_leaves_no_file_open(tmp_path: Path) -> None:
         (kept,) = await source.fetch([1])
         assert len(os.listdir("/proc/self/fd")) == before + 1
         kept.body.close()
+
+
+async def test_nothing_is_written(tmp_path: Path) -> None:
+    """Not even a time stamp, below the mount."""
+    root = dovecot(tmp_path / "mail")
+    maildir(root / ".Sent")
+    (root / ".Sent" / "dovecot-uidlist").write_text("1 5 1\n")
+
+    def picture() -> dict[Path, tuple[int, int, int]]:
+        return {
+            path: (status.st_mtime_ns, status.st_ctime_ns, status.st_size)
+            for path in (tmp_path / "mail").rglob("*")
+            for status in (path.stat(),)
+        }
+
+    before = picture()
+    async with opened(location(tmp_path), tmp_path) as source:
+        for mailbox in (await source.survey()).mailboxes:
+            await source.examine(mailbox)
+            await source.scan(details=True)
+        for each in await source.fetch([1, 2, 3]):
+            each.body.close()
+    assert picture() == before
