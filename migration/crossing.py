@@ -17,6 +17,7 @@ from migration.book import Book, Passage, Watermark
 from migration.compared import Compared
 from migration.ledger import Ledger, Move
 from migration.sources.contract import Listed, Source, Status
+from migration.sources.maildir.account import MaildirAccount
 from migration.sources.shard import ShardAccount
 from migration.target import Target
 
@@ -110,6 +111,11 @@ class LegacyCrossing(Crossing):
         if name != "INBOX":
             return {}
         text = self.move.uidl_format or await self.book(self.ledger.uidl_format, self.backend.name)
+        if isinstance(self.source, MaildirAccount):
+            said = self.source.uidls
+            return await uidl.take_from_files(
+                said, self.backend, self.move.address, text, status.uidvalidity, new
+            )
         uidls, text = await uidl.take_over(
             self.source, self.backend, self.move.address, text, status.uidvalidity, new
         )

@@ -88,7 +88,7 @@ async def _sync(
             special_use=mailbox.special_use,
             uidvalidity=status.uidvalidity,
             # A client's cache must never hold a higher one than ours; a shard's numbers we take as they are.
-            modseq=(status.modseq or 0) + (twin is None),
+            modseq=_highest(mailbox, status) + (twin is None),
             object_id=mailbox.object_id,
         )
         done.mailboxes += 1
@@ -105,7 +105,7 @@ async def _sync(
         done.changed, done.gone, gone = done.changed + changed, done.gone + went, []
     else:
         done.changed += await _change_flags(crossing, ours.id, listed, have)
-        await _raise_numbers(crossing, ours.id, status)
+        await _raise_numbers(crossing, mailbox, ours.id, status)
     done.gone += len(gone)
     await crossing.show_progress()
     return Pending(ours, Watermark(mailbox.name, mailbox.wire, status), gone)
@@ -191,10 +191,15 @@ async def _change_flags(
     return sum([await crossing.target.store_flags(mailbox_id, uids, kept) for kept, uids in wanted.items()])
 
 
-async def _raise_numbers(crossing: Crossing, mailbox_id: int, status: Status) -> None:
+def _highest(mailbox: SourceMailbox, status: Status) -> int:
+    """HIGHESTMODSEQ that a client may know."""
+    return max(status.modseq or 0, mailbox.highest or 0)
+
+
+async def _raise_numbers(crossing: Crossing, mailbox: SourceMailbox, mailbox_id: int, status: Status) -> None:
     """UIDNEXT at least the source's, HIGHESTMODSEQ above the source's (research/migration.md §2)."""
     now = await crossing.target.mailbox(mailbox_id)
-    uidnext, modseq = status.uidnext or 1, (status.modseq or 0) + 1
+    uidnext, modseq = status.uidnext or 1, _highest(mailbox, status) + 1
     if now.uidnext < uidnext or now.modseq < modseq:
         await crossing.target.raise_numbers(mailbox_id, uidnext, modseq)
 

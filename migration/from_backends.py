@@ -15,7 +15,7 @@ from migration.journey import travel
 from migration.ledger import RUNNING, Ledger, Move
 from migration.pacing import Pacer
 from migration.sources.contract import Source
-from migration.sources.imap_account import ImapAccount
+from migration.sources.opening import open_source
 from migration.target import Target
 
 _TRAVELLING = frozenset({RouteState.LEGACY, RouteState.SEEDING, RouteState.TRACKING})
@@ -66,7 +66,8 @@ class FromBackends(Attendance[Move]):
         pacer = self._pacers[move.backend]
         async with pacer.slot():
             target = self._target(move)
-            source = await ImapAccount.open(backend, move.address, await target.spool())
+            spool = await target.spool()
+            source = await open_source(backend, move.address, spool, self.platform.executors)
             try:
                 return await travel(self._crossing(move, backend, source), yields=lambda: pacer.crowded)
             finally:

@@ -3,11 +3,13 @@
 The source's UIDLs are read over POP3 and recognised as one of the known formats over UID and UIDVALIDITY; from then
 on those of new messages are calculated. UIDLs of no known format are matched by order and size. Where neither
 fits, or the order is not that of the UIDs (ours always is), the move halts.
+
+Of mail on a mount the files say the UIDLs (`take_from_files`).
 """
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from mailplat.core.errors import Unavailable
 from mailplat.directory import Backend
@@ -19,6 +21,10 @@ from migration.sources.pop3 import read_uidls
 KNOWN_FORMATS = ("%08Xu%08Xv", "%v.%u", "UID%u-%v", "%08Xv%08Xu")
 # Ours: kept as "nothing special", so that it takes no room in the index.
 OWN_FORMAT = "%v.%u"
+# The name of the message's file: where the files are read.
+FILE_FORMAT = "%f"
+
+OTHER_ORDER = "POP3 lists the mail of INBOX in another order than its UIDs; clients would notice"
 
 _FIELD = re.compile(r"%(0?)(\d*)([Xx]?)([uv])")
 
@@ -36,7 +42,9 @@ def _pieces(text: str) -> tuple[tuple[str, str], ...]:
 
 def check_format(text: str) -> str:
     """Raises ValueError for a format without %u, or with something else than %u and %v (as in Dovecot's
-    pop3_uidl_format, with 0, a width and X for hexadecimal)."""
+    pop3_uidl_format, with 0, a width and X for hexadecimal), but for %f alone."""
+    if text == FILE_FORMAT:
+        return text
     rest = _FIELD.sub("", text)
     if "%" in rest or not any(field[4] == "u" for field in _FIELD.finditer(text)):
         raise ValueError(f"{text!r}: a UIDL format has %u and may have %v, such as %08Xu%08Xv")
@@ -63,9 +71,7 @@ def recognise(
         known = [place for place in found if place < len(places)]
         if known and max(found[: len(known)]) < len(places):
             if found != sorted(found):
-                raise Halt(
-                    "POP3 lists the mail of INBOX in another order than its UIDs; clients would notice"
-                )
+                raise Halt(OTHER_ORDER)
             return text
     return None
 
@@ -104,3 +110,29 @@ async def take_over(
     if not text or text == OWN_FORMAT:
         return {}, text
     return {each.uid: render(text, each.uid, uidvalidity) for each in new}, text
+
+
+async def take_from_files(
+    said: Callable[[str], Awaitable[Mapping[int, str]]],
+    backend: Backend,
+    account: str,
+    text: str,
+    uidvalidity: int,
+    new: Sequence[Listed],
+) -> Mapping[int, str]:
+    """The UIDLs of new messages of the examined INBOX, where they are not ours. `said`: what its files say, with the
+    format `text` where they say none. Courier numbers its mail when somebody logs in to POP3: where clients do, we do
+    for those that have no number yet. Raises Halt, Unavailable."""
+    uidls = await said(text)
+    if backend.pop3 and any(each.uid not in uidls for each in new):
+        await read_uidls(backend, account)
+        uidls = await said(text)
+        if any(each.uid not in uidls for each in new):
+            raise Unavailable("INBOX changed while its UIDLs were read; they are read again")
+    if list(uidls) != sorted(uidls):
+        raise Halt(OTHER_ORDER)
+    return {
+        each.uid: uidls[each.uid]
+        for each in new
+        if uidls.get(each.uid, "") not in ("", render(OWN_FORMAT, each.uid, uidvalidity))
+    }

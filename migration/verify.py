@@ -107,7 +107,7 @@ async def _mailbox(
     found.mailboxes += 1
     found.messages += len(listed)
     if crossing.twin is None:
-        _numbers(mailbox.name, status, ours, found)
+        _numbers(mailbox, status, ours, found)
     else:
         _same_numbers(mailbox.name, status, ours, found)
         there, mine = await crossing.twin.marks(), await crossing.target.marks(ours.id)
@@ -168,13 +168,14 @@ async def _since(
     await _hash(crossing, name, ours, new[-HASHED_MOST:], found)
 
 
-def _numbers(name: str, status: Status, ours: Mailbox, found: Verification) -> None:
+def _numbers(mailbox: SourceMailbox, status: Status, ours: Mailbox, found: Verification) -> None:
+    name, modseq = mailbox.name, max(status.modseq or 0, mailbox.highest or 0)
     if ours.uidvalidity != status.uidvalidity:
         found.differ(f"{name}: UIDVALIDITY {ours.uidvalidity} here, {status.uidvalidity} there")
     if status.uidnext is not None and ours.uidnext < status.uidnext:
         found.differ(f"{name}: UIDNEXT {ours.uidnext} here, {status.uidnext} there")
-    if status.modseq is not None and ours.modseq <= status.modseq:
-        found.differ(f"{name}: HIGHESTMODSEQ {ours.modseq} here is not above {status.modseq} there")
+    if ours.modseq <= modseq:
+        found.differ(f"{name}: HIGHESTMODSEQ {ours.modseq} here is not above {modseq} there")
 
 
 def _same_numbers(name: str, status: Status, ours: Mailbox, found: Verification) -> None:

@@ -41,7 +41,7 @@ class Alias:
 @dataclass(frozen=True, slots=True)
 class Backend:
     """Another platform that accounts may live on. Endpoints are "host:port" or ""; TLS is "none", "starttls" or
-    "implicit"; `relay` is "smtp:host:port" or "lmtp:host:port"."""
+    "implicit"; `relay` is "smtp:host:port" or "lmtp:host:port"; `maildir` says where its mail lies as files."""
 
     name: str
     imap: str = ""
@@ -52,6 +52,7 @@ class Backend:
     master_user: str = ""
     master_password: str = field(default="", repr=False)
     master_style: str = "login"  # "login": LOGIN user*master; "plain": AUTHENTICATE PLAIN with authzid
+    maildir: str = ""  # as migration/sources/maildir/location.py reads it; "": its mail is read over IMAP
 
 
 @dataclass(frozen=True, slots=True)

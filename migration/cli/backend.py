@@ -11,11 +11,14 @@ from typing import Any
 from mailplat.app.console import Subparsers, add_config, add_json, read_password, show
 from mailplat.app.wiring import Platform, open_platform
 from mailplat.core.errors import InvalidInput, MailplatError, Unavailable
+from mailplat.core.executors import Executors
 from mailplat.core.route import BackendHome
 from mailplat.directory import Backend
 from migration import uidl
 from migration.ledger import Ledger
 from migration.sources.imap_account import ImapAccount
+from migration.sources.maildir import location
+from migration.sources.maildir.account import MaildirAccount
 from migration.sources.pop3 import read_uidls
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -46,7 +49,14 @@ def register(actions: Subparsers) -> None:
         "--uidl-format",
         metavar="FORMAT",
         default="",
-        help="of POP3, such as %%08Xu%%08Xv; default: found out",
+        help="of POP3, such as %%08Xu%%08Xv; with --maildir-path also %%f, the file's name; default: found out",
+    )
+    adding.add_argument(
+        "--maildir-path",
+        metavar="LOCATION",
+        default="",
+        help="read mail from files: Dovecot's mail_location on a mount here, such as"
+        " maildir:/mnt/mail/%%d/%%n/Maildir:LAYOUT=fs, or courier:/mnt/mail/%%d/%%n/Maildir",
     )
     adding.set_defaults(run=add)
 
@@ -76,7 +86,12 @@ def add(args: argparse.Namespace) -> int:
         master_user=args.master_user,
         master_password=_master_password(args),
         master_style=args.master_style,
+        maildir=args.maildir_path,
     )
+    if backend.maildir:
+        location.parse(backend.maildir)
+    elif args.uidl_format == uidl.FILE_FORMAT:
+        raise InvalidInput(f"{uidl.FILE_FORMAT}: names of files are seen with --maildir-path only")
     try:
         text = uidl.check_format(args.uidl_format) if args.uidl_format else ""
     except ValueError as error:
@@ -117,7 +132,8 @@ def check(args: argparse.Namespace) -> int:
     with open_platform(args.config) as platform:
         backend = platform.directory.backend(args.name)
         account = args.account or _first_account(platform, backend.name)
-        rows = asyncio.run(_check(backend, account))
+        text = Ledger(platform.database, platform.clock).uidl_format(backend.name)
+        rows = asyncio.run(_check(backend, account, text, platform.executors))
     show(rows, ["check", "result", "detail"], as_json=args.json)
     return 0 if all(row["result"] == "ok" for row in rows) else 1
 
@@ -129,8 +145,13 @@ def _first_account(platform: Platform, backend: str) -> str:
     raise InvalidInput(f"no account lives on backend {backend} yet; name one with --account")
 
 
-async def _check(backend: Backend, account: str) -> list[dict[str, str]]:
+async def _check(
+    backend: Backend, account: str, uidl_format: str, executors: Executors
+) -> list[dict[str, str]]:
     rows = [await _attempt(f"imap {backend.imap}", _check_imap(backend, account))]
+    if backend.maildir:
+        work = _check_maildir(backend, account, uidl_format, executors)
+        rows.append(await _attempt("maildir", work))
     if backend.pop3:
         rows.append(await _attempt(f"pop3 {backend.pop3}", _check_pop3(backend, account)))
     rows.append(await _attempt(backend.relay, _check_relay(backend)))
@@ -154,6 +175,27 @@ async def _check_imap(backend: Backend, account: str) -> str:
     messages = sum(status.messages for status in survey.statuses.values())
     condstore = "with" if source.condstore else "without"
     return f"{account}: {len(survey.mailboxes)} mailboxes, {messages} messages; {condstore} CONDSTORE"
+
+
+async def _check_maildir(backend: Backend, account: str, uidl_format: str, executors: Executors) -> str:
+    """The survey itself compares names, UIDVALIDITY and numbers with what the server says."""
+    with tempfile.TemporaryDirectory(prefix="mailplat-check-") as spool:
+        source = MaildirAccount.of(backend, account, Path(spool), executors)
+        try:
+            survey = await source.survey()
+            messages = sum(status.messages for status in survey.statuses.values())
+            said = f"{account}: {len(survey.mailboxes)} mailboxes, {messages} messages, as over IMAP"
+            if not backend.pop3:
+                return said
+            await source.examine(next(each for each in survey.mailboxes if each.name == "INBOX"))
+            there = [each for each, _ in await read_uidls(backend, account)]
+            here = list((await source.uidls(uidl_format)).values())
+        finally:
+            await source.close()
+    pair = next((pair for pair in zip(here, there, strict=False) if pair[0] != pair[1]), None)
+    if pair is not None:
+        raise Unavailable(f"a UIDL is {pair[0]} by the files and {pair[1]} over POP3; see --uidl-format")
+    return f"{said}; UIDLs as over POP3"
 
 
 async def _check_pop3(backend: Backend, account: str) -> str:
@@ -189,6 +231,7 @@ def list_all(args: argparse.Namespace) -> int:
                 "relay": each.relay,
                 "master_user": each.master_user,
                 "master_style": each.master_style,
+                "maildir": each.maildir,
                 "accounts": counts.get(f"backend:{each.name}", 0),
             }
             for each in platform.directory.backends()

@@ -7,9 +7,12 @@
     replies       what an IMAP server says, as values; no I/O
     names         mailbox names there and here
     pop3          the UIDLs that POP3 clients have seen
+    maildir/      an account of Dovecot or Courier whose files are on a mount
+    opening       which of them a backend's accounts are
 
-Invariants. A source is read, never written: mailboxes are opened with EXAMINE, bodies read with PEEK. What it
-says is bounded (named limits) and not believed twice: counts, numbers and flags are compared again by `verify`.
+Invariants. A source is read, never written: mailboxes are opened with EXAMINE, bodies read with PEEK (Courier's
+is selected where its files have mail without a number). What it says is bounded (named limits) and not
+believed twice: counts, numbers and flags are compared again by `verify`.
 What must never happen: a \\Seen flag set by us on a mailbox that people use; an answer cut short taken for a
 mailbox with fewer messages.
 """

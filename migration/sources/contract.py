@@ -29,6 +29,9 @@ class SourceMailbox:
     name: str
     special_use: str = ""
     object_id: str | None = None  # MAILBOXID (RFC 8474 4) that it keeps: of a mailbox of ours
+    highest: int | None = (
+        None  # HIGHESTMODSEQ that clients were told, where the source itself knows no MODSEQ
+    )
 
 
 @dataclass(frozen=True, slots=True)

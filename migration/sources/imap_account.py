@@ -17,6 +17,8 @@ from migration.sources.imap import Client, command
 from migration.sources.names import check_collisions, decode_name
 
 _CAPABILITY = re.compile(rb"\[CAPABILITY ([^\]]*)\]", re.IGNORECASE)
+# A prefix and its separator (RFC 2342 5).
+_NAMESPACE = re.compile(rb'\("((?:[^"\\]|\\.)*)" (?:"|NIL)')
 _SPECIAL = {
     each.casefold(): each
     for each in ("\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\\Trash")
@@ -104,6 +106,14 @@ class ImapAccount:
         )
         return Survey(mailboxes, names, await self._statuses(mailboxes))
 
+    async def namespaces(self) -> list[bytes]:
+        """Prefixes of all namespaces, as their mailboxes' names begin; the first personal one first."""
+        if b"NAMESPACE" not in self.capabilities:
+            return [b""]
+        done = await self._client.run(b"NAMESPACE")
+        text = b"".join(replies.first(each) for each in done.named(b"NAMESPACE"))
+        return [replies.unquote(each) for each in _NAMESPACE.findall(text)] or [b""]
+
     async def _leave(self) -> None:
         """STATUS of the mailbox that is open would tell what this session has seen, not what is there now (RFC 3501
         6.3.10). CLOSE removes nothing from a mailbox that was opened with EXAMINE (RFC 3501 6.4.2)."""
@@ -128,6 +138,13 @@ class ImapAccount:
     def condstore(self) -> bool:
         """Whether changes can be asked for by MODSEQ (RFC 7162)."""
         return bool({b"CONDSTORE", b"QRESYNC"} & self.capabilities)
+
+    async def touch(self, mailbox: SourceMailbox) -> None:
+        """Open it as a client does who may change it, and at once for reading again: Courier writes UIDs down only
+        then. Nothing is removed when a mailbox is opened after another (RFC 3501 6.3.1), as it would be by CLOSE."""
+        self._opened = False
+        await self._client.run(*command(b"SELECT", mailbox.wire))
+        await self.examine(mailbox)
 
     async def examine(self, mailbox: SourceMailbox) -> Status:
         tail = b"(CONDSTORE)" if self.condstore else b""
