@@ -8,7 +8,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -114,6 +114,11 @@ class Client(threading.Thread, ABC):
         yield
         self.scene.timed(verb, (time.perf_counter() - began) * 1000)
 
+    def refused(self, recipients: Mapping[str, tuple[int, bytes]]) -> None:
+        """At RCPT, with these replies."""
+        self.ledger.counts["refused"] += len(recipients)
+        self.scene.refusals += [(to, f"{code} {text.decode()}") for to, (code, text) in recipients.items()]
+
     def some_accounts(self) -> list[str]:
         accounts = self.scene.accounts
         return self.rng.sample(accounts, self.rng.randint(1, min(3, len(accounts))))
@@ -154,15 +159,14 @@ class Sender(Client):
                     with self.clocked("SMTP message"):
                         refused = smtp.sendmail("a@drill.test", recipients, letters.letter(token, self.rng))
                 except smtplib.SMTPRecipientsRefused as error:
-                    self.scene.refusals += [
-                        (to, f"{code} {text.decode()}") for to, (code, text) in error.recipients.items()
-                    ]
+                    self.refused(error.recipients)
                     raise
                 except smtplib.SMTPDataError as error:  # which of them is at fault is not said
                     text = error.smtp_error
                     said = text.decode() if isinstance(text, bytes) else text
                     self.scene.refusals.append((" ".join(recipients), f"{error.smtp_code} {said}"))
                     raise
+                self.refused(refused)
                 for account, box in zip(recipients, boxes, strict=True):
                     if account not in refused:
                         self.ledger.accepted(box, token)
@@ -189,7 +193,9 @@ class Postman(Client):
         lmtp.ehlo_or_helo_if_needed()
         if lmtp.mail("a@drill.test")[0] != 250:
             raise smtplib.SMTPServerDisconnected("MAIL was refused")
-        taken = [box for box in boxes if lmtp.rcpt(box.key[0])[0] == 250]
+        said = {account: lmtp.rcpt(account) for account in recipients}
+        self.refused({account: reply for account, reply in said.items() if reply[0] != 250})
+        taken = [box for box in boxes if said[box.key[0]][0] == 250]
         if not taken:
             raise smtplib.SMTPServerDisconnected("every RCPT was refused")
         self.ledger.offer(taken, token)

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 # A process that has imported everything and forks an engine for each line "ROOT STEP" that it reads: the engine runs
-# until it dies after that step, or until the account has moved. It answers with how the engine ended.
+# until it dies after that step, for 60 s at most. It answers with how the engine ended.
 SERVER = """
 import asyncio, os, sys
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.until import until
 async def main(root):
     here = House(Path(root), None, [])
     async with here.engine():
-        await until(lambda: all(move.released for move in here.ledger.moves()), 60)
+        await until(lambda: False, 60)
     here.close()
 
 for line in sys.stdin:

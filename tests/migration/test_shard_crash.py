@@ -28,7 +28,7 @@ from tests.until import until
 async def main(root):
     here = Shards(Path(root))
     async with here.engine():
-        await until(lambda: all(move.is_over for move in here.ledger.moves()), 60)
+        await until(lambda: False, 60)
     here.close()
 
 for line in sys.stdin:

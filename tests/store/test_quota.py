@@ -13,7 +13,7 @@ import pytest
 from alembic import command
 
 from mailplat.core.clock import ManualClock
-from mailplat.core.errors import OverQuota, Unavailable
+from mailplat.core.errors import DiskFull, OverQuota, Unavailable
 from mailplat.core.executors import Executors
 from mailplat.core.quota import NO_QUOTA, Quota
 from mailplat.core.route import Residence
@@ -222,7 +222,9 @@ class TestLimits:
         rig.append(octets(10), quota=quota)
         with pytest.raises(OverQuota, match="account 1"):
             rig.shard.check_room(ANN, 0, quota)
-        rig.shard.check_room(ANN, 1 << 40, NO_QUOTA)
+        rig.shard.check_room(ANN, 1 << 20, NO_QUOTA)
+        with pytest.raises(DiskFull, match="octets free"):
+            rig.shard.check_room(ANN, 1 << 60, NO_QUOTA)
 
     async def test_many_at_once_pass_neither_limit(self, rig: Rig) -> None:
         """Of two writers on one index, as two workers are."""
