@@ -120,6 +120,22 @@ class Body:
                 _write_all(self._fd, (chunk,))
         self._raw_size += len(chunk)
 
+    def carry(self, directory: Path, chunk: bytes) -> "Body":
+        """A body in another folder with what this one has, and `chunk` behind it: to go on there after a write was
+        refused. This one is closed. Raises DiskFull, Unavailable, and leaves it as it is then."""
+        body = Body.create(directory, self._limit)
+        try:
+            if self._memory:  # all of it, though a file may have been begun
+                body.write(bytes(self._memory))
+            while not self._memory and (left := self._raw_size - body._raw_size) > 0:
+                body.write(self._raw(min(left, _CHUNK), body._raw_size))
+            body.write(chunk)
+        except BaseException:
+            body.close()
+            raise
+        self.close()
+        return body
+
     def replace_head(self, length: int, octets: bytes) -> None:
         """Let `octets` stand instead of the first `length` octets, from now on and for every reader to come.
         For the one change that we make to a message: taking forged trace fields out of its header block."""

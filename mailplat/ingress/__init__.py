@@ -8,9 +8,9 @@
     server      listening sockets, caps on connections, draining
     limits      every limit by name
 
-Way of a message: octets -> DataDecoder -> Body (spooled in the tmp/ of the first local recipient's shard, or of
-the queue) -> Pipeline.message -> forged Authentication-Results out, our trace fields on top ->
-Delivery.accept -> reply.
+Way of a message: octets -> DataDecoder -> Body (content.py: spooled in the tmp/ of the first local recipient's shard,
+of another one where that disk takes nothing, or of the queue) -> Pipeline.message -> forged Authentication-Results
+out, our trace fields on top -> Delivery.accept -> reply.
 
 Invariants: 250 is said only after Delivery.accept returned; from the final dot on, a client that vanishes
 cancels nothing; an unknown recipient is refused at RCPT, so that nothing is bounced later; time that we take

@@ -25,9 +25,10 @@ from aiosmtpd.smtp import SMTP
 from mailplat.core.envelope import Peer
 from mailplat.core.errors import MailplatError
 from mailplat.core.reply import UNAVAILABLE, Reply
+from mailplat.ingress.content import reply_for
 from mailplat.ingress.inlet import READ_SIZE, EndOfInput, Inlet, LineRefused
 from mailplat.ingress.limits import IngressLimits
-from mailplat.ingress.reception import Reception, Rooms, reply_for
+from mailplat.ingress.reception import Reception, Rooms
 
 log = structlog.get_logger("ingress")
 logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd logs a line or more for each command

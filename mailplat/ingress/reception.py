@@ -14,12 +14,9 @@ from mailplat.admin import metrics
 from mailplat.core.address import NULL_SENDER, Address
 from mailplat.core.clock import Clock
 from mailplat.core.envelope import Envelope, Peer
-from mailplat.core.errors import DiskFull, InvalidInput, MailplatError, OverQuota, StaleEpoch, Unavailable
+from mailplat.core.errors import InvalidInput, MailplatError, OverQuota
 from mailplat.core.executors import Executors
 from mailplat.core.reply import (
-    BARE_NEWLINE,
-    DISK_FULL,
-    FENCED,
     RELAY_DENIED,
     TOO_LARGE,
     UNAVAILABLE,
@@ -34,12 +31,12 @@ from mailplat.directory import Directory, Resolution, Target
 from mailplat.filtering.mailauth.results import strip
 from mailplat.filtering.pipeline import Pipeline
 from mailplat.filtering.verdict import Action, Transaction
+from mailplat.ingress.content import Content, reply_for
 from mailplat.ingress.limits import IngressLimits
 from mailplat.ingress.trace import new_id, protocol_name, received_field
 from mailplat.queue import Queue
 from mailplat.store import Store
 from mailplat.wire.smtp.address import format_mailbox, parse_path
-from mailplat.wire.smtp.data import DataDecoder
 from mailplat.wire.smtp.parameters import UnknownParameter, parse_parameters, parse_size
 
 log = structlog.get_logger("ingress")
@@ -73,47 +70,6 @@ class Rooms:
     clock: Clock
     limits: IngressLimits = dataclasses.field(default_factory=IngressLimits)
     postmaster: Address | None = None  # who has the mail for a postmaster that no domain has named
-
-
-class Content:
-    """DATA being received. A full disk or too many octets is remembered and answered after the final dot,
-    as the protocol wants; until then octets are read and dropped."""
-
-    def __init__(self, body: Body, limits: IngressLimits, executors: Executors, pool: str) -> None:
-        """`pool`: the threads that write to the body's disk."""
-        self.body = body
-        self._pool = pool
-        self._decoder = DataDecoder(limits.message_size)
-        self._executors = executors
-        self._failure: Reply | None = None
-
-    @property
-    def finished(self) -> bool:
-        return self._decoder.finished
-
-    @property
-    def rest(self) -> bytes:
-        return self._decoder.rest
-
-    @property
-    def refusal(self) -> Reply | None:
-        """Why it cannot be kept, whatever the filters would say."""
-        if self._decoder.too_large:
-            return TOO_LARGE
-        return BARE_NEWLINE if self._decoder.bare else self._failure
-
-    async def feed(self, chunk: bytes) -> None:
-        octets = self._decoder.feed(chunk)
-        if not octets or self.refusal is not None:
-            return
-        try:
-            if self.body.fits(len(octets)):
-                self.body.write(octets)
-            else:
-                await self._executors.run(self._pool, self.body.write, octets)
-        except MailplatError as error:
-            log.warning("message not spooled", error=str(error))
-            self._failure = reply_for(error)
 
 
 class Reception:
@@ -193,12 +149,12 @@ class Reception:
         """Where DATA goes, for one that `refuse_data` does not refuse: beside the mail of the first recipient that
         lives here, else beside the queue. Raises Unavailable."""
         rooms = self._rooms
-        homes = (_residence(target) for target in self._targets.values())
-        home = next((residence for residence in homes if residence is not None), None)
-        if home is None:
-            return Content(Body.create(rooms.queue.tmp), rooms.limits, rooms.executors, "spool")
-        body = Body.create((await rooms.store.opened(home.shard)).tmp)
-        return Content(body, rooms.limits, rooms.executors, f"spool/{home.shard}")
+        homes = [_residence(target) for target in self._targets.values()]
+        shards = dict.fromkeys(home.shard for home in homes if home is not None)
+        places = [((await rooms.store.opened(name)).tmp, f"spool/{name}") for name in shards]
+        if len(shards) != 1 or None in homes:
+            places.append((rooms.queue.tmp, "spool"))
+        return Content(places, rooms.limits, rooms.executors)
 
     async def finish(self, content: Content, peer: Peer) -> list[Reply]:
         """Filter, trace, deliver. One reply for SMTP, one for each recipient for LMTP (RFC 2033 4.2). Closes
@@ -316,19 +272,6 @@ class Reception:
             reply=str(min(replies, key=lambda reply: reply.positive)),
             seconds=round(seconds, 4),
         )
-
-
-def reply_for(error: MailplatError) -> Reply:
-    """CONTRACT, Replies. Anything that is not about this recipient's mailbox is temporary."""
-    if isinstance(error, DiskFull):
-        return DISK_FULL
-    if isinstance(error, StaleEpoch):
-        return FENCED
-    if isinstance(error, OverQuota):
-        return over_quota(error)
-    if not isinstance(error, Unavailable):
-        log.error("unexpected refusal", error=f"{type(error).__name__}: {error}")
-    return UNAVAILABLE
 
 
 def _envelope(sender: Address, given: dict[str, str | None]) -> Envelope:

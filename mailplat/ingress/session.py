@@ -9,7 +9,8 @@ from mailplat.core.envelope import Peer
 from mailplat.core.errors import MailplatError
 from mailplat.core.reply import Reply
 from mailplat.ingress.connection import Connection, Gate
-from mailplat.ingress.reception import Content, Reception, Rooms, reply_for
+from mailplat.ingress.content import Content, reply_for
+from mailplat.ingress.reception import Reception, Rooms
 from mailplat.ingress.trace import presentable
 
 log = structlog.get_logger("ingress")

@@ -1,24 +1,13 @@
-import contextlib
+"""core/disk.py: small files."""
+
 import os
-import resource
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mailplat.core import disk
 from mailplat.core.errors import Unavailable
-
-
-@contextlib.contextmanager
-def files_of_at_most(octets: int) -> Iterator[None]:
-    """The kernel refuses any write beyond (EFBIG)."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (octets, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+from tests.core.limited import files_of_at_most
 
 
 def test_a_small_file_that_cannot_be_written_stays_as_it_was_and_leaves_nothing_beside_it(

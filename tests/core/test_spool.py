@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from mailplat.core.errors import DiskFull, Unavailable
 from mailplat.core.spool import MEMORY_LIMIT, Body
+from tests.core.limited import files_of_at_most
 
 BLOCK = bytes(range(256)) * 256  # 64 KiB
 
@@ -236,6 +237,27 @@ def test_a_replaced_head_reads_the_same_everywhere(
     assert (folder / "kept").read_bytes() == b"P" + expected
     body.close()
     body.close()
+
+
+@pytest.mark.parametrize("before", [0, MEMORY_LIMIT - len(BLOCK), 2 * MEMORY_LIMIT])
+def test_a_body_is_carried_elsewhere_after_a_write_that_was_refused(tmp_path: Path, before: int) -> None:
+    """Whether it was in memory still, was going to a file (which then has a part of it), or was in one."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").mkdir()
+    octets = random.Random(before).randbytes(before)
+    body = Body.create(tmp_path / "here")
+    for start in range(0, before, len(BLOCK)):
+        body.write(octets[start : start + len(BLOCK)])
+    with (
+        files_of_at_most(before * 3 // 4 if before <= MEMORY_LIMIT else before + 100),
+        pytest.raises(Unavailable),
+    ):
+        body.write(BLOCK * 8)
+    with pytest.raises(Unavailable):
+        body.carry(tmp_path / "nowhere", BLOCK * 8)
+    carried = body.carry(tmp_path / "there", BLOCK * 8)
+    assert carried.octets() == octets + BLOCK * 8
+    assert body.size == 0
 
 
 def test_a_complete_body_takes_no_more() -> None:

@@ -64,8 +64,6 @@ class Scene:
     dark: threading.Event = field(
         default_factory=threading.Event
     )  # set: the power is out, nobody hears an answer
-    # time.monotonic() from when on the disks are as healthy, or not, as the program that runs the clients says.
-    settled: float = 0.0
     pause: float = 0.0  # seconds from one thing of a client to its next, on average; 0: full load
     enough: int = ENOUGH
 
@@ -185,7 +183,7 @@ class Postman(Client):
                     self.deliver(lmtp)
 
     def deliver(self, lmtp: smtplib.LMTP) -> None:
-        recipients, began = self.some_accounts(), time.monotonic()
+        recipients = self.some_accounts()
         if self.scene.guests and self.rng.random() < 0.02:
             recipients.append(self.scene.guests.pop())
         token = self.ledger.token()
@@ -205,11 +203,7 @@ class Postman(Client):
                 self.ledger.accepted(box, token)
             else:
                 self.ledger.counts["refused"] += 1
-                # Until its last octet a message is one file, in the shard of its first recipient: a disk that is
-                # full by then refuses it for all. After that RCPT refuses who lives there.
-                meant = [box] if began > self.scene.settled else taken
-                accounts = " ".join(each.key[0] for each in meant)
-                self.scene.refusals.append((accounts, f"{reply[0]} {reply[1].decode()}"))
+                self.scene.refusals.append((box.key[0], f"{reply[0]} {reply[1].decode()}"))
             if box is not taken[-1]:
                 reply = lmtp.getreply()
 

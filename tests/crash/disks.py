@@ -10,7 +10,6 @@ its device) stays read-only until it is mounted anew, for which the platform is 
 
 import argparse
 import contextlib
-import math
 import os
 import subprocess
 import sys
@@ -50,9 +49,7 @@ class DiskDrill(Drill):
         with self.load():
             time.sleep(LOAD_S)
             with self.trouble("full"):
-                self.scene.settled = math.inf
                 fill(filler)
-                self.scene.settled = time.monotonic()
                 time.sleep(LOAD_S)
             filler.unlink()
             self.recover("full")
@@ -62,9 +59,7 @@ class DiskDrill(Drill):
         with self.load():
             time.sleep(LOAD_S)
             with self.trouble("read-only"):
-                self.scene.settled = math.inf
                 subprocess.run(["mount", "-o", "remount,abort", os.fspath(self.image.mounted)], check=True)
-                self.scene.settled = time.monotonic()
                 time.sleep(LOAD_S)
         for index in range(WORKERS):
             self.nursery.stop(index)

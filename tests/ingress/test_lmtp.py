@@ -66,6 +66,26 @@ async def test_who_lives_on_a_full_disk_keeps_nobody_from_a_message(
     assert (len(house.kept("anna")), len(house.kept("carl"))) == (1, 0)
 
 
+@pytest.mark.parametrize("reach", ["at once", "in the middle"])
+async def test_a_spool_that_takes_nothing_is_left_for_another(house: House, reach: str) -> None:
+    """The folder is gone where a disk would say no: the message goes on beside the mail of the next recipient."""
+    wire = await greeted(house)
+    await wire.ask("MAIL FROM:<a@remote.example>")
+    for name in ("carl", "anna"):
+        assert (await wire.ask(f"RCPT TO:<{name}@example.org>")).startswith("250 ")
+    await wire.ask("DATA")
+    line = b"y" * 70 + b"\r\n"
+    half = LETTER + line * ((MEMORY_LIMIT if reach == "in the middle" else 100) // len(line))
+    await wire.send(half)
+    (house.folder / "s2/tmp").rename(house.folder / "s2/away")
+    await wire.send(line * (2 * MEMORY_LIMIT // len(line)) + b".\r\n")
+    replies = [await wire.reply() for _ in range(2)]
+    assert (replies[0][:3], replies[1][:9]) == ("451", "250 2.0.0")
+    [kept] = house.kept("anna")
+    assert kept.endswith(half + line * (2 * MEMORY_LIMIT // len(line)))
+    assert not list((house.folder / "s1/tmp").iterdir())
+
+
 async def test_data_without_a_recipient(house: House) -> None:
     wire = await greeted(house)
     await wire.say("MAIL FROM:<a@remote.example>", "RCPT TO:<nobody@example.org>")
