@@ -27,7 +27,7 @@ INGEST_MESSAGES = 1500
 SESSIONS = (1, 10, 50)
 PARTS = ("ingest", "imap", "access", "copy")
 
-console = Console()
+console = Console(width=118)
 
 
 def main() -> int:
