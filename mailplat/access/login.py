@@ -250,6 +250,9 @@ class LoginService:
 
     async def quota(self, account: Account) -> Quota:
         """The quota of an account that logged in, as it is now."""
+        known = self._quotas.remembered(account.id)
+        if known is not None:
+            return known
         return await self._executors.run("directory", self._quotas.of, account.id, account.allowance)
 
     def _as_master(self, name: str, password: str) -> tuple[str, bool]:

@@ -94,19 +94,25 @@ class CurrentQuotas:
         self._lock = threading.Lock()
         self._known: dict[int, tuple[Quota, float]] = {}
 
+    def remembered(self, account_id: int) -> Quota | None:
+        """Without asking the database; None where it has to be asked. For the event loop too."""
+        with self._lock:
+            known = self._known.get(account_id)
+        return known[0] if known is not None and self._monotonic() - known[1] < LEASE_S else None
+
     def of(self, account_id: int, before: Quota) -> Quota:
         """`before`: what the caller knew last. It holds on while the database cannot answer: who is logged in works
         on without it, and an old limit is still a limit. So it does for an account that was removed: the store
         refuses its writes anyway."""
+        current = self.remembered(account_id)
+        if current is not None:
+            return current
         now = self._monotonic()
-        with self._lock:
-            known = self._known.get(account_id)
-        if known is not None and now - known[1] < LEASE_S:
-            return known[0]
         try:
             quota = self._read(account_id)
         except (NotFound, Unavailable) as error:
-            quota = known[0] if known is not None else before
+            with self._lock:
+                quota = self._known.get(account_id, (before, now))[0]
             log.warning("quota not read again; the last one holds", account=account_id, reason=str(error))
         with self._lock:
             if len(self._known) >= _REMEMBERED:
