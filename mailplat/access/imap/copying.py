@@ -7,22 +7,31 @@ too, where flags must be left out on the way.
 What is true when it breaks off (RFC 3501 6.4.7, RFC 6851 3.3):
     COPY, a refusal half-way    what was copied is taken out again, into the vault of the target's owner
     COPY, a crash half-way      a part of the copies is there, no tagged reply came
-    MOVE, a refusal half-way    what was moved stays moved and was told with COPYUID; the rest is where it was
-    MOVE, a crash               at most limits.foreign_copy messages are in both mailboxes; none is in neither
+    MOVE, a refusal half-way    what was moved stays moved and was told with COPYUID; the rest is where it was, and
+                                only there: copies whose originals could not be expunged are taken out again
+    MOVE, a crash, or a commit  at most limits.foreign_copy messages are in both mailboxes; none is in neither
+         that is in doubt
 """
 
-from collections.abc import Callable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 from mailplat.access.imap.place import Place
 from mailplat.access.imap.session import Session
+from mailplat.access.imap.view import View
+from mailplat.core.errors import InDoubt, MailplatError
 from mailplat.core.spool import Body
-from mailplat.store.types import CopyResult, NewMessage, UidRanges
+from mailplat.store.fetch import merge_ranges
+from mailplat.store.types import CopyResult, NewMessage
 
 _COLUMNS = ("uid", "flags", "internaldate", "internaldate_zone")
 
 Row = tuple[Any, ...]
+
+# (Low, high) UIDs.
+Ranges = Sequence[tuple[int, int]]
 
 
 def stays_whole(source: Place, target: Place) -> bool:
@@ -30,7 +39,7 @@ def stays_whole(source: Place, target: Place) -> bool:
     return source.is_of(target) and target.keeps_flags
 
 
-async def copy(session: Session, uids: UidRanges, target: Place) -> CopyResult:
+async def copy(session: Session, uids: Ranges, target: Place) -> CopyResult:
     """From the selected mailbox. Raises as store.copy does, and for either of both accounts."""
     view = session.selected
     place = view.place
@@ -41,29 +50,31 @@ async def copy(session: Session, uids: UidRanges, target: Place) -> CopyResult:
         )
     done = _Done(await _number(target))
     try:
-        for rows in await _batches(session, uids):
-            await _bring(session, rows, target, done)
+        for some in _batches(view, uids, session.limits.foreign_copy):
+            await _bring(session, some, target, done)
     except BaseException:
-        if done.targets:
-            there = [(uid, uid) for uid in done.targets]
-            await target.change(target.shard.expunge_uids, target.residence, done.mailbox_id, there)
+        await _take_out(target, done.mailbox_id, done.targets)
         raise
     return done.result
 
 
 async def move_across(
-    session: Session, uids: UidRanges, target: Place, tell: Callable[[CopyResult], None]
+    session: Session, uids: Ranges, target: Place, tell: Callable[[CopyResult], None]
 ) -> CopyResult:
     """Where the store cannot do it in one commit. `tell` hears what was moved, also where the rest was not."""
     view = session.selected
     place, done = view.place, _Done(await _number(target))
     moved = 0
     try:
-        for rows in await _batches(session, uids):
-            brought = await _bring(session, rows, target, done)
-            there = [(uid, uid) for uid in brought]
+        for some in _batches(view, uids, session.limits.foreign_copy):
+            there = _each(await _bring(session, some, target, done))
             await place.change(place.shard.expunge_uids, place.residence, view.mailbox_id, there)
             moved = len(done.sources)
+    except InDoubt:
+        raise  # they may be gone from where they were
+    except MailplatError:
+        await _take_out(target, done.mailbox_id, done.targets[moved:])
+        raise
     finally:
         tell(CopyResult(done.uidvalidity, done.sources[:moved], done.targets[:moved]))
     return done.result
@@ -86,20 +97,41 @@ async def _number(target: Place) -> int:
     return (await target.call(target.shard.mailbox, target.residence, target.name)).id
 
 
-async def _batches(session: Session, uids: UidRanges) -> list[Sequence[Row]]:
-    view, size = session.selected, session.limits.foreign_copy
-    place = view.place
-    if uids is not None and not uids:
-        return []
-    rows = await place.call(place.shard.rows, place.residence, view.mailbox_id, uids, _COLUMNS)
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
+async def _take_out(target: Place, mailbox_id: int, uids: Sequence[int]) -> None:
+    """Copies that are not wanted after all."""
+    if uids:
+        await target.change(target.shard.expunge_uids, target.residence, mailbox_id, _each(uids))
 
 
-async def _bring(session: Session, rows: Sequence[Row], target: Place, done: _Done) -> list[int]:
+def _each(uids: Iterable[int]) -> list[tuple[int, int]]:
+    return [(uid, uid) for uid in uids]
+
+
+def _batches(view: View, uids: Ranges, size: int) -> Iterator[Ranges]:
+    """The same messages, `size` at a time: rows of a large mailbox are many."""
+    some: list[tuple[int, int]] = []
+    room = size
+    for low, high in merge_ranges(uids):
+        place, end = bisect_left(view.uids, low), bisect_right(view.uids, high)
+        while place < end:
+            last = min(place + room, end)
+            some.append((view.uids[place], view.uids[last - 1]))
+            room -= last - place
+            place = last
+            if not room:
+                yield some
+                some, room = [], size
+    if some:
+        yield some
+
+
+async def _bring(session: Session, uids: Ranges, target: Place, done: _Done) -> list[int]:
     """One commit in the target. The UIDs, in the source, of those that were there still."""
     view = session.selected
+    place = view.place
+    rows = await place.call(place.shard.rows, place.residence, view.mailbox_id, uids, _COLUMNS)
     with ExitStack() as opened:
-        bodies = await view.place.change(_open, view.place, view.mailbox_id, rows, opened)
+        bodies = await place.change(_open, place, view.mailbox_id, rows, opened)
         messages = [
             NewMessage(
                 bodies[uid],

@@ -156,6 +156,65 @@ async def test_a_copy_that_finds_no_room_leaves_nothing(rigs: MakeRig) -> None:
     assert answer.tagged.startswith(b"NO [OVERQUOTA]")
 
 
+async def test_a_move_that_cannot_take_the_originals_leaves_no_copies(rig: Rig) -> None:
+    pair = await make_pair(rig, "s2")
+    await pair.grant("lri")
+    uid = await pair.bob.append(message("mine"))
+    await pair.bob.ok("SELECT INBOX")
+    login = rig.directory.login(f"bob@{DOMAIN}")
+    assert login is not None
+    rig.store.shard("s1").grant(login.account.id, login.route.epoch + 1)  # somebody else may write it now
+    pair.bob.start(f"UID MOVE {uid} {TEAM}".encode())
+    assert (await pair.bob.line()).startswith(b"* BYE [UNAVAILABLE]")
+    shard = rig.store.shard("s2")
+    assert shard.mailbox(pair.home, "Team").messages == 3
+    assert shard.mailbox(pair.home, "Team").uidnext == 5, "it was there for a moment"
+
+
+async def test_a_copy_in_several_commits_has_each_message_once(rigs: MakeRig) -> None:
+    rig = await rigs(limits=ImapLimits(foreign_copy=3))
+    pair = await make_pair(rig, "s2")
+    await pair.grant("lrite")
+    for number in range(11):
+        await pair.bob.append(message(str(number)))
+    await pair.bob.ok("SELECT INBOX")
+    answer = await pair.bob.command(f"COPY 1:2,4,6:11 {TEAM}")
+    assert re.search(rb"COPYUID \d+ 1:2,4,6:11 4:12\]", answer.tagged), answer
+    answer = await pair.bob.command(f"MOVE 1:2,4,6:11 {TEAM}")
+    assert answer.having(b"1:2,4,6:11 13:21]"), answer
+    assert rig.store.shard("s2").mailbox(pair.home, "Team").messages == 21
+
+
+async def test_a_search_of_what_is_selected_asks_again_whether_it_may_be_read(pair: Pair) -> None:
+    """Also where the hint was lost that something has changed."""
+    await pair.grant("lr")
+    await pair.bob.ok(f"SELECT {TEAM}")
+    pair.rig.bus.publish = lambda hint: None  # type: ignore[method-assign]
+    await pair.grant("l")
+    pair.bob.start(b"ESEARCH IN (selected) RETURN (COUNT) SUBJECT two")
+    assert await pair.bob.line() == b"* BYE The selected mailbox is gone"
+
+
+async def test_notes_on_another_s_mailbox_say_nothing_of_one_s_own(rig: Rig) -> None:
+    """Its number is that of an own mailbox too: another shard counts for itself."""
+    pair = await make_pair(rig, "s2")
+    await pair.grant("lrw")
+    login = rig.directory.login(f"bob@{DOMAIN}")
+    assert login is not None
+    own = rig.store.shard("s1").mailboxes(Residence(login.account.id, "s1", login.route.epoch))
+    theirs = rig.store.shard("s2").mailbox(pair.home, "Team").id
+    assert theirs in {mailbox.id for mailbox in own}
+    await pair.bob.ok("NOTIFY SET (personal (MailboxMetadataChange))")
+    await pair.bob.ok(f'SETMETADATA {TEAM} (/shared/theirs "x")')
+    other = await rig.login(name="bob")
+    await other.ok('SETMETADATA INBOX (/shared/comment "own")')
+    pair.bob.start(b"IDLE")
+    lines = [await pair.bob.line() for _ in range(2)]
+    assert sorted(lines) == [b"* METADATA INBOX /shared/comment", b"+ idling"]
+    await other.ok('SETMETADATA INBOX (/shared/color "red")')
+    assert await pair.bob.line() == b"* METADATA INBOX /shared/color"
+
+
 async def test_replace(pair: Pair) -> None:
     await pair.grant("lrite")
     await pair.bob.ok(f"SELECT {TEAM}")

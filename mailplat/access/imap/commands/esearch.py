@@ -42,6 +42,7 @@ async def run(session: Session, request: Request) -> Tagged:
 
 
 async def _selected(session: Session, request: Request, returns: Returns, query: Query) -> None:
+    await session.recheck()  # as for every command on what is selected
     view = session.selected
     places = await find(session, request, query)
     kept = returns.kept(places)
