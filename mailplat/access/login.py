@@ -51,6 +51,9 @@ _NOBODY = Account(0, Address("nobody", "invalid"), "", 0, False)
 # An account that moves while its password is checked is looked up again.
 _ATTEMPTS = 3
 
+# Accounts whose shard is known to know them, some 200 octets each.
+REMEMBERED = 20_000
+
 # The answer to each failure beyond those that are free (throttle.py) comes so much later; it grows to the cap.
 FAILURE_DELAY_S = 1.0
 MAX_DELAY_S = 8.0
@@ -137,6 +140,9 @@ class LoginService:
         self._scram = ScramStore(directory.database)
         self.enrolment = Enrolment(self._scram, executors, clock)
         self.throttle = Throttle(bus, throttle or ThrottleLimits())
+        # What the shards were told. It stays true while this process has them open: an epoch there only grows, and
+        # who comes with one that is too old is refused by each write, and ended when the route's change is heard of.
+        self._served: dict[int, Residence] = {}
         self._quotas = CurrentQuotas(
             lambda number: directory.account_by_id(number).allowance, clock.monotonic
         )
@@ -209,7 +215,13 @@ class LoginService:
     async def _serve(self, account: Account, route: Route, peer: Peer, protocol: Protocol) -> Serve:
         assert isinstance(route.home, ShardHome)
         residence = Residence(account.id, route.home.shard, route.epoch)
-        await self._executors.ask(f"store/{residence.shard}", self._grant, residence, account.address.domain)
+        if self._served.get(account.id) != residence:
+            await self._executors.ask(
+                f"store/{residence.shard}", self._grant, residence, account.address.domain
+            )
+            if len(self._served) >= REMEMBERED:
+                self._served.clear()
+            self._served[account.id] = residence
         metrics.logins.labels(protocol, "served").inc()
         log.info("logged in", account=account.id, protocol=protocol, peer=peer.address, tls=bool(peer.tls))
         return Serve(account, residence)

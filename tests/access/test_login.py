@@ -6,7 +6,7 @@ import pytest
 
 from mailplat.access import login, throttle
 from mailplat.access.login import AuthenticationFailed, Forward, Master, Serve
-from mailplat.core.errors import Unavailable
+from mailplat.core.errors import StaleEpoch, Unavailable
 from mailplat.core.route import BackendHome, RouteState, ShardHome
 from tests.access.conftest import MakeHouse
 from tests.access.house import DOMAIN, PASSWORD, PEER, House
@@ -28,6 +28,21 @@ async def test_an_account_of_ours_is_served_under_its_epoch(house: House) -> Non
     assert isinstance(granted, Serve)
     assert (granted.account.id, granted.residence.shard, granted.residence.epoch) == (account.id, "s1", 3)
     assert house.store.shard("s1").mailbox(granted.residence, "INBOX").messages == 0
+
+
+async def test_the_shard_hears_of_each_new_epoch(house: House) -> None:
+    """However often somebody logged in before."""
+    house.add("anna")
+    before = await enter(house, "anna")
+    assert await enter(house, "anna") == before
+    house.advance("anna", RouteState.FENCED, RouteState.NEW)
+    after = await enter(house, "anna")
+    assert isinstance(before, Serve)
+    assert isinstance(after, Serve)
+    shard = house.store.shard("s1")
+    shard.create(after.residence, "Box")
+    with pytest.raises(StaleEpoch):
+        shard.create(before.residence, "Other")
 
 
 async def test_an_account_of_a_backend_is_forwarded_unchecked(house: House) -> None:
