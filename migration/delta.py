@@ -92,7 +92,7 @@ async def _sync(
             special_use=mailbox.special_use,
             uidvalidity=status.uidvalidity,
             # A client's cache must never hold a higher one than ours; a shard's numbers we take as they are.
-            modseq=_highest(mailbox, status) + (MODSEQ_AHEAD if twin is None else 0),
+            modseq=_highest(mailbox, status) + (twin is None),
             object_id=mailbox.object_id,
         )
         done.mailboxes += 1
@@ -100,7 +100,9 @@ async def _sync(
     have = dict(zip(snapshot.uids, (snapshot.flagsets[index] for index in snapshot.flags), strict=True))
     listed, gone = await _compare(crossing, status, mark, have)
     new = [each for each in listed if each.uid not in have]
-    if twin is None:  # before anything changes here: each change is one that a client's cache has not seen
+    if twin is None:
+        # Before anything changes here: each change is one that no client's cache has seen. What came and went at the
+        # source since the last round was never here; below this number the store does not claim to know.
         await _raise_numbers(crossing, ours.id, 1, _highest(mailbox, status) + MODSEQ_AHEAD)
     for each in listed:
         crossing.dropped.update(flags.keep(each.flags)[1])

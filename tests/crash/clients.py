@@ -360,9 +360,12 @@ class Writer(Client):
         if uids:
             mailbox.expunge(box, uids)
 
+    def scratch_name(self) -> str:
+        return f"Scratch{self.number}"
+
     def scratch(self, mailbox: Mailbox, _box: Box) -> None:
         """A mailbox of this client alone: made, filled, deleted, and the same name again later."""
-        name = f"Scratch{self.number}"
+        name = self.scratch_name()
         key = (mailbox.account, name)
         if not self.scene.exists.get(key):
             self.scene.exists[key] = None

@@ -5,6 +5,7 @@ messages by their UIDL (RFC 1939 7); Idler holds IDLE (RFC 2177) and minds when 
 somebody who uses the account waits for an answer.
 """
 
+import itertools
 import poplib
 import random
 import re
@@ -14,9 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tests.crash import letters
-from tests.crash.clients import ARCHIVE, INBOX, PASSWORD, WORK, Client, Mailbox, Scene
+from tests.crash.clients import ARCHIVE, INBOX, PASSWORD, WORK, Client, Mailbox, Scene, Writer
 from tests.crash.imap import Answer, numbers, uid_set
-from tests.crash.ledger import Flags
+from tests.crash.ledger import Box, Flags
 
 BOXES = (INBOX, WORK, ARCHIVE)
 
@@ -29,6 +30,31 @@ _TOKEN = re.compile(rb"X-Crash-Token: (\S+)")
 # Seconds of an Idler in IDLE before it looks around by itself, and of a Waiter between two answers.
 IDLE_S = 20.0
 PULSE_S = 0.1
+
+
+class Mover(Writer):
+    """A Writer that uses the name of a mailbox which it deleted never again: whether another one has taken its place
+    is what the engine asks a person (migration/delta.py). Who expunges much at a time meets its brake."""
+
+    _serial = itertools.count()
+    _scratch = ""
+
+    def append_many(self, mailbox: Mailbox, box: Box) -> None:
+        self.append(mailbox, box, 4)
+
+    def expunge(self, mailbox: Mailbox, box: Box, most: int = 2) -> None:
+        super().expunge(mailbox, box, most)
+
+    def scratch_name(self) -> str:
+        if not self._scratch or self.rng.random() < 0.5:
+            self._scratch = f"Scratch{next(self._serial)}"
+        return self._scratch
+
+    def scratch(self, mailbox: Mailbox, box: Box) -> None:
+        before = self.ledger.counts["mailboxes deleted"]
+        super().scratch(mailbox, box)
+        if self.ledger.counts["mailboxes deleted"] != before:
+            self._scratch = ""
 
 
 @dataclass

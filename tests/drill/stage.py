@@ -30,6 +30,8 @@ DOORS = ("ingress", "access", "queue")
 # Until something that must happen has happened, on a busy machine.
 PATIENCE_S = 90.0
 POLL_S = 0.02
+# How often the queue is told to try again.
+RETRY_S = 1.0
 
 
 _TAKES = """
@@ -155,9 +157,19 @@ class Stage:
         return self.ledger.find_move(self.accounts[address].id)
 
     def settle_queue(self) -> None:
-        """What waits for another attempt gets it now, until nothing is left."""
-        self.platform.queue.retry(Filter())
-        until(lambda: not self.platform.queue.counts()["messages"], "the queue to be empty")
+        """What waits for another attempt gets it now, until nothing is left. Raises Stuck."""
+        asked = 0.0
+
+        def empty() -> bool:
+            nonlocal asked
+            if not self.platform.queue.counts()["messages"]:
+                return True
+            if time.monotonic() - asked > RETRY_S:
+                self.platform.queue.retry(Filter())
+                asked = time.monotonic()
+            return False
+
+        until(empty, "the queue to be empty")
 
 
 def until(condition: Callable[[], object], what: str, timeout: float = PATIENCE_S) -> None:
