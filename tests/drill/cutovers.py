@@ -432,10 +432,11 @@ class CutoverDrill:
         return 1 if self.scene.errors or self.ledger.broken else 0
 
     def close(self) -> None:
-        self.mend(at_once=True)
-        self.stage.close()
-        if self.image is not None:
-            self.image.unmount()
+        with contextlib.ExitStack() as stack:
+            if self.image is not None:
+                stack.callback(self.image.unmount)
+            stack.callback(self.stage.close)
+            stack.callback(self.mend, at_once=True)
 
 
 def is_stopped(pid: int) -> bool:

@@ -1,5 +1,6 @@
 """What both drills play on: the legacy platform, ours in front of it, and accounts that live at the legacy one."""
 
+import contextlib
 import os
 import select
 import signal
@@ -98,11 +99,17 @@ class Stage:
         self.oracle = Oracle()
         self.scene = Scene(self.oracle, self.rig.ports, [])
         self.accounts: dict[str, Account] = {}
-        self.nursery = Nursery(self.rig)
+        self._nursery: Nursery | None = None
         self._descriptors: dict[int, int] = {}
         self.door = 0
 
     # processes
+
+    @property
+    def nursery(self) -> Nursery:
+        if self._nursery is None:
+            self._nursery = Nursery(self.rig)
+        return self._nursery
 
     def open_doors(self) -> None:
         self.door = self.start(DOORS)
@@ -129,13 +136,16 @@ class Stage:
         return bool(select.select([self._descriptors[pid]], [], [], 0.0)[0])
 
     def close(self) -> None:
-        for pid in list(self._descriptors):
-            self.end(pid, signal.SIGKILL)
-        self.nursery.close()
-        self.platform.close()
-        if self.postfix is not None:
-            self.postfix.stop()
-        self.dovecot.stop()
+        """Whatever part of it fails, the rest is cleared away."""
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.dovecot.stop)
+            if self.postfix is not None:
+                stack.callback(self.postfix.stop)
+            stack.callback(self.platform.close)
+            if self._nursery is not None:
+                stack.callback(self._nursery.close)
+            for pid in list(self._descriptors):
+                stack.callback(self.end, pid, signal.SIGKILL)
 
     # accounts and moves
 
