@@ -56,7 +56,7 @@ class FromBackends(Attendance[Move]):
     async def attend(self, move: Move) -> bool:
         state = move.route.state
         if state is RouteState.FENCED:
-            await fence.abort(self.tools, move, move.route, "the engine was restarted inside the fence")
+            await fence.abort(self.tools, move, move.route, "whoever set it did not end it")
             return False
         if state is RouteState.NEW and not move.released:
             await fence.release(self.tools, move.account_id)

@@ -160,7 +160,10 @@ class Dovecot:
     def kick(self, user: str) -> None:
         """Cut every session of one address."""
         subprocess.run(
-            ["doveadm", "-c", str(self.root / "dovecot.conf"), "kick", user], check=False, capture_output=True
+            ["doveadm", "-c", str(self.root / "dovecot.conf"), "kick", user],
+            check=False,
+            capture_output=True,
+            timeout=STOP_TIMEOUT_S,
         )
 
     @property

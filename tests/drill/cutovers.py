@@ -64,6 +64,8 @@ LASTS_S = (0.2, 2.5)
 SLEEPS_S = (0.3, 5.0)
 # A zombie that has woken up does its worst for so long.
 AWAKE_S = 1.5
+# All of these in the short form.
+HASTY_S = (0.2, 0.4)
 # Of a fault's end: every account rests by then.
 REST_S = 60.0
 # Attempts of an account whose fence a fault of another one ended before it came to its own transition.
@@ -117,9 +119,9 @@ class CutoverDrill:
         lanes: int = LANES,
         server: Any = None,
         kinds: Sequence[str] = faults.ALL,
-        own_disk: bool = True,
+        hasty: bool = False,
     ) -> None:
-        """`server`: PostgreSQL for the platform. `own_disk`: the shards on a filesystem of their own, as root."""
+        """`server`: PostgreSQL for the platform. `hasty`: less traffic, short faults."""
         self.rng = random.Random(seed)
         self.lanes = lanes
         rounds = 2 * (cutovers // lanes + len(kinds)) + 1
@@ -128,7 +130,7 @@ class CutoverDrill:
         busy = {"MAILPLAT_DATABASE__BUSY_TIMEOUT": "0.5", "MAILPLAT_LOG__LEVEL": "warning"}
         self.stage = Stage(folder, self.addresses, environment=busy, **database)
         self.image: Image | None = None
-        if own_disk and not faults.no_disks():
+        if not faults.no_disks():
             self.image = self._mount(folder)
         self.troubles = faults.Troubles(self.stage, server, self.image.mounted if self.image else None)
         self.kinds = [each for each in kinds if not self.troubles.reason_to_skip(each)]
@@ -137,7 +139,10 @@ class CutoverDrill:
         self.tally = Tally()
         self.caches, self.poppers = oracle.Caches(), oracle.Poppers()
         self.scene, self.ledger = self.stage.scene, self.stage.oracle
-        self.scene.pause = PAUSE_S
+        self.scene.pause = PAUSE_S * (4 if hasty else 1)
+        self.lasts = HASTY_S if hasty else LASTS_S
+        self.sleeps = HASTY_S if hasty else SLEEPS_S
+        self.awake = HASTY_S[1] if hasty else AWAKE_S
         self.scene.enough = 1 << 30  # who expunges much meets the engine's brake (migration/delta.py)
         self.fault = ""
         self.trouble: faults.Trouble | None = None
@@ -271,6 +276,7 @@ class CutoverDrill:
         step = lane.stops.popleft()
         if lane.stops:
             assert step == BEFORE_ABORT
+            self.mend(at_once=True)  # of a legacy platform that is away nobody can be thrown out
             self.stage.dovecot.kick(lane.address)
             os.kill(lane.engine, signal.SIGCONT)
             return
@@ -284,13 +290,13 @@ class CutoverDrill:
             lane.engine = self.engine(lane)
         elif self.fault == faults.ZOMBIE:
             os.kill(lane.engine, signal.SIGSTOP)
-            lane.zombie, lane.wakes = lane.engine, self.settled + self.rng.uniform(*SLEEPS_S)
+            lane.zombie, lane.wakes = lane.engine, self.settled + self.rng.uniform(*self.sleeps)
             lane.engine = self.engine(lane)
         else:
             if self.trouble is None:
                 self.trouble = self.troubles.find(self.fault)
                 self.trouble.begin()
-                self.ends = time.monotonic() + self.rng.uniform(*LASTS_S)
+                self.ends = time.monotonic() + self.rng.uniform(*self.lasts)
             os.kill(lane.engine, signal.SIGCONT)
 
     def mend(self, *, at_once: bool = False) -> None:
@@ -304,7 +310,7 @@ class CutoverDrill:
         for lane in lanes:
             if lane.zombie and not lane.ends and now >= lane.wakes:
                 os.kill(lane.zombie, signal.SIGCONT)
-                lane.ends = now + AWAKE_S
+                lane.ends = now + self.awake
             elif lane.zombie and lane.ends and now >= lane.ends:
                 self.stage.end(lane.zombie, signal.SIGKILL)
                 lane.zombie, lane.ends = 0, 0.0

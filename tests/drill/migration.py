@@ -67,19 +67,19 @@ class MigrationDrill:
         waves: int,
         letters_each: int,
         seconds: float,
-        postfix: bool = True,
-        workers: int = 2,
+        hasty: bool = False,
     ) -> None:
+        """`hasty`: less traffic, one process, no Postfix."""
         self.rng = random.Random(seed)
         self.addresses = [f"u{number}@d{number % domains}.test" for number in range(accounts)]
         names = [f"d{number}.test" for number in range(domains)]
         self.waves = [names[at::waves] for at in range(waves)]
         self.letters_each, self.seconds = letters_each, seconds
-        environment = {"MAILPLAT_PLATFORM__WORKERS": str(workers), "MAILPLAT_LOG__LEVEL": "warning"}
-        self.stage = Stage(folder, self.addresses, postfix=postfix, environment=environment)
+        environment = {"MAILPLAT_PLATFORM__WORKERS": "1" if hasty else "2", "MAILPLAT_LOG__LEVEL": "warning"}
+        self.stage = Stage(folder, self.addresses, postfix=not hasty, environment=environment)
         self.scene, self.ledger = self.stage.scene, self.stage.oracle
         self.scene.accounts = self.addresses
-        self.scene.pause = PAUSE_S
+        self.scene.pause = PAUSE_S * (4 if hasty else 1)
         self.scene.enough = 1 << 30
         self.caches, self.poppers = oracle.Caches(), oracle.Poppers()
         self.freezes: list[float] = []
@@ -184,26 +184,35 @@ class MigrationDrill:
 
     def cut_over(self, domain: str) -> None:
         for _ in range(RESUMES):
-            done = self.stage.rig.attempt("migrate", "cutover", domain)
+            _, said = self.command("cutover", domain)
             moves = self.moves(domain)
             if all(move.route.state is RouteState.NEW for move in moves):
                 return
             self.ledger.counts["cutovers asked for again"] += 1
-            self.say(f"{domain}: {done.stderr.strip()[:300]}")
+            self.say(f"{domain}: {said[:300]}")
             until(lambda: self.is_ready(domain), f"{domain} to be ready", WAVE_S)
         self.ledger.violated("move", f"{domain} was not moved")
+
+    def command(self, *arguments: str) -> tuple[int, str]:
+        """`mailplat migrate` with these: its exit status, and what it said."""
+        try:
+            return 0, self.stage.rig.call("migrate", *arguments)
+        except SystemExit as error:  # as argparse ends for a command that is not there
+            return int(error.code or 0), ""
+        except RuntimeError as error:
+            return 1, str(error)
 
     def go_back(self, domain: str) -> None:
         """The domain to the legacy platform and here again, where there is such a command."""
         before = len(self.ledger.stories)
         time.sleep(self.seconds)
         with self.watched(domain):
-            done = self.stage.rig.attempt("migrate", "rollback", domain)
-            if done.returncode == 2:
+            status, _ = self.command("rollback", domain)
+            if status == 2:
                 self.rolled_back = "not there: `migrate rollback` is no command of this version"
                 return
             until(lambda: all(map(is_back, self.moves(domain))), f"{domain} to be back", WAVE_S)
-        self.say(f"{domain} is back at the legacy platform: exit status {done.returncode}")
+        self.say(f"{domain} is back at the legacy platform: exit status {status}")
         time.sleep(self.seconds / 2)
         with self.watched(domain):
             self.stage.rig.call("migrate", "start", domain)
