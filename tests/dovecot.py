@@ -153,9 +153,12 @@ class Dovecot:
         os.killpg(self._process.pid, number)
 
     def kill(self) -> None:
-        """SIGKILL for every process; `start` starts it again."""
+        """SIGKILL for every process; `start` starts it again. Lock files of the dead are removed, as when the machine
+        starts: Dovecot waits for minutes until it takes one for stale."""
         self.signal(signal.SIGKILL)
         self._process.wait()
+        for lock in self.mail.rglob("dovecot-uidlist.lock"):
+            lock.unlink(missing_ok=True)
 
     def kick(self, user: str) -> None:
         """Cut every session of one address."""
