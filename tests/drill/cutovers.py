@@ -255,6 +255,7 @@ class CutoverDrill:
         looked = 0.0
         while True:
             for lane in lanes:
+                self.look_after(lane)
                 if not lane.zombie and is_stopped(lane.engine):
                     self.stopped(lane)
             self.mend()
@@ -270,6 +271,13 @@ class CutoverDrill:
                 break
             time.sleep(0.002)
         self.tally.seconds.append(time.monotonic() - self.settled)
+
+    def look_after(self, lane: Lane) -> None:
+        """An engine that has ended by itself is started again, as the supervisor does."""
+        if self.stage.has_ended(lane.engine):
+            status = self.stage.end(lane.engine)
+            self.ledger.counts[f"engines that ended by themselves, status {status}"] += 1
+            lane.engine = self.engine(lane)
 
     def stopped(self, lane: Lane) -> None:
         """Its engine waits behind a step."""
@@ -377,7 +385,13 @@ class CutoverDrill:
     def finish(self, domain: str, lanes: Sequence[Lane]) -> None:
         """Who is still at the legacy platform moves now, without a fault."""
         deadline = time.monotonic() + REST_S
+        for lane in lanes:
+            lane.stops.clear()
         while any(self.stage.move(lane.address).route.state is not RouteState.NEW for lane in lanes):
+            for lane in lanes:
+                self.look_after(lane)
+                if is_stopped(lane.engine):  # one that met no fault is still armed
+                    os.kill(lane.engine, signal.SIGCONT)
             moves = [self.stage.move(lane.address) for lane in lanes]
             waiting = [move for move in moves if move.route.state is not RouteState.NEW]
             for lane, move in zip(lanes, moves, strict=True):
@@ -387,7 +401,7 @@ class CutoverDrill:
                 self.stage.ledger.request_cutover(domain)
             if time.monotonic() > deadline:
                 for move in waiting:
-                    text = f"{move.address} does not move any more: {move.route.state.value}, {move.note}"
+                    text = f"{move.address} does not move any more: {move.route.state.value}, {move.note} {lanes}"
                     self.ledger.violated("between", text)
                 return
             time.sleep(0.1)

@@ -125,8 +125,9 @@ class Stage:
 
     def end(self, pid: int, number: int = signal.SIGTERM) -> int:
         """By a signal; its exit status. One that is stopped hears it when it goes on."""
-        os.kill(pid, number)
-        os.kill(pid, signal.SIGCONT)
+        for each in (number, signal.SIGCONT):
+            with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+                os.kill(pid, each)
         status = self.nursery.wait(pid)
         os.close(self._descriptors.pop(pid))
         return status
