@@ -139,6 +139,13 @@ class Ledger:
             if box.digests.setdefault(uid, digest) != digest:
                 self.violated("octets", f"{box.key}: UID {uid} is not the octets that it was")
 
+    def twins(self, box: Box, one: int, other: int) -> str:
+        """What it is that a token is there under two UIDs: one message that is kept twice, or two deliveries of it,
+        which have other trace fields. The second is what a relay cannot avoid when the next hop dies before it has
+        answered (RFC 1047)."""
+        digests = box.digests.get(one), box.digests.get(other)
+        return "delivered twice" if None not in digests and digests[0] != digests[1] else "doubled"
+
     def met(self, box: Box, uid: int, token: str) -> bool:
         """Somebody saw a message that was delivered, and whose UID nobody was told: from here on it is like any
         other. False while its delivery is not acknowledged."""

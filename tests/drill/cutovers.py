@@ -415,6 +415,8 @@ class CutoverDrill:
         for lane in lanes:
             if lane.halted:
                 self.ledger.violated("halted", f"{lane.address}: {lane.halted}")
+        if self.fault == faults.LEGACY_KILLED:
+            self.excuse(told)
         stories = self.ledger.stories[told:]
         for lane, outcome in zip(lanes, outcomes, strict=True):
             if not lane.hit:
@@ -428,6 +430,14 @@ class CutoverDrill:
         for story in stories:
             print(f"BROKEN {self.fault}: {story}", flush=True)
 
+    def excuse(self, told: int) -> None:
+        """The legacy platform had taken a letter over LMTP and was killed before it said so: no relay can know."""
+        for story in self.ledger.stories[told:]:
+            if story.startswith("delivered twice: "):
+                self.ledger.stories.remove(story)
+                self.ledger.counts["delivered twice, the legacy platform died in LMTP"] += 1
+        self.ledger.broken.pop("delivered twice", None)
+
     # the whole
 
     @property
@@ -438,7 +448,10 @@ class CutoverDrill:
         """1 when a promise broke."""
         began = shown = time.monotonic()
         while self.done < cutovers and not self.scene.errors:
-            self.round(self.kinds[self.number % len(self.kinds)])
+            try:
+                self.round(self.kinds[self.number % len(self.kinds)])
+            except KeyboardInterrupt:
+                self.scene.errors.append("interrupted")
             if time.monotonic() - shown > 10.0:
                 shown = time.monotonic()
                 print(
@@ -465,9 +478,9 @@ def is_stopped(pid: int) -> bool:
         return file.read().rpartition(b") ")[2][:1] == b"T"
 
 
-PROMISES = ("missing", "doubled", "renumbered", "reused", "returned", "changed", "octets", "torn", "half", "flags",
-            "date", "modseq", "uidvalidity", "mailbox", "cache", "downloaded again", "order", "login", "halted",
-            "between")  # fmt: skip
+PROMISES = ("missing", "doubled", "delivered twice", "renumbered", "reused", "returned", "changed", "octets", "torn",
+            "half", "flags", "date", "modseq", "uidvalidity", "mailbox", "cache", "downloaded again", "order",
+            "login", "halted", "between")  # fmt: skip
 
 
 def print_table(drill: CutoverDrill, seconds: float) -> None:

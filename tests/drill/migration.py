@@ -46,7 +46,7 @@ FREEZE_MS = {"p50": 2_000.0, "p99": 10_000.0, "max": 30_000.0}
 # Rows of the table: what the ledger and the clients call it.
 ROWS = {
     "lost": ("missing", "mailbox"),
-    "doubled": ("doubled",),
+    "doubled": ("doubled", "delivered twice"),
     "renumbered": ("renumbered", "changed", "reused", "returned", "uidvalidity", "half"),
     "changed: octets, dates, flags": ("octets", "torn", "date", "flags"),
     "downloaded again, or a cache gone wrong": ("downloaded again", "cache", "order", "modseq"),

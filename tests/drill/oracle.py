@@ -5,6 +5,7 @@ messages by their UIDL (RFC 1939 7); Idler holds IDLE (RFC 2177) and minds when 
 somebody who uses the account waits for an answer.
 """
 
+import hashlib
 import itertools
 import poplib
 import random
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tests.crash import letters
-from tests.crash.clients import ARCHIVE, INBOX, PASSWORD, WORK, Client, Mailbox, Scene, Writer
+from tests.crash.clients import ARCHIVE, INBOX, PASSWORD, WORK, Client, Mailbox, Scene, Writer, look
 from tests.crash.imap import Answer, numbers, uid_set
 from tests.crash.ledger import Box, Flags
 
@@ -165,9 +166,11 @@ def download(mailbox: Mailbox, key: tuple[str, str], cache: Cache, wanted: list[
             continue
         name = token[1].decode()
         if have.get(name, int(uid[1])) != int(uid[1]):
-            mailbox.ledger.violated(
-                "renumbered", f"{key}: {name} was UID {have[name]} and is UID {int(uid[1])}"
-            )
+            box, twins = mailbox.ledger.box(*key), [have[name], int(uid[1])]
+            look(mailbox, box, twins)
+            twice = mailbox.ledger.twins(box, *twins) == "delivered twice"
+            kind = "delivered twice" if twice else "renumbered"
+            mailbox.ledger.violated(kind, f"{key}: {name} was UID {twins[0]} and is UID {twins[1]}")
         cache.tokens[int(uid[1])] = name
         mailbox.ledger.counts["downloaded by caching clients"] += 1
     cache.absorb(answer)
@@ -203,6 +206,7 @@ class Poppers:
 
     def __init__(self) -> None:
         self.known: dict[str, dict[str, str]] = {}
+        self.digests: dict[tuple[str, str], bytes] = {}  # account, UIDL
 
 
 class Popper(Client):
@@ -238,12 +242,15 @@ def poll(scene: Scene, account: str, poppers: Poppers) -> None:
         for number, uidl in listing:
             if uidl in known:
                 continue
-            token, whole = letters.read(b"\r\n".join(pop.retr(int(number))[1]) + b"\r\n")
+            octets = b"\r\n".join(pop.retr(int(number))[1]) + b"\r\n"
+            poppers.digests[account, uidl] = hashlib.sha256(octets).digest()
+            token, whole = letters.read(octets)
             if not whole:
                 scene.ledger.violated("torn", f"{account}: UIDL {uidl} is not what was sent ({token})")
             if token in tokens:
                 text = f"{account}: {token} was UIDL {tokens[token]} and is UIDL {uidl}"
-                scene.ledger.violated("downloaded again", text)
+                same = poppers.digests[account, uidl] == poppers.digests[account, tokens[token]]
+                scene.ledger.violated("downloaded again" if same else "delivered twice", text)
             known[uidl] = token
             scene.ledger.counts["downloaded over POP3"] += 1
         pop.quit()
