@@ -30,7 +30,9 @@ other numbers are the source's own; the store's door for that is store/transfer.
 
 Invariants
     * Before the commit the legacy platform owns the account, after it the shard: nobody ever writes both.
-    * Every write to the shard carries the epoch of the route; one that comes late is refused there.
+    * Every write to the shard carries the epoch of the route; one that comes late is refused there, and so is one to
+      the ledger. An engine that finds an account on its way takes it over by a step of the route to the same state:
+      whoever worked on it before, killed or only asleep, is late from then on.
     * A UID here is the UID there, under the same UIDVALIDITY. So the store itself says what is here, and copying
       again what is here is impossible.
     * A watermark is written after everything below it is in the store, never before.
@@ -44,6 +46,7 @@ Crash table: what is true when the engine dies right after a step, and what its 
     move.batch         SEEDING..   batches up to here are in the store         copies what the store lacks
     move.tracking      TRACKING    watermarks are complete                     grants, runs deltas
     move.ready         READY       compared equal                              grants, runs deltas, waits
+                       the same    (before anything else)                      takes it over: the epoch one higher
     move.fenced        FENCED      doors hold, nothing else happened           takes the fence back: TRACKING
     move.acknowledged  FENCED      no door writes to legacy any more           the same
     move.delta         FENCED      the shard has everything                    the same

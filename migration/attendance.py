@@ -26,6 +26,7 @@ class Account:
     """What this process remembers of an account between two works on it."""
 
     failures: int = 0
+    epoch: int = 0  # of the route as this process left it
     not_before: float = 0.0  # monotonic
     task: asyncio.Task[None] | None = None
 

@@ -1,19 +1,23 @@
 """What the engine writes down of one account's move, whatever kind: its row, its watermarks, its rounds. Every step
 that changes the route too does it in one transaction. Synchronous: call it in executor "migration"."""
 
+import copy
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, Self
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from mailplat.core.clock import Clock
+from mailplat.core.errors import StaleEpoch
 from mailplat.core.route import Home, Route, RouteState
 from mailplat.db.engine import Database
 from mailplat.directory import routes
+from mailplat.directory import tables as directory
 from migration.sources.contract import Status
 from migration.tables import Tables
 
@@ -99,9 +103,32 @@ class Book:
         self.database = database
         self.clock = clock
         self._tables = tables
+        self._account_id, self._epoch = 0, _any_epoch
+
+    def bound(self, account_id: int, epoch: Callable[[], int]) -> Self:
+        """The same for one account's engine: writes while the route has the engine's epoch; else StaleEpoch. One that
+        slept while another took over must not turn back what that one has written (research/migration.md §4.2).
+        `advance` compares with the route that it is given."""
+        other = copy.copy(self)
+        other._account_id, other._epoch = account_id, epoch
+        return other
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        with self.database.write() as connection:
+            if self._account_id:
+                columns = directory.route.c
+                mine = sa.select(columns.epoch).where(columns.account_id == self._account_id)
+                found = connection.execute(mine.with_for_update(read=True)).scalar_one_or_none()
+                if found != self._epoch():
+                    raise StaleEpoch(
+                        f"the move of account {self._account_id} is another engine's: its epoch is {found}, not"
+                        f" {self._epoch()}"
+                    )
+            yield connection
 
     def set(self, account_id: int, **values: Any) -> None:
-        with self.database.write() as connection:
+        with self._write() as connection:
             connection.execute(
                 self._tables.move.update()
                 .where(self._tables.move.c.account_id == account_id)
@@ -150,18 +177,18 @@ class Book:
         return {name: Watermark(name, bytes(wire), Status(*numbers)) for name, wire, *numbers in rows}
 
     def put_watermarks(self, account_id: int, marks: Sequence[Watermark]) -> None:
-        with self.database.write() as connection:
+        with self._write() as connection:
             for mark in marks:
                 self._put(connection, account_id, mark)
 
     def drop_watermark(self, account_id: int, name: str) -> None:
-        with self.database.write() as connection:
+        with self._write() as connection:
             connection.execute(self._of(account_id, name))
 
     def rename_watermarks(self, account_id: int, old: str, new: str) -> None:
         """With those of the mailboxes below."""
         columns = self._tables.mailbox.c
-        with self.database.write() as connection:
+        with self._write() as connection:
             names = connection.execute(
                 sa.select(columns.name).where(columns.account_id == account_id)
             ).scalars()
@@ -179,7 +206,7 @@ class Book:
         numbers = sa.select(sa.func.coalesce(sa.func.max(self._tables.round.c.number), 0) + 1).where(
             self._tables.round.c.account_id == account_id
         )
-        with self.database.write() as connection:
+        with self._write() as connection:
             number = connection.execute(numbers).scalar_one()
             connection.execute(
                 self._tables.round.insert().values(account_id=account_id, number=number, **asdict(done))
@@ -211,6 +238,10 @@ class Book:
                 account_id=account_id, name=mark.name, wire=mark.wire, **asdict(mark.status)
             )
         )
+
+
+def _any_epoch() -> int:
+    return 0
 
 
 def merge_dropped(text: str, more: Collection[str]) -> str:

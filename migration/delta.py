@@ -24,6 +24,10 @@ BRAKE_SHARE = 0.05
 BRAKE_NUMBER = 100
 BRAKE_FREE = 20
 
+# How far our MODSEQs of a round's changes are above the HIGHESTMODSEQ that began it: what the source may count on
+# while the round lasts. A client that looks there meanwhile keeps its number, and asks us for what came after that.
+MODSEQ_AHEAD = 1000
+
 
 @dataclass(slots=True)
 class Pending:
@@ -96,6 +100,10 @@ async def _sync(
     have = dict(zip(snapshot.uids, (snapshot.flagsets[index] for index in snapshot.flags), strict=True))
     listed, gone = await _compare(crossing, status, mark, have)
     new = [each for each in listed if each.uid not in have]
+    if twin is None:
+        # Before anything changes here: each change is one that no client's cache has seen. What came and went at the
+        # source since the last round was never here; below this number the store does not claim to know.
+        await _raise_numbers(crossing, ours.id, 1, _highest(mailbox, status) + MODSEQ_AHEAD)
     for each in listed:
         crossing.dropped.update(flags.keep(each.flags)[1])
     done.added += await _copy_new(crossing, mailbox.name, status, new, done)
@@ -105,7 +113,7 @@ async def _sync(
         done.changed, done.gone, gone = done.changed + changed, done.gone + went, []
     else:
         done.changed += await _change_flags(crossing, ours.id, listed, have)
-        await _raise_numbers(crossing, mailbox, ours.id, status)
+        await _raise_numbers(crossing, ours.id, status.uidnext or 1, 1)
     done.gone += len(gone)
     await crossing.show_progress()
     return Pending(ours, Watermark(mailbox.name, mailbox.wire, status), gone)
@@ -196,10 +204,9 @@ def _highest(mailbox: SourceMailbox, status: Status) -> int:
     return max(status.modseq or 0, mailbox.highest or 0)
 
 
-async def _raise_numbers(crossing: Crossing, mailbox: SourceMailbox, mailbox_id: int, status: Status) -> None:
+async def _raise_numbers(crossing: Crossing, mailbox_id: int, uidnext: int, modseq: int) -> None:
     """UIDNEXT at least the source's, HIGHESTMODSEQ above the source's (research/migration.md §2)."""
     now = await crossing.target.mailbox(mailbox_id)
-    uidnext, modseq = status.uidnext or 1, _highest(mailbox, status) + 1
     if now.uidnext < uidnext or now.modseq < modseq:
         await crossing.target.raise_numbers(mailbox_id, uidnext, modseq)
 

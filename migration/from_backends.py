@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mailplat.app.wiring import Platform
 from mailplat.core.route import BackendHome, Residence, RouteState, ShardHome
@@ -19,6 +20,8 @@ from migration.sources.opening import open_source
 from migration.target import Target
 
 _TRAVELLING = frozenset({RouteState.LEGACY, RouteState.SEEDING, RouteState.TRACKING})
+# Before these nothing is here; after them the doors serve the account, and a step would end its sessions.
+_TAKEN_OVER = frozenset({RouteState.SEEDING, RouteState.TRACKING, RouteState.READY})
 
 
 class FromBackends(Attendance[Move]):
@@ -53,7 +56,7 @@ class FromBackends(Attendance[Move]):
     async def attend(self, move: Move) -> bool:
         state = move.route.state
         if state is RouteState.FENCED:
-            await fence.abort(self.tools, move, move.route, "the engine was restarted inside the fence")
+            await fence.abort(self.tools, move, move.route, "whoever set it did not end it")
             return False
         if state is RouteState.NEW and not move.released:
             await fence.release(self.tools, move.account_id)
@@ -65,13 +68,27 @@ class FromBackends(Attendance[Move]):
         )
         pacer = self._pacers[move.backend]
         async with pacer.slot():
+            move = await self._take_over(move)
             target = self._target(move)
             spool = await target.spool()
             source = await open_source(backend, move.address, spool, self.platform.executors)
             try:
-                return await travel(self._crossing(move, backend, source), yields=lambda: pacer.crowded)
+                return await travel(
+                    self._crossing(move, target, backend, source), yields=lambda: pacer.crowded
+                )
             finally:
+                self._accounts[move.account_id].epoch = target.residence.epoch
                 await source.close()
+
+    async def _take_over(self, move: Move) -> Move:
+        """Whoever worked on it before may have been killed, or may only be slow: from here on nothing that it writes
+        is taken, neither by the ledger nor by the shard. Raises StaleEpoch where somebody was faster."""
+        route, account = move.route, self._accounts[move.account_id]
+        if route.state not in _TAKEN_OVER or account.epoch == route.epoch:
+            return move
+        taken = await self.tools.book(self._ledger.advance, route, route.state)
+        account.epoch = taken.epoch
+        return replace(move, route=taken)
 
     def _target(self, move: Move) -> Target:
         """Once it is new, its home: it may have moved on to another shard since."""
@@ -80,10 +97,10 @@ class FromBackends(Attendance[Move]):
         residence = Residence(move.account_id, shard, move.route.epoch)
         return Target(self.platform.store, self.platform.executors, residence, move.domain)
 
-    def _crossing(self, move: Move, backend: Backend, source: Source) -> LegacyCrossing:
+    def _crossing(self, move: Move, target: Target, backend: Backend, source: Source) -> LegacyCrossing:
         tools = self.tools
         return LegacyCrossing(
-            ledger=self._ledger,
+            ledger=self._ledger.bound(move.account_id, lambda: target.residence.epoch),
             executors=tools.executors,
             clock=tools.clock,
             bus=tools.bus,
@@ -91,7 +108,7 @@ class FromBackends(Attendance[Move]):
             backend=backend,
             move=move,
             source=source,
-            target=self._target(move),
+            target=target,
             compared=Compared.from_json(move.verified),
             running=lambda: move.account_id in self.running,
         )

@@ -22,6 +22,9 @@ PLANNED, RUNNING, PAUSED = "planned", "running", "paused"
 # Rounds in a row within the budget of time before the two sides are compared and the account is READY.
 QUIET_ROUNDS = 2
 
+# Behind its deadline a fence has so long to be taken back by whom it belongs to.
+LATE_S = 2.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move(Passage):
@@ -216,16 +219,15 @@ class Ledger(Book):
         return _to_move(row)
 
     def due(self, part: tuple[int, int] = (0, 1)) -> list[Move]:
-        """Moves that the worker with this part (index, number of workers) has to work on."""
+        """Moves that the worker with this part (index, number of workers) has to work on. A fence whose time is over
+        is everybody's: whose it was may hang."""
         index, workers = part
         running = sa.and_(tables.plan.c.state == RUNNING, tables.move.c.halted == "")
         fenced = directory.route.c.state == RouteState.FENCED.value  # a fence ends, whatever the plan says
-        mine = tables.move.c.account_id % workers == index
+        late = sa.and_(fenced, directory.route.c.fence_deadline < self.clock.now() - LATE_S)
+        mine = sa.and_(tables.move.c.account_id % workers == index, sa.or_(running, fenced))
         with self.database.read() as connection:
-            return [
-                _to_move(row)
-                for row in connection.execute(_SELECT.where(mine, sa.or_(running, fenced))).fetchall()
-            ]
+            return [_to_move(row) for row in connection.execute(_SELECT.where(sa.or_(mine, late))).fetchall()]
 
     # what a backend's UIDLs look like
 

@@ -129,9 +129,13 @@ class Dovecot:
         # Paths of Unix sockets have at most 107 octets, and pytest's folders are deep.
         self._run = Path(tempfile.mkdtemp(prefix="dovecot."))
         self._write(users, master, tls, settings)
-        with open(tmp / "start.log", "ab") as output:
+        self.start()
+
+    def start(self) -> None:
+        """Until every door answers. Again after `kill`, on the same ports."""
+        with open(self.root / "start.log", "ab") as output:
             self._process = subprocess.Popen(
-                [PROGRAM, "-F", "-c", str(tmp / "dovecot.conf")],
+                [PROGRAM, "-F", "-c", str(self.root / "dovecot.conf")],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -143,6 +147,27 @@ class Dovecot:
         except BaseException:
             self.stop()
             raise
+
+    def signal(self, number: int) -> None:
+        """To every process of this server: SIGSTOP makes one that takes connections and does not answer."""
+        os.killpg(self._process.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL for every process; `start` starts it again. Lock files of the dead are removed, as when the machine
+        starts: Dovecot waits for minutes until it takes one for stale."""
+        self.signal(signal.SIGKILL)
+        self._process.wait()
+        for lock in self.mail.rglob("dovecot-uidlist.lock"):
+            lock.unlink(missing_ok=True)
+
+    def kick(self, user: str) -> None:
+        """Cut every session of one address."""
+        subprocess.run(
+            ["doveadm", "-c", str(self.root / "dovecot.conf"), "kick", user],
+            check=False,
+            capture_output=True,
+            timeout=STOP_TIMEOUT_S,
+        )
 
     @property
     def pid(self) -> int:

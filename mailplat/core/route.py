@@ -57,9 +57,15 @@ class RouteState(enum.Enum):
 
 TRANSITIONS: dict[RouteState, frozenset[RouteState]] = {
     RouteState.LEGACY: frozenset({RouteState.SEEDING}),
-    RouteState.SEEDING: frozenset({RouteState.TRACKING, RouteState.LEGACY}),
-    RouteState.TRACKING: frozenset({RouteState.READY, RouteState.FENCED, RouteState.LEGACY}),
-    RouteState.READY: frozenset({RouteState.FENCED, RouteState.TRACKING, RouteState.LEGACY}),
+    # To itself: another engine takes the move over. The epoch is a new one, and what the first still writes is stale;
+    # doors forward before and after it.
+    RouteState.SEEDING: frozenset({RouteState.SEEDING, RouteState.TRACKING, RouteState.LEGACY}),
+    RouteState.TRACKING: frozenset(
+        {RouteState.TRACKING, RouteState.READY, RouteState.FENCED, RouteState.LEGACY}
+    ),
+    RouteState.READY: frozenset(
+        {RouteState.READY, RouteState.FENCED, RouteState.TRACKING, RouteState.LEGACY}
+    ),
     RouteState.FENCED: frozenset({RouteState.NEW, RouteState.TRACKING}),
     RouteState.NEW: frozenset({RouteState.ROLLBACK_FENCED, RouteState.FINAL, RouteState.SHARD_FENCED}),
     RouteState.ROLLBACK_FENCED: frozenset({RouteState.LEGACY, RouteState.NEW}),

@@ -20,6 +20,7 @@ from mailplat.store.maildir import account_path, mailbox_folder
 from mailplat.store.names import INBOX, below, canonical, check_name, parents
 from mailplat.store.quota import add_usage
 from mailplat.store.site import MailboxRow, Site
+from mailplat.store.tombstones import replace_tombstones
 from mailplat.store.types import MAX_MODSEQ, MAX_UID, Mailbox
 from mailplat.store.vault.entry import MAILBOX, enter_mailbox, keeps
 
@@ -284,17 +285,18 @@ def subscriptions(site: Site, residence: Residence) -> list[str]:
 
 
 def raise_uidnext(site: Site, residence: Residence, mailbox_id: int, uidnext: int, modseq: int) -> None:
-    """UIDNEXT and HIGHESTMODSEQ are at least these from now on; neither is ever lowered."""
+    """At least these from now on; neither is ever lowered. Below that MODSEQ somebody else counted, and what came and
+    went there is not known here: who asks for changes since then is given all UIDs."""
     _check_numbers(None, uidnext, modseq)
-    account_id = residence.account_id
 
     def apply(connection: Connection) -> None:
         site.check_epoch(connection, residence)
-        row = site.mailbox_by_id(connection, account_id, mailbox_id)
-        if uidnext > row.uidnext or modseq > row.modseq:
-            advance(site, connection, row, max(uidnext, row.uidnext), max(modseq, row.modseq))
+        row = site.mailbox_by_id(connection, residence.account_id, mailbox_id)
+        advance(site, connection, row, max(uidnext, row.uidnext), max(modseq, row.modseq))
+        if modseq > row.modseq:
+            replace_tombstones(connection, mailbox_id, modseq)
 
-    site.write(apply, MailboxChanged(account_id, mailbox_id))
+    site.write(apply, MailboxChanged(residence.account_id, mailbox_id))
 
 
 def advance(

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import copying
+from tests.bench import copying, giant
 from tests.bench.access import Access
 from tests.bench.figure import Figure
 from tests.bench.peers import Peers, start_ours
@@ -26,6 +26,7 @@ CORPUS_MESSAGES = 10_000
 INGEST_MESSAGES = 1500
 SESSIONS = (1, 10, 50)
 PARTS = ("ingest", "imap", "access", "copy")
+LONG = ("giant",)  # only when asked for
 
 console = Console(width=118)
 
@@ -33,9 +34,10 @@ console = Console(width=118)
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("--shared", type=Path, default=Path(__file__).resolve().parents[3] / "shared")
-    parser.add_argument("--only", choices=PARTS, action="append")
+    parser.add_argument("--only", choices=(*PARTS, *LONG), action="append")
     parser.add_argument("--workers", type=int, default=2, help="processes of our platform")
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--giant", type=int, default=giant.MESSAGES, help="messages of the giant mailbox")
     args = parser.parse_args()
     scripts = args.shared / "bench"
     if not scripts.is_dir():
@@ -69,6 +71,8 @@ def main() -> int:
                 figures += Access(bench, ours, peers, BASE).measure()
             if "copy" in wanted:
                 figures += copying.measure(bench, peers, BASE + 143)
+            if "giant" in wanted:
+                figures += giant.measure(bench, peers, BASE + 143, args.giant)
         finally:
             show(figures)  # also of a run that was broken off
             ours.stop()

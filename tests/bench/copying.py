@@ -1,74 +1,117 @@
-"""The initial copy of 20 mailboxes from Dovecot: ours, and mbsync with four at a time."""
+"""Moving mailboxes from Dovecot: ours, mbsync and `doveadm backup` with four at a time.
 
+The initial copy of 20 mailboxes of real messages, over IMAP and from files; then a pass over all of them in which
+nothing has changed, with CONDSTORE and as if the source had never heard of it.
+"""
+
+import asyncio
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest import mock
 
 from mailplat.app.settings import load
 from mailplat.app.wiring import Platform
-from mailplat.core.route import BackendHome
+from mailplat.core.route import BackendHome, RouteState
 from mailplat.directory import Backend
 from mailplat.directory.credentials import hash_password
 from mailplat.wire.smtp.address import parse_address
+from migration.from_backends import FromBackends
 from migration.ledger import Ledger
-from tests.bench.figure import Figure
+from migration.pacing import CONNECTIONS
+from migration.sources.contract import SourceMailbox, Status
+from migration.sources.imap_account import ImapAccount
+from tests.bench.figure import Figure, Target
 from tests.bench.peers import ADDRESS, PASSWORD, Peers
 from tests.rig import Rig
 
 if TYPE_CHECKING:
     from tests.bench.__main__ import Bench
 
-FIRST, USERS, MESSAGES = 51, 20, 500
+FIRST, USERS, MESSAGES = 51, 20, 1000
 PATIENCE_S = 600.0
 MASTER = ("master", "master-secret")
+DOMAIN = "bench.test"
+# Of the second Dovecot, which `doveadm backup` copies to: its ports are from here on.
+TARGET_BASE = 22000
+
+# What the issue of the engine asks for: of mbsync's rate, and seconds of a pass.
+FROM_IMAP, FROM_FILES, UNCHANGED_S, UNCHANGED_WITHOUT_S = 1.0, 1.5, 0.5, 2.0
 
 
 def measure(bench: "Bench", peers: Peers | None, port: int) -> list[Figure]:
-    """Messages a second until the last is on the target. The source is Dovecot for both, so without Dovecot there
-    is nothing to measure."""
+    """The source is Dovecot for all, so without Dovecot there is nothing to measure."""
     if peers is None:
         return []
     peers.add_master("A", *MASTER)
     users = ("--first", FIRST, "--users", USERS)
-    list(
-        bench.script(
-            "imap_bench.py", "fillusers", "--port", port, "--corpus", bench.corpus, "--n", MESSAGES, *users
-        )
-    )
-    beside = None
-    if shutil.which("mbsync"):
-        common = (
-            "--tool",
-            "mbsync-maildir",
-            "--jobs",
-            4,
-            "--passes",
-            1,
-            "--src-port",
-            port,
-            "--runs",
-            bench.runs,
-        )
-        roots = ("--src-root", peers.maildirs("A"), "--work", bench.root / "mbsync", "--wipe", "true")
-        rows = list(bench.script("migrate_bench.py", *common, *roots, *users))
-        beside = sorted(row["msgs_per_s"] for row in rows)[len(rows) // 2]
-    figures = []
-    for name, maildir in (("", ""), (", from files", f"{peers.maildirs('A')}/%n/Maildir")):
-        roots = (bench.root / f"copy-{run}{bool(maildir):d}" for run in range(bench.runs))
-        rates = sorted(_ours(root, port, bench.workers, maildir) for root in roots)
-        what = f"initial copy of 20 mailboxes{name}"
-        figures.append(Figure(what, "msg/s", "mbsync x4", rates[len(rates) // 2], beside))
+    fill = ("--port", port, "--corpus", bench.corpus, "--n", MESSAGES, *users)
+    list(bench.script("imap_bench.py", "fillusers", *fill))
+    mbsync, mbsync_s = _peer(bench, peers, port, "mbsync-maildir") if shutil.which("mbsync") else (None, None)
+    doveadm, doveadm_s = _peer(bench, peers, port, "doveadm")
+    work, figures = f"initial copy of {USERS} mailboxes of {MESSAGES:,}", []
+    for name, maildir, least in (
+        ("", "", FROM_IMAP),
+        (", from files", f"{peers.maildirs('A')}/%n/Maildir", FROM_FILES),
+    ):
+        rates = []
+        for run in range(bench.runs):
+            root = bench.root / f"copy-{run}{bool(maildir):d}"
+            with moving(root, port, bench.workers, maildir, range(FIRST, FIRST + USERS)) as (rig, platform):
+                rates.append(copy_all(rig, platform, USERS * MESSAGES))
+        rate = _median(rates)
+        figures.append(Figure(work + name, "msg/s", "mbsync x4", rate, mbsync, Target(least, "at least")))
+        figures.append(Figure(work + name, "msg/s", "doveadm backup x4", rate, doveadm))
+    with moving(bench.root / "passes", port, bench.workers, "", range(FIRST, FIRST + USERS)) as (
+        rig,
+        platform,
+    ):
+        copy_all(rig, platform, USERS * MESSAGES)
+        found, without = passes(rig, platform, bench.runs)
+    what = f"pass with nothing changed, {USERS} mailboxes"
+    figures.append(Figure(what, "s", "mbsync x4", found, mbsync_s, Target(UNCHANGED_S, "at most", "figure")))
+    figures.append(Figure(what, "s", "doveadm backup x4", found, doveadm_s))
+    limit = Target(UNCHANGED_WITHOUT_S, "at most", "figure")
+    figures.append(Figure(f"{what}, without CONDSTORE", "s", "mbsync x4", without, mbsync_s, limit))
     return figures
 
 
-def _ours(root: Path, port: int, workers: int, maildir: str) -> float:
+def _median(values: list[float]) -> float:
+    return sorted(values)[len(values) // 2]
+
+
+def _peer(bench: "Bench", peers: Peers, port: int, tool: str) -> tuple[float, float]:
+    """Messages a second of the copy, seconds of the pass behind it: medians."""
+    where: list[object] = ["--src-root", peers.maildirs("A"), "--work", bench.root / tool]
+    if tool == "doveadm":
+        if "B" not in peers.dovecots:
+            peers.start_dovecot("B", TARGET_BASE)
+        conf = peers.root / "dovecot-B/dovecot.conf"
+        where += ["--dst-conf", conf, "--dst-root", peers.maildirs("B"), "--dst-port", TARGET_BASE + 143]
+    else:
+        where += ["--wipe", "true"]
+    common = ("--tool", tool, "--jobs", 4, "--passes", 2, "--src-port", port, "--runs", bench.runs)
+    users = ("--first", FIRST, "--users", USERS)
+    rows = list(bench.script("migrate_bench.py", *common, *where, *users))
+    if any(row["on_target"] != USERS * MESSAGES or row["bad_rc"] for row in rows):
+        raise SystemExit(f"{tool} has not copied everything: {rows[-1]}")
+    rates = [float(row["msgs_per_s"]) for row in rows if row["ppass"] == 1]
+    return _median(rates), _median([float(row["secs"]) for row in rows if row["ppass"] == 2])
+
+
+@contextmanager
+def moving(root: Path, port: int, workers: int, maildir: str, users: range) -> Iterator[tuple[Rig, Platform]]:
+    """A platform in front of the Dovecot with that IMAP port, its accounts planned; not started."""
     environment = {"MAILPLAT_LOG__LEVEL": "warning", "MAILPLAT_PLATFORM__WORKERS": str(workers)}
     rig = Rig(root, "mx.bench.test", environment=environment)
     platform = Platform(load(rig.config, rig.environment))
     try:
         directory = platform.directory
-        directory.add_domain("bench.test")
+        directory.add_domain(DOMAIN)
         directory.add_backend(
             Backend(
                 "old",
@@ -80,21 +123,55 @@ def _ours(root: Path, port: int, workers: int, maildir: str) -> float:
             )
         )
         password_hash = hash_password(PASSWORD)
-        for number in range(FIRST, FIRST + USERS):
+        for number in users:
             address = parse_address(ADDRESS.format(number))
             directory.add_account(address, home=BackendHome("old"), password_hash=password_hash)
         rig.start()
-        rig.call("migrate", "plan", "bench.test")
-        ledger = Ledger(platform.database, platform.clock)
-        began = time.monotonic()
-        rig.call("migrate", "start", "bench.test")
-        while (copied := sum(move.copied for move in ledger.moves("bench.test"))) < USERS * MESSAGES:
-            if time.monotonic() - began > PATIENCE_S:
-                raise SystemExit(
-                    f"only {copied} messages were copied in {PATIENCE_S:.0f} s: {rig.log()[-2000:]}"
-                )
-            time.sleep(0.05)
-        return copied / (time.monotonic() - began)
+        rig.call("migrate", "plan", DOMAIN)
+        yield rig, platform
     finally:
         rig.stop()
         platform.close()
+
+
+def copy_all(rig: Rig, platform: Platform, messages: int) -> float:
+    """Messages a second until the last is on the target."""
+    ledger = Ledger(platform.database, platform.clock)
+    began = time.monotonic()
+    rig.call("migrate", "start", DOMAIN)
+    while (copied := sum(move.copied for move in ledger.moves(DOMAIN))) < messages:
+        if time.monotonic() - began > PATIENCE_S:
+            raise SystemExit(f"only {copied} messages were copied in {PATIENCE_S:.0f} s: {rig.log()[-2000:]}")
+        time.sleep(0.05)
+    return copied / (time.monotonic() - began)
+
+
+def passes(rig: Rig, platform: Platform, runs: int) -> tuple[float, float]:
+    """Seconds of a round over every account that is READY, by one engine in this process: with CONDSTORE, without."""
+    ledger = Ledger(platform.database, platform.clock)
+    began = time.monotonic()
+    while any(move.route.state is not RouteState.READY for move in ledger.moves(DOMAIN)):
+        if time.monotonic() - began > PATIENCE_S:
+            raise SystemExit(f"not all accounts are ready after {PATIENCE_S:.0f} s: {rig.log()[-2000:]}")
+        time.sleep(0.1)
+    rig.stop()
+    known = asyncio.run(_passes(platform, ledger, runs))
+    examine = ImapAccount.examine
+
+    async def blind(source: ImapAccount, mailbox: SourceMailbox) -> Status:
+        return replace(await examine(source, mailbox), modseq=None)
+
+    with mock.patch.object(ImapAccount, "condstore", False), mock.patch.object(ImapAccount, "examine", blind):
+        return known, asyncio.run(_passes(platform, ledger, runs))
+
+
+async def _passes(platform: Platform, ledger: Ledger, runs: int) -> float:
+    attended = FromBackends(platform, (0, 1), PATIENCE_S, CONNECTIONS)
+    attended.running = frozenset(move.account_id for move in ledger.moves(DOMAIN))
+    times = []
+    for _ in range(runs + 1):  # the first takes the moves over from the platform's own engine
+        moves = ledger.moves(DOMAIN)
+        began = time.monotonic()
+        await asyncio.gather(*(attended.attend(move) for move in moves))
+        times.append(time.monotonic() - began)
+    return _median(times[1:])

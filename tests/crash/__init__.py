@@ -5,6 +5,7 @@
     clients.py   clients under load: SMTP, LMTP, IMAP writers, an IMAP reader; each notes what it was told
     inspection.py  after a restart: the whole platform over IMAP against the ledger
     nursery.py   starts workers of the platform by fork, armed to die behind a named step
+    workers.py   starts, kills and buries those
     power.py     `make power-drill`: the power fails, on loop images of ext4 and XFS
     gate.py      holds a worker's system calls back: each may pass, fail, or be the last
     script.py    every verb that changes something, once, one after the other

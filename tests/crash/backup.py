@@ -41,9 +41,10 @@ from tests.crash.clients import (
     Writer,
     look,
 )
-from tests.crash.drill import WORKERS, Drill, Nursery
+from tests.crash.drill import WORKERS, Drill
 from tests.crash.inspection import Rows, read_rows
 from tests.crash.ledger import Batch, Box, Flags, Key, Ledger
+from tests.crash.workers import Nursery
 from tests.rig import Rig
 
 # Seconds of load before the first point, between the two, and after the second.

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tests.crash import letters
-from tests.crash.imap import Answer, Imap, Timed, numbers, uid_set
+from tests.crash.imap import Answer, Imap, LoginRefused, Timed, numbers, uid_set
 from tests.crash.ledger import Batch, Box, Flags, Key, Ledger
 
 PASSWORD = "correct horse"
@@ -59,6 +59,7 @@ class Scene:
     )  # every UIDVALIDITY of a name that anybody was shown
     errors: list[str] = field(default_factory=list)  # of the harness itself
     refusals: list[tuple[str, str]] = field(default_factory=list)  # account, reply
+    locked_out: list[tuple[str, str]] = field(default_factory=list)  # account, what its LOGIN was told
     cuts: deque[str] = field(default_factory=lambda: deque(maxlen=100))  # the last ones
     timed: Timed = lambda verb, ms: None
     dark: threading.Event = field(
@@ -215,7 +216,11 @@ class Mailbox:
         self.ledger = scene.ledger
         self.scene = scene
         self.account = account
-        self.imap = Imap(scene.ports["imap"], account, PASSWORD, timed=scene.timed, dark=scene.dark)
+        try:
+            self.imap = Imap(scene.ports["imap"], account, PASSWORD, timed=scene.timed, dark=scene.dark)
+        except LoginRefused as error:
+            scene.locked_out.append((account, str(error)))
+            raise
         self.selected: Box | None = None
 
     def select(self, name: str) -> Box:
@@ -355,9 +360,12 @@ class Writer(Client):
         if uids:
             mailbox.expunge(box, uids)
 
+    def scratch_name(self) -> str:
+        return f"Scratch{self.number}"
+
     def scratch(self, mailbox: Mailbox, _box: Box) -> None:
         """A mailbox of this client alone: made, filled, deleted, and the same name again later."""
-        name = f"Scratch{self.number}"
+        name = self.scratch_name()
         key = (mailbox.account, name)
         if not self.scene.exists.get(key):
             self.scene.exists[key] = None
@@ -409,6 +417,7 @@ def look(mailbox: Mailbox, box: Box, uids: Sequence[int]) -> dict[int, str]:
                     "torn", f"{box.key}: UID {uid} is not what was sent ({token or 'no token'})"
                 )
             mailbox.ledger.shown(box, uid, token)
+            mailbox.ledger.read(box, uid, literals[0])
             mailbox.ledger.counts["messages read"] += 1
             seen[uid] = token
     return seen

@@ -10,23 +10,17 @@ the platform, rebuilds both shards (each second time without their indexes) and 
 
 import argparse
 import json
-import os
 import random
-import re
-import select
 import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mailplat.bus.embedded import EmbeddedBus
 from tests.crash.clients import (
     ARCHIVE,
     PASSWORD,
@@ -39,12 +33,11 @@ from tests.crash.clients import (
     Sender,
     Writer,
 )
-from tests.crash.gate import Gate, Judge
 from tests.crash.inspection import inspect
 from tests.crash.ledger import Ledger
+from tests.crash.workers import Nursery
 from tests.rig import Rig
 
-ROOT = Path(__file__).resolve().parents[2]
 ACCOUNTS = 4
 WORKERS = 2
 # Accounts that are made by their first message.
@@ -53,7 +46,6 @@ DEEP_EVERY, REBUILD_EVERY = 20, 40
 
 # Longest load before a kill, seconds; an armed step that was not reached by then is a random kill.
 LOAD_S = 0.7
-START_S = 30.0
 
 # Steps that the load reaches (crash table in mailplat/store/__init__.py), and how often at most before death.
 STEPS = {
@@ -64,126 +56,8 @@ STEPS = {
     "account.dirsync": 1, "account.write": 1, "account.fsync": 1, "account.rename": 1,
 }  # fmt: skip
 
-# What a worker logs when its doors are open.
-_READY = [re.compile(rb"ready.*worker\W+%d\b" % index) for index in range(WORKERS)]
-
-PROMISES = ("missing", "doubled", "half", "torn", "changed", "reused", "returned", "modseq", "uidvalidity", "flags",
-            "date", "mailbox", "verify")  # fmt: skip
-
-
-class Nursery:
-    """Workers by index."""
-
-    def __init__(self, rig: Rig, preload: Path | None = None) -> None:
-        """`preload`: a library that takes the place of functions of the C library (LD_PRELOAD)."""
-        self._folder = tempfile.TemporaryDirectory(prefix="crash-bus.")
-        self._bus = EmbeddedBus(Path(self._folder.name))
-        self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "tests.crash.nursery",
-                rig.config,
-                rig.root / "serve.log",
-                self._bus.start(),
-            ],
-            env=rig.environment | ({"LD_PRELOAD": str(preload)} if preload else {}),
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self._root = rig.root
-        self._log = rig.root / "serve.log"
-        self._log.touch()
-        self.gates: dict[int, Gate] = {}
-        self.workers: dict[int, tuple[int, int]] = {}  # index -> pid, pidfd
-        self._grown = False  # it imports while the platform is made
-
-    def start(self, index: int, armed: str = "", judge: Judge | None = None) -> None:
-        """Until its doors are open. It may be dead by then, if it was armed. `judge`: who is asked about each of its
-        durable system calls, from the first one on."""
-        self.start_all({index: armed}, judge)
-
-    def start_all(self, armed: Mapping[int, str], judge: Judge | None = None) -> None:
-        """Several at a time: most of a start is waiting."""
-        seen = self._log.stat().st_size
-        for index, step in armed.items():
-            self._launch(index, step, judge)
-        deadline = time.monotonic() + START_S
-        waiting = set(armed)
-        while waiting:
-            with open(self._log, "rb") as log:
-                log.seek(seen)
-                lines = [line for line in log.read().splitlines() if b"ready" in line]
-            waiting -= {index for index in waiting if any(_READY[index].search(line) for line in lines)}
-            for index in [each for each in waiting if self.ended(each)]:
-                if not armed[index] and judge is None:
-                    raise RuntimeError(f"worker {index} ended:\n{self._log.read_text()[seen:][-2000:]}")
-                waiting.discard(index)
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"workers {waiting} did not start; see {self._log}")
-            time.sleep(0.01)
-
-    def _launch(self, index: int, armed: str, judge: Judge | None) -> None:
-        pid = self._start_gated(index, judge) if judge else int(self._ask(f"start {index} {WORKERS} {armed}"))
-        self.workers[index] = pid, os.pidfd_open(pid)
-
-    def _start_gated(self, index: int, judge: Judge) -> int:
-        path = Path(self._folder.name) / "gate"
-        path.unlink(missing_ok=True)
-        with socket.socket(socket.AF_UNIX) as server:
-            server.bind(os.fspath(path))
-            server.listen()
-            pid = int(self._ask(f"gate {index} {WORKERS} {path}"))
-            with server.accept()[0] as connection:
-                _, descriptors, _, _ = socket.recv_fds(connection, 16, 1)
-        self.gates[index] = Gate(descriptors[0], pid, self._root, judge)
-        return pid
-
-    def ended(self, index: int, within: float = 0.0) -> bool:
-        return bool(select.select([self.workers[index][1]], [], [], within)[0])
-
-    def kill(self, index: int) -> None:
-        os.kill(self.workers[index][0], signal.SIGKILL)
-
-    def stop(self, index: int) -> None:
-        os.kill(self.workers[index][0], signal.SIGTERM)
-
-    def bury(self, index: int) -> int:
-        """Wait for its end; the exit status."""
-        pid, descriptor = self.workers.pop(index)
-        os.close(descriptor)
-        status = int(self._ask(f"wait {pid}"))
-        if index in self.gates:
-            self.gates.pop(index).close()
-        return status
-
-    def close(self) -> None:
-        for index in list(self.workers):
-            self.kill(index)
-            self.bury(index)
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
-        self._bus.close()
-        self._folder.cleanup()
-
-    def _ask(self, line: str) -> str:
-        assert self._process.stdin is not None
-        if not self._grown:
-            self._read()
-            self._grown = True
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
-        return self._read()
-
-    def _read(self) -> str:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline().strip()
-        if not line:
-            raise RuntimeError("the nursery has ended")
-        return line
+PROMISES = ("missing", "doubled", "half", "torn", "octets", "changed", "reused", "returned", "modseq", "uidvalidity",
+            "flags", "date", "mailbox", "verify")  # fmt: skip
 
 
 class Drill:
@@ -195,7 +69,7 @@ class Drill:
         accounts = [f"user{number}@example.test" for number in range(ACCOUNTS)]
         strangers = [f"guest{number}@example.test" for number in range(guests)]
         self.scene = Scene(self.ledger, self.rig.ports, accounts, strangers)
-        self.nursery = Nursery(self.rig, preload)
+        self.nursery = Nursery(self.rig, WORKERS, preload)
         self.rig.call("domain", "add", "example.test")
         for number, address in enumerate([*accounts, *strangers]):
             home = f"shard:s{number % 2 + 1}"

@@ -1,6 +1,7 @@
 """A plain IMAP client. Every command is answered (Answer) or cut (ConnectionError): nothing in between is hidden."""
 
 import re
+import select
 import socket
 import threading
 import time
@@ -33,6 +34,10 @@ class Answer:
         return None
 
 
+class LoginRefused(ConnectionError):
+    """A tagged NO or BAD to LOGIN, as it was said."""
+
+
 class Imap:
     def __init__(
         self,
@@ -44,7 +49,7 @@ class Imap:
         dark: threading.Event | None = None,
     ) -> None:
         """Logged in. `timed` hears how long each command took. Once `dark` is set no answer is heard any more. Raises
-        ConnectionError, OSError."""
+        LoginRefused, ConnectionError, OSError."""
         self._timed = timed
         self._dark = dark or threading.Event()
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S)
@@ -53,7 +58,7 @@ class Imap:
             self._line()
             answer = self.command(f'LOGIN {account} "{password}"'.encode())
             if not answer.ok:
-                raise ConnectionError(f"LOGIN: {answer.text!r}")
+                raise LoginRefused(f"{answer.status} {answer.text.decode('latin-1')}")
         except BaseException:
             self.close()
             raise
@@ -81,6 +86,15 @@ class Imap:
             line = self._line().rstrip(b"\r\n")
             if line.startswith(text) or line.endswith(text):
                 return
+
+    def readable(self, within: float) -> bool:
+        """Whether something comes within so many seconds, the end too. A line that came together with one that was
+        read already is not seen before the next: for who waits for a BYE, which the end follows."""
+        return bool(select.select([self._socket], [], [], within)[0])
+
+    def heard(self) -> bytes:
+        """The next line. Raises ConnectionError when there is none any more."""
+        return self._line().rstrip(b"\r\n")
 
     def done(self) -> Answer:
         self._socket.sendall(b"DONE\r\n")

@@ -160,7 +160,8 @@ def newcomer(ledger: Ledger, box: Box, uid: int, token: str, *, rebuilt: bool) -
         ledger.violated("reused", f"{box.key}: UID {uid}, {token}, came below UIDNEXT {box.listed}")
     twin = [each for each in box.live if each != uid and box.names.get(each) == token]
     if twin:
-        ledger.violated("doubled", f"{box.key}: {token} is UID {twin[0]} and UID {uid}")
+        kind = ledger.twins(box, twin[0], uid)
+        ledger.violated(kind, f"{box.key}: {token} is UID {twin[0]} and UID {uid}")
     elif token in box.late and rebuilt:
         box.late.discard(token)
         ledger.counts["adopted by a rebuild"] += 1

@@ -4,6 +4,7 @@ Each attempt has a token of its own, and no client tries again: a token is in a 
 that nobody answered is `maybe`; the next inspection sees whether it happened and holds the platform to that.
 """
 
+import hashlib
 import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -30,6 +31,9 @@ class Box:
         default_factory=dict
     )  # MODSEQ and flags at the last inspection
     dates: dict[int, bytes] = field(default_factory=dict)  # INTERNALDATE as it was shown first
+    digests: dict[int, bytes] = field(
+        default_factory=dict
+    )  # SHA-256 of all octets, trace fields too, as read first
     busy: set[int] = field(default_factory=set)  # a client changes them, or did when its answer was lost
     leaving: set[int] = field(default_factory=set)  # a MOVE or EXPUNGE of them is not answered
     gone: set[int] = field(default_factory=set)
@@ -127,6 +131,20 @@ class Ledger:
             known = box.names.setdefault(uid, token)
             if known != token:
                 self.violated("changed", f"{box.key}: UID {uid} was {known} and is {token}")
+
+    def read(self, box: Box, uid: int, octets: bytes) -> None:
+        """Somebody read the whole message."""
+        digest = hashlib.sha256(octets).digest()
+        with self.lock:
+            if box.digests.setdefault(uid, digest) != digest:
+                self.violated("octets", f"{box.key}: UID {uid} is not the octets that it was")
+
+    def twins(self, box: Box, one: int, other: int) -> str:
+        """What it is that a token is there under two UIDs: one message that is kept twice, or two deliveries of it,
+        which have other trace fields. The second is what a relay cannot avoid when the next hop dies before it has
+        answered (RFC 1047)."""
+        digests = box.digests.get(one), box.digests.get(other)
+        return "delivered twice" if None not in digests and digests[0] != digests[1] else "doubled"
 
     def met(self, box: Box, uid: int, token: str) -> bool:
         """Somebody saw a message that was delivered, and whose UID nobody was told: from here on it is like any

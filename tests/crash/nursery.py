@@ -3,6 +3,8 @@
     python -m tests.crash.nursery CONFIG LOG BUS     reads lines, answers each with one
         start INDEX WORKERS [STEP:N]             a worker, armed to die behind that step (core/disk.py); its pid
         gate INDEX WORKERS SOCKET                a worker whose system calls wait for us (gate.py); its pid
+        serve ROLES INDEX WORKERS [STEP,STEP...] a worker with these roles that stops itself (SIGSTOP) behind each of
+                                                 these steps in turn: whoever started it decides how it goes on
         wait PID                                 until it has ended; its exit status, -9 for a kill
 
 What it forks is what `mailplat serve --workers N` starts: mailplat.app.worker, with doors on shared ports.
@@ -13,6 +15,8 @@ import os
 import signal
 import socket
 import sys
+from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,6 +26,7 @@ from mailplat.app.supervisor import PR_SET_PDEATHSIG
 from mailplat.app.worker import run_worker
 from mailplat.core import disk
 from mailplat.store import upkeep
+from migration import role as _role  # noqa: F401 - a worker that is forked has it already
 from tests.crash import gate
 
 ROLES = ("ingress", "access", "queue")
@@ -30,8 +35,29 @@ ROLES = ("ingress", "access", "queue")
 GATED_DELAY_S = 0.05
 
 
+class Stops:
+    """In the place of `disk.step`: the process stops itself behind the first of these steps, then the second."""
+
+    def __init__(self, steps: list[str]) -> None:
+        self._left = deque(steps)
+
+    def __call__(self, name: str) -> None:
+        if self._left and name == self._left[0]:
+            self._left.popleft()
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+
 def grow(
-    config: Path, output: Path, bus: str, index: int, workers: int, armed: str = "", gated: str = ""
+    config: Path,
+    output: Path,
+    bus: str,
+    index: int,
+    workers: int,
+    *,
+    roles: Sequence[str] = ROLES,
+    stops: str = "",
+    armed: str = "",
+    gated: str = "",
 ) -> NoReturn:
     """The child: a worker from here on. `gated`: the socket that wants the gate's descriptor."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -41,6 +67,8 @@ def grow(
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.environ[disk.DIE_AT] = armed
     disk._armed = disk._plan()  # as it would be read when a process starts
+    if stops:
+        disk.step = Stops(stops.split(","))  # type: ignore[assignment]
     if gated:
         upkeep.DELAY_S = GATED_DELAY_S
         with socket.socket(socket.AF_UNIX) as parent:
@@ -52,7 +80,7 @@ def grow(
     try:
         settings = load(config)
         log.configure(settings.log.level, settings.log.format)
-        status = run_worker(settings, ROLES, index=index, workers=workers, bus_url=bus)
+        status = run_worker(settings, roles, index=index, workers=workers, bus_url=bus)
     finally:
         os._exit(status)
 
@@ -72,6 +100,12 @@ def main() -> None:
                 pid = os.fork()
                 if pid == 0:
                     grow(config, output, bus, int(index), int(workers), gated=gated)
+                print(pid, flush=True)
+            case ["serve", roles, index, workers, *stops]:
+                pid = os.fork()
+                if pid == 0:
+                    wanted, steps = roles.split(","), "".join(stops)
+                    grow(config, output, bus, int(index), int(workers), roles=wanted, stops=steps)
                 print(pid, flush=True)
             case ["wait", pid]:
                 print(os.waitstatus_to_exitcode(os.waitpid(int(pid), 0)[1]), flush=True)

@@ -18,6 +18,7 @@ from mailplat.core.executors import Executors
 from mailplat.core.outcome import Result
 from mailplat.core.spool import Body
 from mailplat.delivery import RelayTransport
+from tests.postfix import Postfix
 from tests.rig import free_ports
 from tests.until import until
 
@@ -85,76 +86,30 @@ def dovecot(root: Path) -> Iterator[str]:
             server.terminate()
 
 
-POSTFIX_MAIN = """
-compatibility_level = 3.6
-queue_directory = {root}/queue
-data_directory = {root}/data
-maillog_file = {root}/log
-maillog_file_prefixes = {root}
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-myhostname = legacy.example.net
-mydestination =
-local_recipient_maps =
-alias_maps =
-mynetworks = 127.0.0.0/8
-local_header_rewrite_clients =
+POSTFIX_TAKES = """
 virtual_mailbox_domains = example.net
 virtual_mailbox_base = {root}/mail
 virtual_mailbox_maps = inline:{{ bert@example.net=bert/ }}
-virtual_uid_maps = static:{uid}
-virtual_gid_maps = static:{gid}
+virtual_uid_maps = static:UID
+virtual_gid_maps = static:GID
 virtual_minimum_uid = 1
-"""
-
-POSTFIX_MASTER = """
-127.0.0.1:{port} inet n - n - - smtpd
-pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-verify unix - - n - 1 verify
-proxymap unix - - n - - proxymap
-smtp unix - - n - - smtp
-error unix - - n - - error
-local unix - n n - - local
-virtual unix - n n - - virtual
-anvil unix - - n - 1 anvil
-postlog unix-dgram n - n - 1 postlogd
 """
 
 
 @contextlib.contextmanager
 def postfix(root: Path) -> Iterator[str]:
     """A next hop. Mail for bert is in root/mail/bert."""
-    program = shutil.which("postfix")
-    if program is None:
-        pytest.skip("Postfix is not installed")
-    [port] = free_ports(1)
-    owner, daemon = pwd.getpwnam("nobody"), pwd.getpwnam("postfix")
-    for name in ("queue", "data", "mail", "config"):
-        (root / name).mkdir()
-    os.chown(root / "data", daemon.pw_uid, daemon.pw_gid)
+    if reason := Postfix.reason_to_skip():
+        pytest.skip(reason)
+    owner = pwd.getpwnam("nobody")
+    (root / "mail").mkdir()
     os.chown(root / "mail", owner.pw_uid, owner.pw_gid)
-    for folder in (root, *root.parents):
-        if folder.stat().st_uid == 0 and "pytest" in str(folder):
-            folder.chmod(0o755)
-    main = POSTFIX_MAIN.format(root=root, uid=owner.pw_uid, gid=owner.pw_gid)
-    (root / "config" / "main.cf").write_text(main)
-    (root / "config" / "master.cf").write_text(POSTFIX_MASTER.format(port=port))
-
-    def control(*words: str) -> None:
-        subprocess.run([program, "-c", str(root / "config"), *words], check=True, capture_output=True)
-
-    control("start")
+    takes = POSTFIX_TAKES.replace("UID", str(owner.pw_uid)).replace("GID", str(owner.pw_gid))
+    server = Postfix(root, takes)
     try:
-        _await_answer(port)
-        yield f"smtp:127.0.0.1:{port}"
+        yield f"smtp:127.0.0.1:{server.port}"
     finally:
-        control("stop")
+        server.stop()
 
 
 def _await_answer(port: int) -> None:

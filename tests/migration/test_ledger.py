@@ -74,6 +74,20 @@ def test_a_fence_is_due_whatever_the_plan_says(here: House) -> None:
     assert [each.account_id for each in here.ledger.due()] == [move.account_id]
 
 
+def test_a_fence_whose_time_is_over_is_everybodys(here: House) -> None:
+    """Its worker may hang, and nobody else has its part."""
+    move = here.ledger.plan(DOMAIN, ["s1"])[0]
+    route = move.route
+    for state in (RouteState.SEEDING, RouteState.TRACKING):
+        route = here.ledger.advance(route, state)
+    stranger = ((move.account_id + 1) % 2, 2)
+    for length, seen in ((60.0, []), (-60.0, [move.account_id])):
+        deadline = here.platform.clock.now() + length
+        route = here.ledger.advance(route, RouteState.FENCED, fence_deadline=deadline)
+        assert [each.account_id for each in here.ledger.due(stranger)] == seen
+        route = here.ledger.advance(route, RouteState.TRACKING)
+
+
 def test_a_step_and_its_row_are_one(here: House) -> None:
     move = here.ledger.plan(DOMAIN, ["s1"])[0]
     here.ledger.advance(move.route, RouteState.SEEDING, began=5.0)
@@ -121,3 +135,27 @@ def test_an_account_that_is_removed_takes_its_move_with_it(here: House) -> None:
     here.platform.directory.remove_account(account.address)
     assert len(here.ledger.moves(DOMAIN)) == 3
     assert all(move.route.home == BackendHome("old") for move in here.ledger.moves(DOMAIN))
+
+
+def test_an_engine_whose_move_was_taken_over_writes_nothing(here: House) -> None:
+    here.ledger.plan(DOMAIN, ["s1"])
+    account = here.accounts[USERS[0]].id
+    route = here.ledger.advance(here.ledger.route(account), RouteState.SEEDING)
+    slow = here.ledger.bound(account, lambda: route.epoch)
+    slow.put_watermarks(account, [Watermark("INBOX", b"INBOX", Status(1, 5, 4, None))])
+    taken = here.ledger.advance(route, RouteState.SEEDING)
+    assert (taken.epoch, taken.home) == (route.epoch + 1, BackendHome("old"))
+    fast = here.ledger.bound(account, lambda: taken.epoch)
+    fast.put_watermarks(account, [Watermark("INBOX", b"INBOX", Status(1, 9, 8, None))])
+    for write in (
+        lambda: slow.put_watermarks(account, [Watermark("INBOX", b"INBOX", Status(1, 6, 5, None))]),
+        lambda: slow.drop_watermark(account, "INBOX"),
+        lambda: slow.rename_watermarks(account, "INBOX", "Old"),
+        lambda: slow.record(account, Round("delta", 1.0)),
+        lambda: slow.set(account, copied=1),
+        lambda: slow.advance(route, RouteState.TRACKING),
+    ):
+        with pytest.raises(StaleEpoch):
+            write()
+    assert here.ledger.watermarks(account)["INBOX"].status.uidnext == 9
+    assert (here.ledger.rounds(account), here.ledger.find_move(account).copied) == ([], 0)

@@ -98,6 +98,38 @@ async def test_numbers_are_above_those_of_the_source(
     assert inbox.modseq > status[b"HIGHESTMODSEQ"]
 
 
+async def test_a_cache_made_at_the_source_hears_of_all_that_came_after(
+    dovecot: Dovecot, user: str, house: Callable[..., House]
+) -> None:
+    """A client that looked at the legacy platform between two rounds asks here for changes since that MODSEQ."""
+    with client(dovecot, user) as imap:
+        for number in range(6):
+            imap.append("INBOX", letter(number))
+    here = house(user)
+    here.plan()
+    async with here.engine():
+        await here.reach(RouteState.READY)
+    with client(dovecot, user) as imap:
+        imap.select_folder("INBOX")
+        for _ in range(30):
+            imap.add_flags([1], ["\\Seen"])
+            imap.remove_flags([1], ["\\Seen"])
+        seen = imap.folder_status("INBOX", ["HIGHESTMODSEQ"])[b"HIGHESTMODSEQ"]
+        imap.append("INBOX", letter(7))
+        imap.add_flags([2], ["\\Flagged"])
+        imap.append("INBOX", letter(8))  # never seen by the engine
+        imap.delete_messages([3, 8])
+        imap.uid_expunge([3, 8])
+    async with here.engine():
+        here.ledger.request_cutover(DOMAIN)
+        await here.reach(RouteState.NEW)
+    residence = here.residence(user)
+    shard = here.platform.store.shard(residence.shard)
+    changes = shard.changes(residence, shard.mailbox(residence, "INBOX").id, seen)
+    assert {uid for uid, _, _ in changes.changed} >= {2, 7}
+    assert list(changes.present or ()) == [1, 2, 4, 5, 6, 7]
+
+
 async def test_a_domain_moves_while_its_users_work(
     dovecot: Dovecot, user: str, house: Callable[..., House]
 ) -> None:

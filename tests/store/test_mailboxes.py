@@ -140,6 +140,16 @@ class TestMoves:
         rig.shard.raise_uidnext(HOME, rig.inbox.id, 10, 20)
         assert (rig.inbox.uidnext, rig.inbox.modseq) == (5000, 50_000)
 
+    def test_what_went_below_a_raised_modseq_is_not_known(self, rig: Rig) -> None:
+        first, second = rig.append(new(), new())
+        rig.shard.expunge_uids(HOME, rig.inbox.id, [(first.uid, first.uid)])
+        rig.shard.raise_uidnext(HOME, rig.inbox.id, 1, 50_000)
+        [third] = rig.append(new())
+        rig.shard.expunge_uids(HOME, rig.inbox.id, [(third.uid, third.uid)])
+        assert list(rig.shard.changes(HOME, rig.inbox.id, 49_999).present or ()) == [second.uid]
+        since = rig.shard.changes(HOME, rig.inbox.id, 50_000)
+        assert (since.present, since.expunged) == (None, [third.uid])
+
     @pytest.mark.parametrize("bad", [0, -1, 2**32])
     def test_numbers_that_cannot_be(self, rig: Rig, bad: int) -> None:
         with pytest.raises(InvalidInput):
