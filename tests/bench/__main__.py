@@ -22,6 +22,7 @@ from tests.e2e.corpus import extract_all
 from tests.rig import Rig
 
 BASE = 21000  # Dovecot's ports: 21143, 21110, 21024
+FLUSHING = 22000  # of another one, which flushes all that we do
 CORPUS_MESSAGES = 10_000
 INGEST_MESSAGES = 1500
 SESSIONS = (1, 10, 50)
@@ -68,7 +69,9 @@ def main() -> int:
             if "imap" in wanted:
                 figures += bench.imap(ours, peers)
             if "access" in wanted:
-                figures += Access(bench, ours, peers, BASE).measure()
+                if peers:
+                    peers.start_dovecot("B", FLUSHING, "always")
+                figures += Access(bench, ours, peers, BASE, FLUSHING).measure()
             if "copy" in wanted:
                 figures += copying.measure(bench, peers, BASE + 143)
             if "giant" in wanted:

@@ -44,10 +44,12 @@ Measure = Callable[[Server], float]
 
 
 class Access:
-    def __init__(self, bench: "Bench", ours: Rig, peers: Peers | None, base: int) -> None:
+    def __init__(self, bench: "Bench", ours: Rig, peers: Peers | None, base: int, flushing: int) -> None:
+        """`base`, `flushing`: of the ports of Dovecot "A", and of "B" with mail_fsync=always."""
         self._bench = bench
         self._rig = ours
         self._peer = Server(base + 143, base + 110, peers.pid("A")) if peers else None
+        self._flushing = Server(flushing + 143, flushing + 110, peers.pid("B")) if peers else None
 
     @property
     def _ours(self) -> Server:
@@ -67,7 +69,12 @@ class Access:
             work = f"SEARCH {key.split()[0]} of 10,000"
             yield self._row(work, "ms", _most(limit), _search(key), warm=_settle(key))
         yield self._row("RETR of 1,000, pipelined", "msg/s", _least(0.8), _retrieve)
-        yield self._row("STORE one by one", "/s", _least(1.0), self._rate("store", "STORE one by one, seq"))
+        store = self._rate("store", "STORE one by one, seq")
+        yield self._row("STORE one by one", "/s", _least(1.0), store)
+        if self._flushing is not None:
+            # Flags survive a power cut here, there they do not. The same with one that flushes them too.
+            self._script(self._flushing, "fill", "--user", READER, "--n", SEQUENCE)
+            yield self._row("STORE one by one, all flushed", "/s", None, store, peer=self._flushing)
         yield self._row("NOOP one by one", "/s", _least(0.3), self._rate("status", "NOOP (seq x2000)"))
         login = self._rate("login", "login+logout", "--conns", SESSIONS)
         yield self._row("login and logout, 10 connections", "/s", _least(0.8), login)
@@ -86,23 +93,25 @@ class Access:
         self,
         work: str,
         unit: str,
-        target: Target,
+        target: Target | None,
         measure: Measure,
         *,
+        peer: Server | None = None,
         runs: int | None = None,
         warm: Measure | None = None,
     ) -> Figure:
         mine: list[float] = []
         beside: list[float] = []
-        servers = [(self._ours, mine)] + ([(self._peer, beside)] if self._peer is not None else [])
+        other = peer or self._peer
+        servers = [(self._ours, mine)] + ([(other, beside)] if other is not None else [])
         if runs is None:
             for server, _ in servers:  # passwords are looked at closely once, caches are filled
                 (warm or measure)(server)
         for _ in range(runs or self._bench.runs):
             for server, found in servers:
                 found.append(measure(server))
-        peer = statistics.median(beside) if beside else None
-        return Figure(work, unit, "Dovecot", statistics.median(mine), peer, target)
+        theirs = statistics.median(beside) if beside else None
+        return Figure(work, unit, "Dovecot", statistics.median(mine), theirs, target)
 
     def _script(self, server: Server, test: str, *arguments: object) -> list[dict[str, Any]]:
         common = ("--port", server.imap, "--corpus", self._bench.corpus, "--server-pid", server.pid)

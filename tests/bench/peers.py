@@ -60,8 +60,9 @@ class Peers:
         found = [name for name in ("dovecot", "postfix") if not shutil.which(name, path="/usr/sbin:/usr/bin")]
         return [f"{name} is not installed" for name in found] + (["not root"] if os.geteuid() else [])
 
-    def start_dovecot(self, name: str, base: int) -> None:
-        self._script("start_dovecot.sh", name, str(base), "maildir", "optimized", str(USERS))
+    def start_dovecot(self, name: str, base: int, fsync: str = "optimized") -> None:
+        """`fsync`: its mail_fsync. "optimized" flushes messages and not their flags, "always" flushes both."""
+        self._script("start_dovecot.sh", name, str(base), "maildir", fsync, str(USERS))
         self.dovecots[name] = base
 
     def pid(self, name: str) -> int:
