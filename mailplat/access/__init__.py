@@ -1,6 +1,7 @@
 """The readers' doors: IMAP and POP3, one login for both, and the proxy to accounts whose home is elsewhere.
 
     login       LoginService: name and password -> Serve (our shard) or Forward (a backend); waits while fenced
+    capture     passwords that a backend took;  enrolment: keys for SCRAM made of passwords;  rehash: better hashes
     proxy/      sessions of forwarded accounts: log in at the backend, splice, end when the route changes
     forwarding  the list of these sessions by account, which the route watch ends
     stream      the socket of one session, for both servers

@@ -72,7 +72,10 @@ class Capture:
 
     async def _fits(self, account: Account, password: str) -> bool:
         stored = account.password_hash
-        return bool(stored) and await self._executors.run("password", verify_password, password, stored)
+        address = account.address.key
+        return bool(stored) and await self._executors.run(
+            "password", verify_password, password, stored, address
+        )
 
     def _key(self, account: Account, password: str) -> bytes:
         """With the hash that the directory has: a hash that changes is looked at anew."""

@@ -17,6 +17,7 @@ from mailplat.access.capture import Capture
 from mailplat.access.enrolment import Enrolment
 from mailplat.access.forwarding import ForwardedSessions
 from mailplat.access.introspection import Introspection
+from mailplat.access.rehash import Rehash
 from mailplat.access.throttle import Throttle, ThrottleLimits
 from mailplat.admin import metrics
 from mailplat.bus import Bus
@@ -123,6 +124,7 @@ class LoginService:
         master: Master | None = None,
         throttle: ThrottleLimits | None = None,
         tokens: Introspection | None = None,
+        rehash: bool = False,
         wait: float = LOGIN_WAIT_S,
     ) -> None:
         self._directory = directory
@@ -139,6 +141,7 @@ class LoginService:
         self._app_passwords = AppPasswords(directory.database, clock)
         self._scram = ScramStore(directory.database)
         self.enrolment = Enrolment(self._scram, executors, clock)
+        self.rehash = Rehash(self._scram, self.enrolment, executors, wanted=rehash)
         self.throttle = Throttle(bus, throttle or ThrottleLimits())
         # What the shards were told. It stays true while this process has them open: an epoch there only grows, and
         # who comes with one that is too old is refused by each write, and ended when the route's change is heard of.
@@ -160,6 +163,10 @@ class LoginService:
         """For SCRAM (RFC 5802). Who has none, of whatever reason, gets some that no password opens and that look like
         anybody's (RFC 5802 9). Raises Unavailable."""
         return await self._executors.run("directory", self._find_keys, name)
+
+    async def close(self) -> None:
+        """What waits to be made of passwords is left for their owners' next logins."""
+        await asyncio.gather(self.enrolment.close(), self.rehash.close())
 
     async def owner(self, token: str) -> str | None:
         """Whose access token this is; None for one that opens nothing. Raises Unavailable."""
@@ -244,6 +251,7 @@ class LoginService:
             return False
         if right and app_password is None:
             self.enrolment.offer(account, password)
+            self.rehash.offer(account, password)
         return right
 
     def _find_keys(self, name: str) -> ScramKeys:

@@ -29,6 +29,7 @@ async def open_logins(platform: Platform, forwarded: ForwardedSessions, capture:
         master=Master(auth.master_user, auth.master_password) if auth.master_user else None,
         throttle=_limits(auth),
         tokens=open_tokens(platform.settings.oauth, platform.clock),
+        rehash=auth.rehash,
     )
     await service.enrolment.look()  # the first client sees what is offered
     return service

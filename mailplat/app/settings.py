@@ -85,6 +85,8 @@ class AuthSection(Section):
     plaintext_without_tls: bool = False
     master_user: str = ""  # may log in as anybody, as "user*master"; "" turns it off
     master_password: str = Field(default="", repr=False)
+    # Hashes that came from another platform become argon2id at their owner's next login here
+    rehash: bool = True
     # Failed logins a minute beyond which each further answer is delayed; a right password is never (throttle.py)
     address_failures: int = Field(default=20, ge=1)  # of one address
     network_failures: int = Field(default=100, ge=1)  # of one /24 of IPv4, /64 of IPv6

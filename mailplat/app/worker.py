@@ -12,9 +12,9 @@ import structlog
 import uvloop
 
 from mailplat.access.capture import Capture
-from mailplat.access.enrolment import Enrolment
 from mailplat.access.forwarding import ForwardedSessions
 from mailplat.access.imap import ImapServer
+from mailplat.access.login import LoginService
 from mailplat.access.pop3 import Pop3Server
 from mailplat.app import log, supervisor
 from mailplat.app.doors import StreamDoor, bind
@@ -191,7 +191,7 @@ class Process:
                 await door.listen(bind(endpoint, shared=self.shared_ports), None)
             for endpoint in secure:
                 await door.listen(bind(endpoint, shared=self.shared_ports), self.tls)
-            self.drains.append(self._stream_drain(door, server.close, forwarded, capture, login.enrolment))
+            self.drains.append(self._stream_drain(door, server.close, forwarded, capture, login))
 
     @staticmethod
     def _stream_drain(
@@ -199,7 +199,7 @@ class Process:
         close: Callable[[], Awaitable[None]],
         forwarded: ForwardedSessions,
         capture: Capture,
-        enrolment: Enrolment,
+        login: LoginService,
     ) -> Callable[[float], Awaitable[object]]:
         async def drain(timeout: float) -> None:
             loop = asyncio.get_running_loop()
@@ -211,7 +211,7 @@ class Process:
             except TimeoutError:
                 logger.warning("sessions did not end in time; they are cut off", seconds=timeout)
             await door.drain(max(0.0, deadline - loop.time()))
-            await asyncio.gather(capture.close(), enrolment.close())
+            await asyncio.gather(capture.close(), login.close())
 
         return drain
 

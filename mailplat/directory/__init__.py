@@ -4,7 +4,7 @@
     resolution   who gets mail for an address
     routes       the route rows and their compare-and-set
     watch        RouteWatch: each process learns of changed routes, acts, and acknowledges
-    credentials  password hashes and their verification off the loop.   crypt: the hashes of crypt(3)
+    credentials  password hashes, verified off the loop.   schemes, crypt, cram: hashes of other platforms
     app_passwords  secrets of single programs.   scram_keys: what SCRAM checks a proof with
     quotas       of accounts and domains: in bulk, summed, and read again by long sessions
     shares       who shares mailboxes with whom

@@ -8,9 +8,7 @@ import asyncio
 import base64
 import collections
 import hashlib
-import hmac
 import secrets
-from collections.abc import Callable
 
 import argon2
 import structlog
@@ -18,7 +16,7 @@ import structlog
 from mailplat.core.clock import Clock, SystemClock
 from mailplat.core.errors import InvalidInput, Unavailable
 from mailplat.core.executors import Executors
-from mailplat.directory.crypt import verify_crypt
+from mailplat.directory.schemes import ENCODINGS, SCHEMES, decoded, split
 from mailplat.directory.types import Account
 
 log = structlog.get_logger("credentials")
@@ -36,46 +34,6 @@ CACHE_ENTRIES = 10_000
 MAX_WAITING = 200
 
 
-def _argon2_verify(password: str, hashed: str) -> bool:
-    try:
-        return _argon2.verify(hashed, password)
-    except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
-        return False
-
-
-def _plain_verify(password: str, stored: str) -> bool:
-    return hmac.compare_digest(password.encode(), stored.encode())
-
-
-def _salted(digest: str) -> Callable[[str, str], bool]:
-    """SSHA, SSHA256, SSHA512: base64 of the digest of password and salt, then the salt (RFC 2307's practice)."""
-
-    def verify(password: str, stored: str) -> bool:
-        octets = base64.b64decode(stored, validate=True)
-        size = hashlib.new(digest).digest_size
-        return hmac.compare_digest(
-            hashlib.new(digest, password.encode() + octets[size:]).digest(), octets[:size]
-        )
-
-    return verify
-
-
-SCHEMES: dict[str, Callable[[str, str], bool]] = {
-    "ARGON2ID": _argon2_verify,
-    "ARGON2I": _argon2_verify,
-    "BLF-CRYPT": verify_crypt,
-    "SHA512-CRYPT": verify_crypt,
-    "SHA256-CRYPT": verify_crypt,
-    "MD5-CRYPT": verify_crypt,
-    "DES-CRYPT": verify_crypt,
-    "CRYPT": verify_crypt,  # the hash itself says which
-    "SSHA": _salted("sha1"),
-    "SSHA256": _salted("sha256"),
-    "SSHA512": _salted("sha512"),
-    "PLAIN": _plain_verify,
-}
-
-
 def hash_password(password: str) -> str:
     """A new hash, "{ARGON2ID}$argon2id$...". Costs 64 MiB and about 0.25 s. Raises InvalidInput."""
     if not password or len(password.encode()) > MAX_PASSWORD_OCTETS:
@@ -85,33 +43,38 @@ def hash_password(password: str) -> str:
 
 def check_hash(stored: str) -> str:
     """A hash that somebody gives us: it must have a tag that we know. Raises InvalidInput."""
-    scheme, hashed = _split(stored)
-    if scheme not in SCHEMES or not hashed:
+    scheme, encoding, hashed = split(stored)
+    if scheme not in SCHEMES or encoding not in ENCODINGS or not hashed:
         raise InvalidInput(f"a hash starts with its scheme in braces; known: {', '.join(sorted(SCHEMES))}")
     return stored
 
 
-def verify_password(password: str, stored: str) -> bool:
-    """False for a wrong password, an unknown scheme (logged) and a hash that cannot be read (logged)."""
-    scheme, hashed = _split(stored)
+def verify_password(password: str, stored: str, address: str = "") -> bool:
+    """False for a wrong password, an unknown scheme (logged) and a hash that cannot be read (logged). `address`: the
+    account's, which is part of some hashes."""
+    scheme, encoding, hashed = split(stored)
     verify = SCHEMES.get(scheme)
-    if verify is None or not hashed:
+    if verify is None or encoding not in ENCODINGS or not hashed:
         log.warning("password hash with an unknown scheme", scheme=scheme)
         return False
     if not password or "\0" in password or len(password.encode()) > MAX_PASSWORD_OCTETS:
         return False  # crypt(3) would read up to the NUL
     try:
-        return verify(password, hashed)
+        return verify(password, decoded(scheme, encoding, hashed), address)
     except (ValueError, TypeError) as error:  # binascii.Error is a ValueError
         log.warning("password hash cannot be read", scheme=scheme, reason=type(error).__name__)
         return False
 
 
-def _split(stored: str) -> tuple[str, str]:
-    if not stored.startswith("{"):
-        return "", stored
-    scheme, closed, hashed = stored[1:].partition("}")
-    return (scheme.upper(), hashed) if closed else ("", stored)
+def is_outdated(stored: str) -> bool:
+    """Whether a new hash of the same password would be a better one."""
+    scheme, encoding, hashed = split(stored)
+    if scheme != "ARGON2ID" or encoding:
+        return True
+    try:
+        return _argon2.check_needs_rehash(hashed)
+    except argon2.exceptions.InvalidHashError:
+        return False  # it opens nothing, and nobody gets here with it
 
 
 def _hash_of_nothing() -> str:
@@ -151,7 +114,8 @@ class Verifier:
         # Ten connections of one client at once: one of them computes.
         running = self._running.get(key)
         if running is None:
-            running = asyncio.ensure_future(self._compute(password, stored))
+            address = account.address.key if account else ""
+            running = asyncio.ensure_future(self._compute(password, stored, address))
             self._running[key] = running
             running.add_done_callback(lambda _: self._running.pop(key, None))
         right = await asyncio.shield(running)
@@ -163,12 +127,12 @@ class Verifier:
             self._known.popitem(last=False)
         return True
 
-    async def _compute(self, password: str, stored: str) -> bool:
+    async def _compute(self, password: str, stored: str, address: str) -> bool:
         if self._waiting >= MAX_WAITING:
             raise Unavailable(f"more than {MAX_WAITING} log-ins wait for their password to be checked")
         self._waiting += 1
         try:
-            return await self._executors.run("password", verify_password, password, stored)
+            return await self._executors.run("password", verify_password, password, stored, address)
         finally:
             self._waiting -= 1
 

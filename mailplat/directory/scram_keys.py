@@ -80,6 +80,30 @@ class ScramStore:
             )
         return True
 
+    def renew_hash(self, account: Account, password_hash: str) -> bool:
+        """A better hash of the same password takes the place of `account.password_hash`; keys that were made of the
+        password stay. False, and nothing is changed, when the account is gone, has another password by now, or does
+        not live in a shard."""
+        here = (
+            sa.select(sa.literal(1))
+            .where(tables.route.c.account_id == account.id, tables.route.c.home.startswith("shard:"))
+            .exists()
+        )
+        same = sa.and_(
+            tables.account.c.id == account.id, tables.account.c.password_hash == account.password_hash, here
+        )
+        made_for = tables.scram_key.c.made_for
+        mine = sa.and_(
+            tables.scram_key.c.account_id == account.id, made_for == _made_for(account.password_hash)
+        )
+        with self._database.write() as connection:
+            done = connection.execute(tables.account.update().where(same).values(password_hash=password_hash))
+            if done.rowcount:
+                connection.execute(
+                    tables.scram_key.update().where(mine).values(made_for=_made_for(password_hash))
+                )
+            return done.rowcount == 1
+
     def decoy(self, name: str) -> ScramKeys:
         """For who has no keys: the same each time and in each process, as a salt is, and opened by no password (RFC
         5802 9). `name` in any case of letters is one."""

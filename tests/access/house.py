@@ -53,6 +53,7 @@ class House:
         tls: ssl.SSLContext | None = None,
         throttle: ThrottleLimits | None = None,
         tokens: OAuthSettings | None = None,
+        rehash: bool = False,
     ) -> None:
         shutil.copy(template, root / "platform.db")
         self.root = root
@@ -78,6 +79,7 @@ class House:
             master=master,
             throttle=throttle,
             tokens=Introspection(tokens, self.clock) if tokens else None,
+            rehash=rehash,
             wait=wait,
         )
         self.tls = tls

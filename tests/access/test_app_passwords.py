@@ -139,7 +139,7 @@ async def test_whoever_is_refused_costs_one_verification(
     """An unknown name, a wrong password, one of the wrong scope, the right one where it is not taken."""
     real, count = credentials.verify_password, [0]
 
-    def verify(password: str, stored: str) -> bool:
+    def verify(password: str, stored: str, address: str = "") -> bool:
         count[0] += 1
         return stored.startswith("{PLAIN}") and real(password, stored)
 

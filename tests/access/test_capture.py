@@ -85,7 +85,7 @@ async def test_a_hash_that_fits_stays_as_it_is(front: House, monkeypatch: pytest
     """And is looked at once, however often its owner's client polls."""
     looked: list[str] = []
 
-    def verify(password: str, stored: str) -> bool:
+    def verify(password: str, stored: str, address: str = "") -> bool:
         looked.append(stored)
         return verify_password(password, stored)
 

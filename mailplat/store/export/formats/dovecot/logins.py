@@ -31,9 +31,9 @@ _WORD = re.compile(r"[!-9;-~]+", re.ASCII)
 
 
 def scheme(stored: str) -> str:
-    """ "" where there is no tag."""
+    """Without its encoding; "" where there is no tag."""
     match = re.match(r"\{([^}]*)\}", stored)
-    return match[1].upper() if match else ""
+    return match[1].upper().partition(".")[0] if match else ""
 
 
 def password_field(stored: str) -> str:
