@@ -30,7 +30,7 @@ from tests.crash import letters
 from tests.crash.clients import ARCHIVE, INBOX, WORK, Client, Mailbox, Reader, Sender
 from tests.crash.inspection import inspect
 from tests.drill import oracle
-from tests.drill.stage import BACKEND, PATIENCE_S, Stage, until
+from tests.drill.stage import BACKEND, PATIENCE_S, Stage, told, until
 
 # Seconds between two things of a client, on average.
 PAUSE_S = 0.15
@@ -343,4 +343,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(told(main))
