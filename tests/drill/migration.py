@@ -71,8 +71,8 @@ class MigrationDrill:
         hasty: bool = False,
         strict_idle: bool = False,
     ) -> None:
-        """`hasty`: less traffic, one process, no Postfix. `strict_idle`: a BYE to a client in IDLE is a broken promise;
-        without it the client connects again, and is counted."""
+        """`hasty`: less traffic, one process, no Postfix. `strict_idle`: a BYE to a client in IDLE is a broken
+        promise; without it the client connects again, and is counted."""
         self.strict_idle = strict_idle
         self.rng = random.Random(seed)
         self.addresses = [f"u{number}@d{number % domains}.test" for number in range(accounts)]
