@@ -41,7 +41,7 @@ from tests.crash.clients import ARCHIVE, INBOX, WORK, Client, Mailbox, Reader, S
 from tests.crash.inspection import inspect
 from tests.crash.power import Image
 from tests.drill import faults, oracle
-from tests.drill.stage import BACKEND, PATIENCE_S, Stage, Stuck, until
+from tests.drill.stage import BACKEND, PATIENCE_S, Stage, Stuck, told, until
 
 TRANSITIONS = (
     "move.seeding", "move.batch", "move.tracking", "move.ready", "move.fenced", "move.acknowledged", "move.closed",
@@ -553,4 +553,4 @@ def postgres(folder: Path) -> Iterator[Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(told(main))

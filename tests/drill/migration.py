@@ -30,7 +30,7 @@ from tests.crash import letters
 from tests.crash.clients import ARCHIVE, INBOX, WORK, Client, Mailbox, Reader, Sender
 from tests.crash.inspection import inspect
 from tests.drill import oracle
-from tests.drill.stage import BACKEND, PATIENCE_S, Stage, until
+from tests.drill.stage import BACKEND, PATIENCE_S, Stage, told, until
 
 # Seconds between two things of a client, on average.
 PAUSE_S = 0.15
@@ -53,6 +53,7 @@ ROWS = {
     "failed logins": ("login",),
     "not moved, or moved by a person's word": ("move",),
     "waited too long": ("freeze",),
+    "dropped IDLE connections, with --strict-idle": ("idle",),
 }
 
 
@@ -68,8 +69,11 @@ class MigrationDrill:
         letters_each: int,
         seconds: float,
         hasty: bool = False,
+        strict_idle: bool = False,
     ) -> None:
-        """`hasty`: less traffic, one process, no Postfix."""
+        """`hasty`: less traffic, one process, no Postfix. `strict_idle`: a BYE to a client in IDLE is a broken
+        promise; without it the client connects again, and is counted."""
+        self.strict_idle = strict_idle
         self.rng = random.Random(seed)
         self.addresses = [f"u{number}@d{number % domains}.test" for number in range(accounts)]
         names = [f"d{number}.test" for number in range(domains)]
@@ -272,6 +276,9 @@ class MigrationDrill:
         self.reports()
         for account, said in self.scene.locked_out:
             self.ledger.violated("login", f"{account}: {said}")
+        dropped = self.ledger.counts["IDLE connections dropped"]
+        if self.strict_idle and dropped:
+            self.ledger.violated("idle", f"{dropped} connections were dropped in IDLE")
         freeze = oracle.percentiles(self.freezes)
         for name, most in FREEZE_MS.items():
             if freeze.get(name, 0.0) > most:
@@ -322,6 +329,7 @@ def main() -> int:
     parser.add_argument("--waves", type=int, default=3)
     parser.add_argument("--letters", type=int, default=20, help="of each account, before it moves")
     parser.add_argument("--seconds", type=float, default=20.0, help="of changes before a domain goes back")
+    parser.add_argument("--strict-idle", action="store_true", help="a client in IDLE must not be dropped")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--folder", type=Path, help="kept; default: a temporary one")
     args = parser.parse_args()
@@ -337,10 +345,11 @@ def main() -> int:
             waves=args.waves,
             letters_each=args.letters,
             seconds=args.seconds,
+            strict_idle=args.strict_idle,
         )
         stack.callback(drill.close)
         return drill.run()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(told(main))

@@ -5,9 +5,12 @@ import os
 import select
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import pytest
 
 from mailplat.app.settings import load
 from mailplat.app.wiring import Platform
@@ -195,6 +198,15 @@ def until(condition: Callable[[], object], what: str, timeout: float = PATIENCE_
         if time.monotonic() > deadline:
             raise Stuck(f"waited {timeout:.0f} s in vain for {what}")
         time.sleep(POLL_S)
+
+
+def told(drill: Callable[[], int]) -> int:
+    """Its exit status; 1 with a line that says why where it cannot be had, or something did not happen in time."""
+    try:
+        return drill()
+    except (Stuck, pytest.skip.Exception) as error:
+        print(f"FAILED: {error}", file=sys.stderr)
+        return 1
 
 
 def _made(folder: Path) -> Path:
