@@ -14,7 +14,7 @@ Plugs its commands and its role into mailplat through entry points; nothing in `
     verify       both sides compared anew;  compared: whose octets were
     fence        the seconds in which nobody writes; commit or abort
     sweep        what reached the legacy platform after the commit
-    pacing       connections and back-off for each legacy platform
+    pacing       connections, latency and back-off for each legacy platform
     book         what is written down of any move: watermarks, rounds;  tables: `migration_*`
     ledger, shardmoves   plans and moves of each kind
     crossing     what one account's move works with;  target: its shard;  sources/: where mail comes from

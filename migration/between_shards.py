@@ -22,9 +22,6 @@ from migration.transfer import Transfer, transfer
 
 log = structlog.get_logger("migration")
 
-# Accounts on their way at a time: a disk reads for its users too.
-TRANSFERS = 4
-
 # Seconds between two looks at a move that is done or waits.
 REST_S = 2.0
 

@@ -1,7 +1,7 @@
 """One account's move at work: its row in the ledger, the source there, the shard here."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
@@ -49,12 +49,17 @@ class Tools:
         return await self.executors.run("migration", function, *args, **kwargs)
 
 
+async def _no_rest() -> None:
+    """Of a source that is ours, or while somebody waits for us."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Crossing(Tools, ABC):
     move: Passage
     source: Source
     target: Target
     running: Callable[[], bool]
+    rest: Callable[[], Awaitable[None]] = _no_rest  # after a batch, so that the source's users come first
     copied: int = 0  # messages here, as far as counted
     dropped: set[str] = field(default_factory=set)  # flags that our store does not take
     compared: Compared = field(default_factory=Compared)
@@ -85,6 +90,14 @@ class Crossing(Tools, ABC):
         """Between two batches: raises Paused when it is time to stop."""
         if not self.running():
             raise Paused(f"{self.move.address}: paused")
+
+    def hurry(self) -> None:
+        """From here on users wait for us."""
+        self.rest = _no_rest
+
+    async def after_batch(self) -> None:
+        await self.show_progress()
+        await self.rest()
 
     async def show_progress(self) -> None:
         now = self.clock.monotonic()

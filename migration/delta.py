@@ -184,7 +184,7 @@ async def _copy_new(crossing: Crossing, name: str, status: Status, new: Sequence
         uidls=uidls,
         checkpoint=crossing.checkpoint,
         told=told,
-        after_batch=crossing.show_progress,
+        after_batch=crossing.after_batch,
     )
 
 

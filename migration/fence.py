@@ -52,6 +52,7 @@ class _Phases:
 
 async def cut_over(crossing: Crossing, route: Route, *, length: float = FENCE_S) -> Route:
     """To the new home, in the states that the move says. Raises FenceAborted; the route is then as before."""
+    crossing.hurry()
     phases, fences = _Phases(crossing), crossing.move.fences
     deadline = crossing.clock.now() + length
     marks = await crossing.book(crossing.ledger.watermarks, crossing.account_id)

@@ -1,8 +1,10 @@
 """Moves from legacy platforms: what `mailplat migrate plan, start, cutover` have written down."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from mailplat.app.wiring import Platform
 from mailplat.core.route import BackendHome, Residence, RouteState, ShardHome
@@ -17,6 +19,7 @@ from migration.ledger import RUNNING, Ledger, Move
 from migration.pacing import Pacer
 from migration.sources.contract import Source
 from migration.sources.opening import open_source
+from migration.sources.probe import Probe
 from migration.target import Target
 
 _TRAVELLING = frozenset({RouteState.LEGACY, RouteState.SEEDING, RouteState.TRACKING})
@@ -25,14 +28,18 @@ _TAKEN_OVER = frozenset({RouteState.SEEDING, RouteState.TRACKING, RouteState.REA
 
 
 class FromBackends(Attendance[Move]):
-    """`connections`: of all workers together to one backend."""
+    """`connections`: of all workers together to one backend; `latency`: seconds in which it is to answer a small
+    command meanwhile, 0 for no limit."""
 
-    def __init__(self, platform: Platform, part: tuple[int, int], rest: float, connections: int) -> None:
+    def __init__(
+        self, platform: Platform, part: tuple[int, int], rest: float, connections: int, latency: float
+    ) -> None:
         self._ledger = Ledger(platform.database, platform.clock)
         super().__init__(platform, self._ledger, part, rest, on_halt={"cutover": False})
         self._pacers: defaultdict[str, Pacer] = defaultdict(
-            lambda: Pacer(platform.clock, max(1, connections // part[1]))
+            lambda: Pacer(platform.clock, max(1, connections // part[1]), latency)
         )
+        self._watches: dict[str, asyncio.Task[None]] = {}
 
     async def due(self) -> Sequence[Move]:
         return await self.platform.executors.run("migration", self._ledger.due, self.part)
@@ -71,14 +78,37 @@ class FromBackends(Attendance[Move]):
             move = await self._take_over(move)
             target = self._target(move)
             spool = await target.spool()
+            self._watch(backend, move.address, pacer, spool)
             source = await open_source(backend, move.address, spool, self.platform.executors)
             try:
                 return await travel(
-                    self._crossing(move, target, backend, source), yields=lambda: pacer.crowded
+                    self._crossing(move, target, backend, source, pacer), yields=lambda: pacer.crowded
                 )
             finally:
                 self._accounts[move.account_id].epoch = target.residence.epoch
                 await source.close()
+
+    def _watch(self, backend: Backend, address: str, pacer: Pacer, spool: Path) -> None:
+        """Measure how fast the backend answers, where nobody does."""
+        if backend.name in self._watches or not pacer.controller.target:
+            return
+
+        async def measure() -> None:
+            probe = Probe(backend, address, spool, self.clock)
+            try:
+                await pacer.watch(backend.name, probe)
+            finally:
+                await probe.close()
+
+        task = self._watches[backend.name] = asyncio.create_task(measure())
+        task.add_done_callback(lambda _: self._watches.pop(backend.name, None))
+
+    async def leave(self) -> None:
+        watches = list(self._watches.values())
+        for task in watches:
+            task.cancel()
+        await super().leave()
+        await asyncio.gather(*watches, return_exceptions=True)
 
     async def _take_over(self, move: Move) -> Move:
         """Whoever worked on it before may have been killed, or may only be slow: from here on nothing that it writes
@@ -97,7 +127,9 @@ class FromBackends(Attendance[Move]):
         residence = Residence(move.account_id, shard, move.route.epoch)
         return Target(self.platform.store, self.platform.executors, residence, move.domain)
 
-    def _crossing(self, move: Move, target: Target, backend: Backend, source: Source) -> LegacyCrossing:
+    def _crossing(
+        self, move: Move, target: Target, backend: Backend, source: Source, pacer: Pacer
+    ) -> LegacyCrossing:
         tools = self.tools
         return LegacyCrossing(
             ledger=self._ledger.bound(move.account_id, lambda: target.residence.epoch),
@@ -111,4 +143,5 @@ class FromBackends(Attendance[Move]):
             target=target,
             compared=Compared.from_json(move.verified),
             running=lambda: move.account_id in self.running,
+            rest=pacer.turns().rest,
         )

@@ -1,20 +1,63 @@
-"""How hard a legacy platform is worked: a bounded number of connections, and silence when it asks for that. Its own
-users come first."""
+"""How hard a legacy platform is worked: a bounded number of connections, no more than its latency bears, and silence
+when it asks for that. Its own users come first.
+
+The latency is that of a small command which users' clients send all day (STATUS), measured on a connection of its own
+once a second while something is copied. Held at the target is not a number of connections but the mean number of
+batches under way at once: a connection that is to be spared rests after each batch and stays logged in. The rule is
+that of TCP (slow increase, multiplicative decrease) and not the PID of Slacker (EDBT 2012): it needs no constants
+that fit one platform, and several workers that follow it by themselves, each with its own share, do not swing.
+"""
 
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
+import statistics
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
 
+import structlog
+from prometheus_client import Gauge
+
+from mailplat.admin.metrics import registry
 from mailplat.core.clock import Clock
+from mailplat.core.errors import MailplatError
 from migration.errors import Throttled
 
-# Connections to one backend at once: what imapsync and Dovecot's own limits bear without being noticed.
-CONNECTIONS = 4
+log = structlog.get_logger("migration")
+
+_latency = Gauge(
+    "mailplat_legacy_latency_seconds",
+    "How long a legacy platform took for a small command while it was copied from, by backend; +Inf: no answer",
+    ("backend",),
+    registry=registry,
+    multiprocess_mode="mostrecent",
+)
+_share = Gauge(
+    "mailplat_legacy_batches",
+    "Batches under way at once, in the mean, that a legacy platform's latency allows, by backend",
+    ("backend",),
+    registry=registry,
+    multiprocess_mode="livesum",
+)
 
 # After the n-th refusal in a row at most FIRST * 2**(n-1) seconds, with jitter so that not all come back at once.
 FIRST_S = 1.0
 LONGEST_S = 300.0
+
+# Seconds between two measurements. The median of the last few counts: one slow answer is nobody's load.
+PROBE_S = 1.0
+MEASURED = 3
+
+# Share of one connection below which copying does not fall: so it is known when the platform has recovered.
+LEAST = 0.05
+# By what the share grows with each answer in time: of what it is, and at most of the most that there may be. Steps are
+# small where the share is small, so that a platform that bears little does not swing.
+GROWTH = 0.15
+LARGEST_GROWTH = 0.05
+# The most that one answer takes away.
+CUT = 0.5
+# Seconds that one rest lasts at most; then it is seen anew what is borne.
+REST_S = 10.0
 
 
 def backoff(failures: int, hint: float | None = None) -> float:
@@ -23,12 +66,40 @@ def backoff(failures: int, hint: float | None = None) -> float:
     return max(hint or 0.0, wait * random.uniform(0.5, 1.0))
 
 
+class Controller:
+    """`target` in seconds; 0: nothing is held back. `most`: batches at once, as many as connections."""
+
+    def __init__(self, target: float, most: int) -> None:
+        self.target = target
+        self.most = float(most)
+        self.share = self.most  # batches under way at once, in the mean
+        self.latency = 0.0  # as of the last measurements
+        self._measured: deque[float] = deque(maxlen=MEASURED)
+
+    def measured(self, seconds: float) -> None:
+        """How long a small command took; a platform that did not answer took for ever: math.inf."""
+        if not self.target:
+            return
+        self._measured.append(seconds)
+        self.latency = statistics.median(self._measured)
+        if self.latency > self.target:
+            self.share = max(LEAST, self.share * max(CUT, self.target / self.latency))
+        else:
+            self.share = min(self.most, self.share + min(GROWTH * self.share, LARGEST_GROWTH * self.most))
+
+    def rest(self, worked: float, active: int) -> float:
+        """Seconds to rest after `worked` seconds, where `active` connections copy."""
+        return min(REST_S, max(0.0, worked * (active / self.share - 1.0)))
+
+
 class Pacer:
     """One for a backend, in one event loop."""
 
-    def __init__(self, clock: Clock, connections: int = CONNECTIONS) -> None:
+    def __init__(self, clock: Clock, connections: int, latency: float = 0.0) -> None:
+        self.controller = Controller(latency, connections)
         self._clock = clock
         self._slots = asyncio.Semaphore(connections)
+        self._active = 0
         self._waiting = 0
         self._failures = 0
         self._quiet_until = 0.0
@@ -41,6 +112,7 @@ class Pacer:
             await self._slots.acquire()
         finally:
             self._waiting -= 1
+        self._active += 1
         try:
             while (left := self.quiet_for) > 0:  # noqa: ASYNC110 - others may prolong it meanwhile
                 await asyncio.sleep(left)
@@ -53,6 +125,7 @@ class Pacer:
                 raise
             self._failures = 0
         finally:
+            self._active -= 1
             self._slots.release()
 
     @property
@@ -61,6 +134,52 @@ class Pacer:
         return self._waiting > 0
 
     @property
+    def active(self) -> bool:
+        """Somebody has a connection."""
+        return self._active > 0
+
+    @property
     def quiet_for(self) -> float:
         """Seconds that the backend is left alone from now on."""
         return max(0.0, self._quiet_until - self._clock.monotonic())
+
+    def turns(self) -> "Turns":
+        """For one account that is being copied."""
+        return Turns(self._clock, lambda worked: self.controller.rest(worked, self._active))
+
+    async def watch(self, backend: str, probe: Callable[[], Awaitable[float]]) -> None:
+        """Measure while somebody has a connection. `probe`: seconds that one small command took; raises what a
+        source raises."""
+        while self.active:
+            before = self.controller.share
+            try:
+                self.controller.measured(await probe())
+            except MailplatError as error:
+                self.controller.measured(float("inf"))
+                log.warning("latency cannot be measured", backend=backend, reason=str(error))
+            _latency.labels(backend).set(self.controller.latency)
+            _share.labels(backend).set(self.controller.share)
+            if before > LEAST >= self.controller.share:
+                log.warning(
+                    "a legacy platform is slow; copying from it all but stops",
+                    backend=backend,
+                    latency_s=round(self.controller.latency, 3),
+                    target_s=self.controller.target,
+                )
+            await asyncio.sleep(PROBE_S)
+
+
+class Turns:
+    """Work and rest of one account."""
+
+    def __init__(self, clock: Clock, rest: Callable[[float], float]) -> None:
+        self._clock = clock
+        self._rest = rest
+        self._since = clock.monotonic()
+
+    async def rest(self) -> None:
+        """After a batch."""
+        wait = self._rest(self._clock.monotonic() - self._since)
+        if wait > 0:
+            await asyncio.sleep(wait)
+        self._since = self._clock.monotonic()

@@ -8,10 +8,9 @@ import structlog
 
 from mailplat.app.wiring import Platform
 from mailplat.core.errors import Unavailable
-from migration.between_shards import TRANSFERS, BetweenShards
+from migration.between_shards import BetweenShards
 from migration.drains import Drains
 from migration.from_backends import FromBackends
-from migration.pacing import CONNECTIONS
 
 log = structlog.get_logger("migration")
 
@@ -23,21 +22,15 @@ READY_EVERY_S = 5.0
 
 class Migration:
     """`part`: (index of this worker, number of workers), it has the accounts whose number modulo the second is the
-    first; `connections`: of all workers together to one backend; `transfers`: accounts on their way from shard to
-    shard at a time, of all workers together; `ready_every`: seconds between rounds over a READY account."""
+    first; `ready_every`: seconds between rounds over a READY account."""
 
     def __init__(
-        self,
-        platform: Platform,
-        *,
-        part: tuple[int, int] = (0, 1),
-        connections: int = CONNECTIONS,
-        transfers: int = TRANSFERS,
-        ready_every: float = READY_EVERY_S,
+        self, platform: Platform, *, part: tuple[int, int] = (0, 1), ready_every: float = READY_EVERY_S
     ) -> None:
+        settings = platform.settings.migration
         self._attended = (
-            FromBackends(platform, part, ready_every, connections),
-            BetweenShards(platform, part, transfers),
+            FromBackends(platform, part, ready_every, settings.connections, settings.latency),
+            BetweenShards(platform, part, settings.transfers),
         )
         self._drains = Drains(platform) if part[0] == 0 else None
 

@@ -234,6 +234,7 @@ async def _hash(
             for uid in different:
                 found.differ(f"{name} UID {uid}: its octets differ")
                 same = False
+            await crossing.rest()
             checkpoint()
     return same
 

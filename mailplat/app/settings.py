@@ -191,6 +191,15 @@ class RelaySection(Section):
     mx_port: int = Field(default=25, gt=0, le=65535)
 
 
+class MigrationSection(Section):
+    # Connections to one legacy platform at once, of all workers: what its own limits bear without being noticed
+    connections: int = Field(default=4, ge=1)
+    # Seconds in which it is to answer a small command while it is copied from; above it copying slows down. 0: never
+    latency: float = Field(default=0.1, ge=0)
+    # Accounts on their way from shard to shard at once: a disk reads for its users too
+    transfers: int = Field(default=4, ge=1)
+
+
 class LogSection(Section):
     level: str = "info"
     format: str = "console"  # or "json"
@@ -213,6 +222,7 @@ class Settings(Section):
     pop3: Pop3Section = Pop3Section()
     queue: QueueSection = QueueSection()
     relay: RelaySection = RelaySection()
+    migration: MigrationSection = MigrationSection()
     log: LogSection = LogSection()
     _file: Path | None = PrivateAttr(default=None)
 

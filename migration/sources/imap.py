@@ -106,6 +106,7 @@ class Protocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]
             exchange.fail(self._broken)
         if not self.greeting.done():
             self.greeting.set_exception(self._broken)
+            self.greeting.exception()  # looked at: who connects may have given up already
         for part in (*self._parts, self._literal):
             if isinstance(part, Body):
                 part.close()

@@ -139,6 +139,10 @@ class ImapAccount:
         """Whether changes can be asked for by MODSEQ (RFC 7162)."""
         return bool({b"CONDSTORE", b"QRESYNC"} & self.capabilities)
 
+    async def glance(self) -> None:
+        """What clients ask all day."""
+        await self._client.run(b"STATUS INBOX (MESSAGES UIDNEXT)")
+
     async def touch(self, mailbox: SourceMailbox) -> None:
         """Open it as a client does who may change it, and at once for reading again: Courier writes UIDs down only
         then. Nothing is removed when a mailbox is opened after another (RFC 3501 6.3.1), as it would be by CLOSE."""

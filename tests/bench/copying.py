@@ -22,7 +22,6 @@ from mailplat.directory.credentials import hash_password
 from mailplat.wire.smtp.address import parse_address
 from migration.from_backends import FromBackends
 from migration.ledger import Ledger
-from migration.pacing import CONNECTIONS
 from migration.sources.contract import SourceMailbox, Status
 from migration.sources.imap_account import ImapAccount
 from tests.bench.figure import Figure, Target
@@ -166,7 +165,8 @@ def passes(rig: Rig, platform: Platform, runs: int) -> tuple[float, float]:
 
 
 async def _passes(platform: Platform, ledger: Ledger, runs: int) -> float:
-    attended = FromBackends(platform, (0, 1), PATIENCE_S, CONNECTIONS)
+    settings = platform.settings.migration
+    attended = FromBackends(platform, (0, 1), PATIENCE_S, settings.connections, settings.latency)
     attended.running = frozenset(move.account_id for move in ledger.moves(DOMAIN))
     times = []
     for _ in range(runs + 1):  # the first takes the moves over from the platform's own engine
