@@ -177,6 +177,7 @@ async def _copy_new(crossing: Crossing, name: str, status: Status, new: Sequence
         checkpoint=crossing.checkpoint,
         told=told,
         after_batch=crossing.show_progress,
+        keep=lambda fetched: crossing.keep_digests(name, status, fetched),
     )
 
 

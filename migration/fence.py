@@ -16,7 +16,9 @@ from mailplat.core.errors import MailplatError, StaleEpoch
 from mailplat.core.hint import RouteChanged
 from mailplat.core.route import Route, ShardHome
 from mailplat.directory.watch import acknowledged
+from mailplat.queue import Filter
 from migration.book import Passage, Round
+from migration.certificate import events
 from migration.crossing import Crossing, Tools
 from migration.delta import run_round
 from migration.errors import FenceAborted
@@ -94,6 +96,8 @@ async def _last_delta(crossing: Crossing, fenced: Route, since: dict[str, int], 
     if verification.differences:
         raise FenceAborted(f"the two sides differ: {'; '.join(verification.differences[:3])}")
     phases.end("verify")
+    await crossing.keep_manifest(fenced)
+    phases.end("manifest")
     return done
 
 
@@ -164,7 +168,18 @@ async def release(tools: Tools, account_id: int) -> None:
 
 async def let_go(tools: Tools, account_id: int) -> None:
     tools.bus.publish(RouteChanged(account_id))
+    await note_held(tools, account_id)
     await tools.executors.run("queue", tools.queue.release_account, account_id)
+
+
+async def note_held(tools: Tools, account_id: int) -> None:
+    """How much mail waited, and for how long, for the certificate; at most LIST_LIMIT of queue/ is counted."""
+    waiting = await tools.executors.run("queue", tools.queue.entries, Filter(account_id=account_id))
+    if waiting:
+        now = tools.clock.now()
+        longest = round((now - min(each.arrived for each in waiting)) * 1000)
+        detail = {"messages": len(waiting), "longest_ms": max(0, longest)}
+        await tools.book(events.note, tools.ledger.database, account_id, now, events.HELD, **detail)
 
 
 def _reason(error: BaseException, phases: _Phases) -> str:
