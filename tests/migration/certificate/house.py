@@ -10,7 +10,7 @@ from mailplat.app.wiring import Platform
 from migration.certificate import evidence
 from migration.ledger import Ledger, Move
 from tests.dovecot import Dovecot
-from tests.migration.house import DOMAIN, MASTER, PASSWORD, client, date, letter
+from tests.migration.house import DOMAIN, MASTER, PASSWORD, client, letter
 from tests.rig import Rig
 
 LETTERS = 12
@@ -52,6 +52,7 @@ class Moved:
     """What tests ask of a platform that serves in another process."""
 
     def __init__(self, rig: Rig) -> None:
+        self.rounds: dict[str, int] = {}  # by address, before the cutover
         self.rig = rig
         self.platform = Platform(load(rig.config, rig.environment))
         self.ledger = Ledger(self.platform.database, self.platform.clock)
@@ -70,8 +71,13 @@ class Moved:
     def shard(self, user: str) -> Path:
         return self.platform.settings.store.shards[self.move(user).shard].path
 
+    def files(self, user: str) -> list[Path]:
+        """Of its messages, in the shard."""
+        place = f"/{self.move(user).account_id}/"
+        return [each for each in self.shard(user).rglob("*") if place in str(each) and each.is_file()]
+
     def tamper(self, user: str, statement: str, *values: object) -> None:
-        """Behind the store's back: one statement on the shard's index; it must change something. `?1` is the account."""
+        """Behind the store's back: a statement on the shard's index, which must change something. `?1`: the account."""
         (index,) = self.shard(user).glob("*.db")
         with sqlite3.connect(index, timeout=30) as connection:
             changed = connection.execute(statement, (self.move(user).account_id, *values)).rowcount

@@ -57,7 +57,9 @@ def test_leaf_by_leaf_is_the_tree_of_the_rfc(leaves: list[bytes]) -> None:
 
 
 @given(st.lists(st.binary(max_size=4), min_size=1, max_size=40), st.data())
-def test_any_changed_lost_added_or_exchanged_leaf_changes_the_root(leaves: list[bytes], data: st.DataObject) -> None:
+def test_any_changed_lost_added_or_exchanged_leaf_changes_the_root(
+    leaves: list[bytes], data: st.DataObject
+) -> None:
     at = data.draw(st.integers(0, len(leaves) - 1))
     new = data.draw(st.binary(max_size=4).filter(lambda each: each != leaves[at]))
     root = root_of(leaves)

@@ -105,10 +105,16 @@ def test_a_signed_something_else_is_no_certificate() -> None:
         check(octets(other), KEY.public_key())
 
 
-@given(st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abAB_", max_size=3), inner, max_size=3),
-))  # fmt: skip
+numbers = st.integers(-(2**53) + 1, 2**53 - 1)
+single = st.none() | st.booleans() | numbers | st.text(st.characters(exclude_categories=["Cs"]))
+names = st.text("abAB_", max_size=3)
+
+
+@given(
+    st.recursive(
+        single, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3)
+    )
+)
 def test_the_canonical_form_says_the_same_and_is_its_own(value: Any) -> None:
     once = canonical(value)
     assert json.loads(once) == value
