@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from mailplat.store import Mailbox
 from migration import flags
-from migration.certificate.manifest import Said
+from migration.certificate import manifest
 from migration.compared import WHOLE_BELOW
 from migration.copy import fetch_ahead
 from migration.crossing import Crossing, LegacyCrossing
@@ -123,7 +123,9 @@ async def _mailbox(
     _compare(mailbox.name, listed, details, rows, found)
     if first is not None:
         if crossing.twin is None:
-            crossing.said[mailbox.name] = Said(mailbox, status, listed, ours, subscribed)
+            crossing.said[mailbox.name] = await crossing.book(
+                manifest.pack, mailbox, status, listed, ours, subscribed
+            )
         await _hash(crossing, mailbox.name, ours, [e for e in details if e.uid in rows][-HASHED_MOST:], found)
         return status
     compared = crossing.compared

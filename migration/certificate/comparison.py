@@ -76,6 +76,7 @@ async def compare_messages(
     while want is not None:
         _absent(result, want, vanished, missing)
         want = next(expected, None)
+    _check_memory(result, vanished)
     for digest in missing.keys() & extra.keys():
         result.find(Grade.POOR, f"UID {missing[digest]} of the source has UID {extra[digest]} here")
 
@@ -115,6 +116,18 @@ def _absent(
     if len(missing) < MAX_MATCHED:
         missing[want[0].sha256] = uid
     result.find(Grade.POOR, f"UID {uid}: is not here, and was not expunged since the commit")
+
+
+def _check_memory(result: MailboxResult, vanished: Sequence[tuple[int, int]]) -> None:
+    """A server that has forgotten which UIDs were expunged names all that are not there (RFC 7162 3.2.5.1), also
+    those that were gone before the commit. Then it cannot be told what was expunged and what was lost."""
+    bound = result.numbers.our_uidnext
+    named = sum(min(high, bound - 1) - low + 1 for low, high in vanished if low < bound)
+    if result.expunged_since and named > result.expunged_since:
+        result.find(
+            Grade.INVESTIGATE,
+            f"{result.expunged_since} messages are not here, and it is not remembered whether all were expunged",
+        )
 
 
 def _extra(result: MailboxResult, got: Reread, extra: dict[bytes, int]) -> None:

@@ -18,7 +18,7 @@ from migration.certificate.manifest import Numbers
 from migration.certificate.reader import UserReader
 from migration.certificate.resample import resample
 from migration.ledger import Move
-from migration.sources.contract import SourceMailbox
+from migration.sources.contract import SourceMailbox, Survey
 
 # Of an account's findings in a certificate; the number of the others is in it.
 MAX_FINDINGS = 1000
@@ -78,20 +78,16 @@ async def _read(
         reader = await UserReader.enter(platform, move.account_id, move.address, spool, who)
         try:
             survey = await reader.survey()
-            there = {each.name: each for each in survey.mailboxes}
             for result in results:
-                name = result.numbers.mailbox
-                if name not in there:
-                    result.find(Grade.POOR, "is not here, under this name")
+                mailbox = _locate(survey, result, {each.numbers.mailbox for each in results})
+                if mailbox is None:
                     continue
-                await _read_mailbox(platform, move, reader, there[name], result)
-                rights[name] = await reader.rights(there[name])
-                if result.numbers.subscribed != (name in survey.subscriptions):
+                await _read_mailbox(platform, move, reader, mailbox, result)
+                rights[result.numbers.mailbox] = await reader.rights(mailbox)
+                if result.numbers.subscribed != (mailbox.name in survey.subscriptions):
                     result.find(Grade.GOOD, "its subscription was changed since the commit")
-                if result.numbers.special_use != there[name].special_use:
-                    text = (
-                        f"special use {there[name].special_use!r} here, {result.numbers.special_use!r} there"
-                    )
+                if result.numbers.special_use != mailbox.special_use:
+                    text = f"special use {mailbox.special_use!r} here, {result.numbers.special_use!r} there"
                     result.find(Grade.INVESTIGATE, text)
         finally:
             await reader.close()
@@ -101,6 +97,27 @@ async def _read(
         )
         return False
     return True
+
+
+def _locate(survey: Survey, result: MailboxResult, names: set[str]) -> SourceMailbox | None:
+    """What the mailbox of the commit is now; None where that cannot be told. The fence found it here, so its owner
+    has deleted it, or made another of its name: a person who asks him may say so, and the item lists what is at
+    stake."""
+    numbers, here = result.numbers, {each.name: each for each in survey.mailboxes}
+
+    def is_it(name: str) -> bool:
+        status = survey.statuses.get(name)
+        return status is not None and status.uidvalidity == numbers.our_uidvalidity
+
+    if is_it(numbers.mailbox):
+        return here[numbers.mailbox]
+    renamed = [name for name in here if name not in names and is_it(name)]
+    if len(renamed) == 1:
+        result.find(Grade.GOOD, f"was renamed to {renamed[0]!r} since the commit")
+        return here[renamed[0]]
+    what = "is not here" if numbers.mailbox not in here else "is another mailbox, with another UIDVALIDITY,"
+    result.find(Grade.INVESTIGATE, f"{what} since the commit; {numbers.messages} messages were in it")
+    return None
 
 
 async def _read_mailbox(

@@ -26,6 +26,7 @@ table{border-collapse:collapse;width:100%;font-size:13.5px}th{text-align:left;fo
 th,td{padding:5px 12px 5px 0;border-bottom:1px solid var(--line);vertical-align:top}
 .n{text-align:right;font-variant-numeric:tabular-nums}code{font:12.5px ui-monospace,"DejaVu Sans Mono",monospace;
 overflow-wrap:anywhere}
+td code{white-space:nowrap}
 .grade{font-weight:700;white-space:nowrap}.Perfect{color:var(--perfect)}.Good{color:var(--good)}
 .Investigate{color:var(--investigate)}.Poor{color:var(--poor)}
 .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(130px,1fr));gap:14px;margin-top:16px}

@@ -77,7 +77,7 @@ class Moved:
         return [each for each in self.shard(user).rglob("*") if place in str(each) and each.is_file()]
 
     def tamper(self, user: str, statement: str, *values: object) -> None:
-        """Behind the store's back: a statement on the shard's index, which must change something. `?1`: the account."""
+        """Behind the store's back: a statement on the shard's index that changes something. `?1`: the account."""
         (index,) = self.shard(user).glob("*.db")
         with sqlite3.connect(index, timeout=30) as connection:
             changed = connection.execute(statement, (self.move(user).account_id, *values)).rowcount
