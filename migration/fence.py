@@ -17,6 +17,7 @@ from mailplat.core.hint import RouteChanged
 from mailplat.core.route import Route, ShardHome
 from mailplat.directory.watch import acknowledged
 from mailplat.queue import Filter
+from mailplat.queue.rows import HELD
 from migration.book import Passage, Round
 from migration.certificate import events
 from migration.crossing import Crossing, Tools
@@ -108,6 +109,7 @@ def _acknowledged(crossing: Crossing, change: int) -> bool:
 
 async def _commit(crossing: Crossing, fenced: Route, done: Round, phases: _Phases) -> Route:
     """The shard first, so that nobody who reads the new row is refused there; then the row."""
+    await note_held(crossing, fenced.account_id)
     await crossing.target.grant(fenced.epoch + 1)
     disk.step("move.granted")
     now, fences = crossing.clock.now(), crossing.move.fences
@@ -142,6 +144,7 @@ async def abort(tools: Tools, move: Passage, fenced: Route, reason: str) -> Rout
     Unavailable when the database cannot tell; the role then tries again."""
     now, fences = await tools.book(tools.ledger.route, move.account_id), move.fences
     if now.epoch == fenced.epoch and now.state is fences.fenced:
+        await note_held(tools, move.account_id)
         try:
             now = await tools.book(
                 tools.ledger.advance,
@@ -168,13 +171,14 @@ async def release(tools: Tools, account_id: int) -> None:
 
 async def let_go(tools: Tools, account_id: int) -> None:
     tools.bus.publish(RouteChanged(account_id))
-    await note_held(tools, account_id)
     await tools.executors.run("queue", tools.queue.release_account, account_id)
 
 
 async def note_held(tools: Tools, account_id: int) -> None:
-    """How much mail waited, and for how long, for the certificate; at most LIST_LIMIT of queue/ is counted."""
-    waiting = await tools.executors.run("queue", tools.queue.entries, Filter(account_id=account_id))
+    """How much mail waits behind the fence, and for how long, for the certificate: at its end, since doors let go by
+    themselves as soon as the row says so. At most LIST_LIMIT of queue/ is counted."""
+    wanted = Filter(account_id=account_id, state=HELD)
+    waiting = await tools.executors.run("queue", tools.queue.entries, wanted)
     if waiting:
         now = tools.clock.now()
         longest = round((now - min(each.arrived for each in waiting)) * 1000)

@@ -6,6 +6,7 @@
     merkle      the tree over them; its leaves, octet by octet
     reader      the account over our own IMAP listener, as its user, by a pass of 30 s (directory/reading_passes.py)
     comparison  one mailbox: what was said against what was read
+    completing  digests that were not taken then, from the source now
     resample    the source once more, where it still answers: octets against the digests, POP3's list
     evidence    one account: reads, compares, keeps what came of it
     events      throttling, mail that was held: what the ledger counts nowhere else

@@ -67,6 +67,11 @@ def compose(platform: Platform, domain: str, who: str) -> dict[str, Any]:
     }
 
 
+def has_moved(move: Move) -> bool:
+    """And has not gone back."""
+    return move.moved > 0 and move.route.state in _MOVED
+
+
 def moment(at: float) -> str | None:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds") if at else None
 
@@ -105,7 +110,7 @@ def may_close(platform: Platform, domain: str) -> str | None:
     NotFound for a domain without a plan."""
     signed = last(platform.database, domain)
     for move in _moves(platform.database, platform, domain):
-        if move.route.state not in _MOVED or not move.moved:
+        if not has_moved(move):
             return f"{move.address} has not moved: it is {move.state}"
         if evidence.find(platform.database, move) is None:
             return f"{move.address} was not read again since it moved; mailplat migrate report {domain}"
@@ -129,7 +134,7 @@ def _moves(database: Database, platform: Platform, domain: str) -> Sequence[Move
 def _account(platform: Platform, move: Move) -> dict[str, Any]:
     ledger, database = Ledger(platform.database, platform.clock), platform.database
     account = platform.directory.account_by_id(move.account_id)
-    kept = evidence.find(database, move) if move.moved else None
+    kept = evidence.find(database, move) if has_moved(move) else None
     read_at, seen = kept if kept is not None else (0.0, {})
     happened = events.of(database, move.account_id)
     scheme = _SCHEME.match(account.password_hash)
@@ -168,6 +173,7 @@ def _account(platform: Platform, move: Move) -> dict[str, Any]:
         "mailboxes": seen.get("mailboxes", []),
         "source_root": seen.get("source_root"),
         "target_root": seen.get("target_root"),
+        "digests_late": seen.get("digests_late", 0),
         "resample": seen.get("resample"),
         "pop3": seen.get("pop3"),
         "more_findings": seen.get("more_findings", 0),
@@ -190,7 +196,7 @@ def _circumstances(move: Move, content: Mapping[str, Any], read: bool) -> list[F
     def find(grade: Grade, text: str) -> None:
         found.append(Finding(grade, move.address, text))
 
-    if not move.moved or move.route.state not in _MOVED:
+    if not has_moved(move):
         find(Grade.INVESTIGATE, f"has not moved: it is {move.state}")
     elif not read:
         find(Grade.INVESTIGATE, "was not read again since it moved")

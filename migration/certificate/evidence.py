@@ -13,6 +13,7 @@ from mailplat.core.errors import MailplatError
 from mailplat.db.engine import Database
 from migration.certificate import digests, manifest, merkle, tables
 from migration.certificate.comparison import MailboxResult, compare_messages, compare_numbers
+from migration.certificate.completing import complete
 from migration.certificate.grades import Finding, Grade, worst
 from migration.certificate.manifest import Numbers
 from migration.certificate.reader import UserReader
@@ -37,6 +38,7 @@ async def gather(platform: Platform, move: Move, who: str) -> dict[str, Any]:
     results = [MailboxResult(each, f"{move.address} {each.mailbox}") for each in numbers]
     rights: dict[str, dict[str, str]] = {}
     with tempfile.TemporaryDirectory(prefix="mailplat-certificate-") as spool:
+        late = await complete(platform, move, numbers, Path(spool), found)
         read = await _read(platform, move, who, Path(spool), results, rights, found)
         octets = sum(each.octets for each in results)
         again, pop3 = await resample(platform, move, numbers, octets, Path(spool), found)
@@ -46,6 +48,7 @@ async def gather(platform: Platform, move: Move, who: str) -> dict[str, Any]:
     content = {
         "fence_epoch": epoch,
         "read": read,
+        "digests_late": late,
         "mailboxes": mailboxes,
         "source_root": _root(mailboxes, "source_root", "messages").hex(),
         "target_root": _root(mailboxes, "target_root", "read").hex(),

@@ -17,7 +17,8 @@ async def issue(
 ) -> dict[str, Any]:
     """The signed document, which is kept too. `again`: accounts that were read already are read once more. `told` is
     told of each account. Raises NotFound for a domain without a plan, Unavailable."""
-    moves = [move for move in Ledger(platform.database, platform.clock).moves(domain) if move.moved]
+    ledger = Ledger(platform.database, platform.clock)
+    moves = [move for move in ledger.moves(domain) if document.has_moved(move)]
     slots = asyncio.Semaphore(READERS)
 
     async def read(move: Move) -> None:
@@ -26,9 +27,7 @@ async def issue(
             told(f"{move.address}: {content['grade']}")
 
     wanted = [move for move in moves if again or needs_reading(platform, move)]
-    async with asyncio.TaskGroup() as group:
-        for move in wanted:
-            group.create_task(read(move))
+    await asyncio.gather(*(read(move) for move in wanted))
     return sign(platform, domain, who)
 
 

@@ -5,13 +5,15 @@ import json
 import ssl
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from imapclient import IMAPClient
 
 from mailplat.app.cli import main
-from migration.certificate import document, manifest
+from migration.certificate import digests, document, manifest, reader, resample, tables
+from migration.sources.pop3 import read_uidls
 from tests.dovecot import Dovecot
 from tests.migration.certificate.house import DOMAIN, LARGE, LETTERS, Moved, bring, fill
 from tests.migration.house import PASSWORD
@@ -109,6 +111,74 @@ def test_a_domain_is_certified_and_checked_elsewhere(there: Moved, users: list[s
     file.write_text(text.replace('"Perfect"', '"Good"', 1))
     with pytest.raises(RuntimeError, match=r"exit status 1: mailplat: the signature is wrong[^\n]*\n$"):
         rig.call("migrate", "report", "--check", str(file))
+
+
+def test_digests_that_were_not_taken_are_taken_from_the_source(there: Moved, users: list[str]) -> None:
+    """Moved forward again after a rollback: what came in between was never copied."""
+    move = there.move(users[0])
+    with there.platform.database.write() as connection:
+        gone = connection.execute(tables.digest.delete().where(tables.digest.c.account_id == move.account_id))
+        assert gone.rowcount > 0
+    content = there.gather(users[0])
+    assert (content["grade"], content["digests_late"]) == ("Perfect", LARGE)
+
+
+def test_a_source_that_is_gone_was_compared_before(
+    there: Moved, users: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = there.platform.directory.backend
+    monkeypatch.setattr(
+        there.platform.directory, "backend", lambda name: replace(backend(name), imap="127.0.0.1:1")
+    )
+    content = there.gather(users[0])
+    assert content["grade"] == "Good"
+    assert "127.0.0.1:1" in content["resample"]["reason"]
+    assert content["findings"][0]["text"] == "the source could not be read once more after the move"
+
+
+def test_octets_that_the_source_changes_and_another_order_of_uidls_are_found(
+    there: Moved, dovecot: Dovecot, users: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Research, failure mode 21: POP clients would notice another order."""
+    first = next(
+        iter(
+            digests.read(
+                there.platform.database,
+                there.move(users[0]).account_id,
+                "INBOX",
+                uidvalidity(there, users[0]),
+            )
+        )
+    )
+
+    async def other_order(*arguments: object) -> list[tuple[str, int]]:
+        listed = await read_uidls(*arguments)  # type: ignore[arg-type]
+        return [listed[1], listed[0], *listed[2:]]
+
+    monkeypatch.setattr(resample, "read_uidls", other_order)
+    monkeypatch.setattr(resample, "sha256_of", lambda body: bytes(32))
+    texts = there.texts(users[0])
+    assert ("Investigate", "POP3 lists 2 messages in another order than the source") in texts
+    assert ("Investigate", f"UID {first.uid}: the source gives other octets than when it was copied") in texts
+
+
+def test_of_an_account_that_cannot_be_read_nothing_is_claimed(
+    there: Moved, users: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "_listener", lambda platform: ("127.0.0.1", 1, False))
+    content = there.gather(users[0])
+    assert (content["grade"], content["read"]) == ("Investigate", False)
+    assert {each["read"] for each in content["mailboxes"]} == {0}
+    reason = document.may_close(there.platform, DOMAIN)
+    assert reason is not None
+    assert "could not be read over our own IMAP server" in reason
+    monkeypatch.undo()
+    assert there.gather(users[0])["grade"] == "Perfect"
+
+
+def uidvalidity(there: Moved, user: str) -> int:
+    _, numbers = manifest.numbers(there.platform.database, there.move(user).account_id)
+    return next(each.uidvalidity for each in numbers if each.mailbox == "INBOX")
 
 
 def test_a_run_on_an_unchanged_pair_reports_zero_operations(there: Moved, users: list[str]) -> None:
