@@ -80,7 +80,7 @@ async def _read(
     try:
         reader = await UserReader.enter(platform, move.account_id, move.address, spool, who)
         try:
-            survey = await reader.survey()
+            survey = await reader.own(platform.settings.imap.shared_prefix)
             for result in results:
                 mailbox = _locate(survey, result, {each.numbers.mailbox for each in results})
                 if mailbox is None:

@@ -18,7 +18,7 @@ from mailplat.directory.reading_passes import ReadingPasses
 from migration.certificate.digests import sha256_of
 from migration.errors import Misbehaviour
 from migration.sources import replies, tls
-from migration.sources.contract import BATCH_MESSAGES, Listed, SourceMailbox, Status
+from migration.sources.contract import BATCH_MESSAGES, Listed, SourceMailbox, Status, Survey
 from migration.sources.imap import Client, command
 from migration.sources.imap_account import ImapAccount
 
@@ -81,6 +81,14 @@ class UserReader(ImapAccount):
             await self._learn(b"")
         if b"LOGINDISABLED" in self.capabilities:
             raise Unavailable("our IMAP server allows no LOGIN without TLS, and offers no TLS")
+
+    async def own(self, shared_prefix: str) -> Survey:
+        """Without what others share with the user, which LIST names below `shared_prefix` ("": nothing is shared)."""
+        found = await self.survey()
+        if not shared_prefix:
+            return found
+        mine = tuple(each for each in found.mailboxes if not each.name.startswith(shared_prefix))
+        return Survey(mine, found.subscriptions, found.statuses)
 
     async def open(  # type: ignore[override]
         self, mailbox: SourceMailbox, uidvalidity: int, modseq: int

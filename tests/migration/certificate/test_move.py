@@ -176,6 +176,16 @@ def test_of_an_account_that_cannot_be_read_nothing_is_claimed(
     assert there.gather(users[0])["grade"] == "Perfect"
 
 
+def test_what_others_share_with_a_user_is_not_his(there: Moved, users: list[str]) -> None:
+    with logged_in(there, users[4]) as imap:
+        imap.setacl("INBOX", users[0], "lr")
+    with logged_in(there, users[0]) as imap:
+        assert any(name.startswith("user/") for _, _, name in imap.list_folders())
+    content = there.gather(users[0])
+    assert content["grade"] == "Perfect"
+    assert {each["name"] for each in content["mailboxes"]} == {"INBOX", "Empty", "Grüße & mehr"}
+
+
 def uidvalidity(there: Moved, user: str) -> int:
     _, numbers = manifest.numbers(there.platform.database, there.move(user).account_id)
     return next(each.uidvalidity for each in numbers if each.mailbox == "INBOX")
