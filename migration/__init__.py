@@ -11,6 +11,7 @@ Plugs its commands and its role into mailplat through entry points; nothing in `
     renames      mailboxes renamed at the source
     uidl         POP3 UIDLs recognised and continued
     flags        which flags can cross over
+    certificate/ the proof: digests, manifests, a re-read as the user, grades, signed documents
     verify       both sides compared anew;  compared: whose octets were
     fence        the seconds in which nobody writes; commit or abort
     sweep        what reached the legacy platform after the commit
@@ -43,6 +44,7 @@ Crash table: what is true when the engine dies right after a step, and what its 
 
     step               the row     true then                                   the next start
     move.seeding       SEEDING     shard may not know the epoch                grants it, copies
+    cert.digests       SEEDING..   digests of a batch, not yet the batch       copies it; digests again
     move.batch         SEEDING..   batches up to here are in the store         copies what the store lacks
     move.tracking      TRACKING    watermarks are complete                     grants, runs deltas
     move.ready         READY       compared equal                              grants, runs deltas, waits
@@ -50,6 +52,7 @@ Crash table: what is true when the engine dies right after a step, and what its 
     move.fenced        FENCED      doors hold, nothing else happened           takes the fence back: TRACKING
     move.acknowledged  FENCED      no door writes to legacy any more           the same
     move.delta         FENCED      the shard has everything                    the same
+    cert.manifest      FENCED      what the source has now is written down     the same; the next fence writes anew
     move.granted       FENCED      the shard takes the epoch of the commit     the same: the abort has that number too
     move.committed     NEW         the shard owns the account; doors serve it  releases what was held
     move.aborted       TRACKING    legacy owns it; doors read the row and go   runs deltas

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import structlog
@@ -12,8 +13,9 @@ import structlog
 from mailplat.app.wiring import Platform
 from mailplat.core.errors import MailplatError, Unavailable
 from migration.book import Book, Passage
+from migration.certificate import events
 from migration.crossing import Paused, Tools
-from migration.errors import FenceAborted, Halt
+from migration.errors import FenceAborted, Halt, Throttled
 from migration.pacing import backoff
 
 log = structlog.get_logger("migration")
@@ -124,10 +126,29 @@ class Attendance(ABC, Generic[M]):
         account.not_before = self.clock.monotonic() + wait
         log.warning("move interrupted", account=move.address, reason=str(error), again_in_s=round(wait, 1))
         await self.note(move, note=f"{type(error).__name__}: {error}")
+        if isinstance(error, Throttled):
+            await self._note_throttled(move, error)
         try:
             await self.failed(move, error)
         except MailplatError as second:
             log.warning("move cannot be tidied up", account=move.address, reason=str(second))
+
+    async def _note_throttled(self, move: M, error: Throttled) -> None:
+        detail = {"text": str(error)[:300], "retry_after_s": error.retry_after}
+        try:
+            await self.platform.executors.run(
+                "migration",
+                partial(
+                    events.note,
+                    self.platform.database,
+                    move.account_id,
+                    self.clock.now(),
+                    events.THROTTLED,
+                    **detail,
+                ),
+            )
+        except Unavailable as unwritten:
+            log.warning("the ledger cannot be written", account=move.address, reason=str(unwritten))
 
     async def note(self, move: M, **values: object) -> None:
         try:

@@ -18,8 +18,9 @@ from mailplat.core.route import Home, Route, RouteState
 from mailplat.db.engine import Database
 from mailplat.directory import routes
 from mailplat.directory import tables as directory
+from migration.certificate.tables import digest
 from migration.sources.contract import Status
-from migration.tables import Tables
+from migration.tables import LEGACY, Tables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +185,15 @@ class Book:
     def drop_watermark(self, account_id: int, name: str) -> None:
         with self._write() as connection:
             connection.execute(self._of(account_id, name))
+            self._follow(connection, account_id, name, None)
+
+    def _follow(self, connection: Connection, account_id: int, name: str, new: str | None) -> None:
+        """Digests go where their mailbox goes. Between shards there are none."""
+        if self._tables is not LEGACY:
+            return
+        mine = sa.and_(digest.c.account_id == account_id, digest.c.mailbox == name)
+        change = digest.delete() if new is None else digest.update().values(mailbox=new)
+        connection.execute(change.where(mine))
 
     def rename_watermarks(self, account_id: int, old: str, new: str) -> None:
         """With those of the mailboxes below."""
@@ -198,6 +208,7 @@ class Book:
                     connection.execute(
                         self._tables.mailbox.update().where(mine).values(name=new + name[len(old) :])
                     )
+                    self._follow(connection, account_id, name, new + name[len(old) :])
 
     # rounds
 

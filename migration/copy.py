@@ -20,6 +20,8 @@ from migration.target import Target
 AHEAD = 2
 
 Told = Callable[[int, int], None]  # messages, octets
+# What is done with a batch before it is stored: its digests are kept (certificate/digests.py).
+Keep = Callable[[Sequence[Fetched]], Awaitable[None]]
 
 
 def batches(
@@ -69,6 +71,7 @@ async def copy(
     checkpoint: Callable[[], None],
     told: Told,
     after_batch: Callable[[], Awaitable[None]],
+    keep: Keep,
 ) -> int:
     """Copy these messages of the examined mailbox; how many came. One that has gone meanwhile is left out.
     `checkpoint` is called between batches and may raise to stop; `told` is told of each batch that is stored."""
@@ -79,16 +82,18 @@ async def copy(
         async for batch, fetched in stream:
             came = {each.uid for each in fetched}
             missing += [each.uid for each in batch if each.uid not in came]
-            octets = await store(target, mailbox, fetched, uidls)
+            octets = await store(target, mailbox, fetched, uidls, keep)
             disk.step("move.batch")
             copied += len(fetched)
             told(len(fetched), octets)
             await after_batch()
             checkpoint()
-    return copied + await _insist(source, target, mailbox, missing, uidls, told)
+    return copied + await _insist(source, target, mailbox, missing, uidls, told, keep)
 
 
-async def store(target: Target, mailbox: str, fetched: Sequence[Fetched], uidls: Mapping[int, str]) -> int:
+async def store(
+    target: Target, mailbox: str, fetched: Sequence[Fetched], uidls: Mapping[int, str], keep: Keep
+) -> int:
     """Append one batch in one commit; its octets. Closes the bodies."""
     octets = sum(each.body.size for each in fetched)
     messages = [
@@ -105,6 +110,7 @@ async def store(target: Target, mailbox: str, fetched: Sequence[Fetched], uidls:
         for each in sorted(fetched, key=lambda one: one.uid)
     ]
     try:
+        await keep(fetched)
         await target.append(mailbox, messages)
     finally:
         for each in fetched:
@@ -113,7 +119,13 @@ async def store(target: Target, mailbox: str, fetched: Sequence[Fetched], uidls:
 
 
 async def _insist(
-    source: Source, target: Target, mailbox: str, missing: list[int], uidls: Mapping[int, str], told: Told
+    source: Source,
+    target: Target,
+    mailbox: str,
+    missing: list[int],
+    uidls: Mapping[int, str],
+    told: Told,
+    keep: Keep,
 ) -> int:
     """Messages that were listed and did not come: gone, or not readable. The latter are asked for once more,
     each alone; a message that cannot be had is never passed over in silence."""
@@ -127,7 +139,7 @@ async def _insist(
                 f"the source lists UID {each.uid} of {mailbox!r} but does not give its content; repair or remove it"
                 " there"
             )
-        told(1, await store(target, mailbox, fetched, uidls))
+        told(1, await store(target, mailbox, fetched, uidls, keep))
         copied += 1
     return copied
 

@@ -14,9 +14,11 @@ from mailplat.directory import Backend
 from mailplat.queue import Queue
 from migration import uidl
 from migration.book import Book, Passage, Watermark
+from migration.certificate import digests, manifest
+from migration.certificate.manifest import Said
 from migration.compared import Compared
 from migration.ledger import Ledger, Move
-from migration.sources.contract import Listed, Source, Status
+from migration.sources.contract import Fetched, Listed, Source, Status
 from migration.sources.maildir.account import MaildirAccount
 from migration.sources.shard import ShardAccount
 from migration.target import Target
@@ -66,6 +68,7 @@ class Crossing(Tools, ABC):
     settled: dict[str, Status] = field(
         default_factory=dict
     )  # mailboxes of a twin, as they were when found equal
+    said: dict[str, Said] = field(default_factory=dict)  # what the last comparison inside a fence was told
     told_at: float = 0.0
     kept_at: float = 0.0
 
@@ -77,6 +80,13 @@ class Crossing(Tools, ABC):
     @abstractmethod
     async def uidls(self, name: str, status: Status, new: Sequence[Listed]) -> Mapping[int, str]:
         """POP3 UIDLs of new messages of the examined mailbox, where they are not our own."""
+
+    async def keep_digests(self, name: str, status: Status, fetched: Sequence[Fetched]) -> None:
+        """Before messages of the examined mailbox are stored. Between shards nothing is certified: numbers, octets
+        and all else are compared by the two indexes."""
+
+    async def keep_manifest(self, fenced: Route) -> None:
+        """Inside the fence, when both sides were found equal."""
 
     async def close_writes(self, epoch: int) -> None:
         """Inside the fence, when all doors have acknowledged it."""
@@ -119,6 +129,15 @@ class LegacyCrossing(Crossing):
     ledger: Ledger
     move: Move
     backend: Backend
+
+    async def keep_digests(self, name: str, status: Status, fetched: Sequence[Fetched]) -> None:
+        await self.book(
+            digests.keep, self.ledger.database, self.account_id, name, status.uidvalidity, fetched
+        )
+
+    async def keep_manifest(self, fenced: Route) -> None:
+        await self.book(manifest.keep, self.ledger.database, self.account_id, fenced.epoch, self.said)
+        self.said = {}
 
     async def uidls(self, name: str, status: Status, new: Sequence[Listed]) -> Mapping[int, str]:
         if name != "INBOX":

@@ -185,6 +185,7 @@ async def _copy_new(crossing: Crossing, name: str, status: Status, new: Sequence
         checkpoint=crossing.checkpoint,
         told=told,
         after_batch=crossing.after_batch,
+        keep=lambda fetched: crossing.keep_digests(name, status, fetched),
     )
 
 

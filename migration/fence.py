@@ -16,7 +16,10 @@ from mailplat.core.errors import MailplatError, StaleEpoch
 from mailplat.core.hint import RouteChanged
 from mailplat.core.route import Route, ShardHome
 from mailplat.directory.watch import acknowledged
+from mailplat.queue import Filter
+from mailplat.queue.rows import HELD
 from migration.book import Passage, Round
+from migration.certificate import events
 from migration.crossing import Crossing, Tools
 from migration.delta import run_round
 from migration.errors import FenceAborted
@@ -95,6 +98,8 @@ async def _last_delta(crossing: Crossing, fenced: Route, since: dict[str, int], 
     if verification.differences:
         raise FenceAborted(f"the two sides differ: {'; '.join(verification.differences[:3])}")
     phases.end("verify")
+    await crossing.keep_manifest(fenced)
+    phases.end("manifest")
     return done
 
 
@@ -105,6 +110,7 @@ def _acknowledged(crossing: Crossing, change: int) -> bool:
 
 async def _commit(crossing: Crossing, fenced: Route, done: Round, phases: _Phases) -> Route:
     """The shard first, so that nobody who reads the new row is refused there; then the row."""
+    await note_held(crossing, fenced.account_id)
     await crossing.target.grant(fenced.epoch + 1)
     disk.step("move.granted")
     now, fences = crossing.clock.now(), crossing.move.fences
@@ -139,6 +145,7 @@ async def abort(tools: Tools, move: Passage, fenced: Route, reason: str) -> Rout
     Unavailable when the database cannot tell; the role then tries again."""
     now, fences = await tools.book(tools.ledger.route, move.account_id), move.fences
     if now.epoch == fenced.epoch and now.state is fences.fenced:
+        await note_held(tools, move.account_id)
         try:
             now = await tools.book(
                 tools.ledger.advance,
@@ -166,6 +173,18 @@ async def release(tools: Tools, account_id: int) -> None:
 async def let_go(tools: Tools, account_id: int) -> None:
     tools.bus.publish(RouteChanged(account_id))
     await tools.executors.run("queue", tools.queue.release_account, account_id)
+
+
+async def note_held(tools: Tools, account_id: int) -> None:
+    """How much mail waits behind the fence, and for how long, for the certificate: at its end, since doors let go by
+    themselves as soon as the row says so. At most LIST_LIMIT of queue/ is counted."""
+    wanted = Filter(account_id=account_id, state=HELD)
+    waiting = await tools.executors.run("queue", tools.queue.entries, wanted)
+    if waiting:
+        now = tools.clock.now()
+        longest = round((now - min(each.arrived for each in waiting)) * 1000)
+        detail = {"messages": len(waiting), "longest_ms": max(0, longest)}
+        await tools.book(events.note, tools.ledger.database, account_id, now, events.HELD, **detail)
 
 
 def _reason(error: BaseException, phases: _Phases) -> str:

@@ -50,8 +50,8 @@ MEASURED = 3
 
 # Share of one connection below which copying does not fall: so it is known when the platform has recovered.
 LEAST = 0.05
-# By what the share grows with each answer in time: of what it is, and at most of the most that there may be. Steps are
-# small where the share is small, so that a platform that bears little does not swing.
+# By what the share grows with each answer in time: of what it is, and at most of the most that there may be. Steps
+# are small where the share is small, so that a platform that bears little does not swing.
 GROWTH = 0.15
 LARGEST_GROWTH = 0.05
 # The most that one answer takes away.

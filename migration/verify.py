@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from mailplat.store import Mailbox
 from migration import flags
+from migration.certificate import manifest
 from migration.compared import WHOLE_BELOW
 from migration.copy import fetch_ahead
 from migration.crossing import Crossing, LegacyCrossing
@@ -51,6 +52,7 @@ async def verify(
     messages whose UID is at least `since[mailbox]` (all of a mailbox that is not in it). `seed` chooses the sample.
     Raises Paused where it is deep, and what the source and the shard raise."""
     found = Verification()
+    crossing.said = {}
     if deep:
         crossing.compared.whole = await crossing.target.octets() < WHOLE_BELOW
     survey = await crossing.source.survey()
@@ -72,7 +74,8 @@ async def verify(
             continue
         first = None if deep else (since or {}).get(mailbox.name, 1)
         mine = Verification()
-        status = await _mailbox(crossing, mailbox, here, first, random.Random(seed), mine)
+        subscribed = mailbox.name in survey.subscriptions
+        status = await _mailbox(crossing, mailbox, here, first, random.Random(seed), mine, subscribed)
         if crossing.twin is not None and not mine.differences:
             crossing.settled[mailbox.name] = status
         found.add(mine)
@@ -93,6 +96,7 @@ async def _mailbox(
     first: int | None,
     choice: random.Random,
     found: Verification,
+    subscribed: bool,
 ) -> Status:
     """Returns what the source said before the comparison. `first`: the UID from which on messages are new; None:
     compare every size and date, and octets as `crossing.compared` says."""
@@ -118,6 +122,10 @@ async def _mailbox(
     details = listed if first is None else await crossing.source.scan(details=True, uids=new)
     _compare(mailbox.name, listed, details, rows, found)
     if first is not None:
+        if crossing.twin is None:
+            crossing.said[mailbox.name] = await crossing.book(
+                manifest.pack, mailbox, status, listed, ours, subscribed
+            )
         await _hash(crossing, mailbox.name, ours, [e for e in details if e.uid in rows][-HASHED_MOST:], found)
         return status
     compared = crossing.compared

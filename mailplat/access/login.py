@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import hmac
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NoReturn, TypeVar
 
 import structlog
@@ -32,6 +32,7 @@ from mailplat.directory import Account, Backend, Directory, Login
 from mailplat.directory.app_passwords import AppPasswords, digest_of
 from mailplat.directory.credentials import Verifier
 from mailplat.directory.quotas import CurrentQuotas
+from mailplat.directory.reading_passes import ReadingPasses, is_pass
 from mailplat.directory.scram_keys import ScramStore
 from mailplat.store import Store
 from mailplat.wire.sasl import ScramKeys
@@ -79,6 +80,7 @@ class Serve:
 
     account: Account
     residence: Residence
+    reading: bool = False  # by a pass of the platform's own: the session may only read
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,7 @@ class LoginService:
         self._wait = wait
         self._tokens = tokens
         self._app_passwords = AppPasswords(directory.database, clock)
+        self._passes = ReadingPasses(directory.database, clock)
         self._scram = ScramStore(directory.database)
         self.enrolment = Enrolment(self._scram, executors, clock)
         self.rehash = Rehash(self._scram, self.enrolment, executors, wanted=rehash)
@@ -192,6 +195,8 @@ class LoginService:
             raise
 
     async def _login(self, name: str, password: str, peer: Peer, protocol: Protocol) -> Granted:
+        if is_pass(password):
+            return await self._read(name, password, peer, protocol)
         name, as_master = self._as_master(name, password)
         found = await self._settled(name)
         if found is None:
@@ -210,6 +215,18 @@ class LoginService:
         if not right or not account.active:
             await self.failed(name, peer, protocol, account)
         return await self._serve(account, route, peer, protocol)
+
+    async def _read(self, name: str, secret: str, peer: Peer, protocol: Protocol) -> Serve:
+        """By a pass, over IMAP, to an account that lives here; one that is turned off can be read too."""
+        found = await self._settled(name)
+        if found is None or protocol != "imap" or isinstance(found.route.home, BackendHome):
+            await self.failed(name, peer, protocol, found.account if found else None)
+        redeem = self._passes.redeem
+        account = found.account
+        if not await self._executors.run("directory", redeem, account.id, secret, peer.address, peer.port):
+            await self.failed(name, peer, protocol, account)
+        served = await self._serve(account, found.route, peer, protocol)
+        return replace(served, reading=True)
 
     async def _admit(self, name: str, peer: Peer, protocol: Protocol) -> Serve:
         found = await self._settled(name)

@@ -55,6 +55,17 @@ scram_key = sa.Table(
     sa.Column("server_key", sa.LargeBinary, nullable=False),
 )
 
+# Credentials of the platform itself, each for one login over IMAP (reading_passes.py).
+reading_pass = sa.Table(
+    "reading_pass",
+    metadata,
+    sa.Column("digest", sa.String(64), primary_key=True),  # SHA-256, hexadecimal
+    sa.Column("account_id", sa.Integer, sa.ForeignKey("account.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("address", sa.String(64), nullable=False),  # the client's, of the one connection
+    sa.Column("port", sa.Integer, nullable=False),
+    sa.Column("expires", sa.Double, nullable=False),  # Unix time
+)
+
 # Random octets that all processes share; made by the revision.
 secret = sa.Table(
     "secret",

@@ -1,16 +1,23 @@
-"""`mailplat migrate report`: what happened to a domain, for people and as JSON."""
+"""`mailplat migrate report`: what happened to a domain, for people and as JSON, with its signed certificate;
+`--check` of one anywhere."""
 
 import argparse
+import asyncio
 import json
 import statistics
+import sys
 from collections import Counter
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+from mailplat.app.cli.audit import operator
 from mailplat.app.console import Subparsers, add_config, add_json, show
-from mailplat.app.wiring import open_platform
-from mailplat.core.errors import NotFound
+from mailplat.app.wiring import Platform, open_platform
+from mailplat.core.errors import InvalidInput, NotFound
 from mailplat.directory.names import domain_key
+from migration.certificate import document, page, signing
+from migration.certificate.issue import issue
 from migration.cli.progress import rows
 from migration.ledger import Ledger, Move
 from migration.shardmoves import ShardMove, ShardMoves
@@ -18,6 +25,7 @@ from migration.shardmoves import ShardMove, ShardMoves
 COLUMNS = [
     "address",
     "state",
+    "grade",
     "messages",
     "hashed",
     "rounds",
@@ -36,18 +44,73 @@ def register(actions: Subparsers) -> None:
     action = actions.add_parser("report", help="what was moved, compared, left behind; how long users waited")
     add_config(action)
     add_json(action)
-    action.add_argument("domain", metavar="DOMAIN")
+    action.add_argument("domain", metavar="DOMAIN", nargs="?")
+    action.add_argument("--html", metavar="FILE", help="write the certificate as a page for people")
+    action.add_argument("--again", action="store_true", help="read all accounts once more, as their users do")
+    action.add_argument("--check", metavar="FILE", help="is this certificate genuine? exit status 1 if not")
+    action.add_argument(
+        "--public-key", metavar="FILE", help="of --check: a key in PEM; default: this platform's own"
+    )
+    action.add_argument("--show-key", action="store_true", help="print this platform's public key in PEM")
     action.set_defaults(run=report)
 
 
 def report(args: argparse.Namespace) -> int:
+    if sum((args.domain is not None, args.check is not None, args.show_key)) != 1:
+        raise InvalidInput("say one of DOMAIN, --check FILE and --show-key")
+    if args.check is not None:
+        return check(args)
     with open_platform(args.config) as platform:
-        domain = domain_key(args.domain)
-        between = compose_shards(ShardMoves(platform.database, platform.clock), domain)
-        ledger = Ledger(platform.database, platform.clock)
-        content = compose(ledger, domain) if ledger.moves(domain) or not between["moves"] else {}
+        if args.show_key:
+            print(signing.pem(signing.private_key(platform.database).public_key()), end="")
+            return 0
+        return _report(args, platform, domain_key(args.domain))
+
+
+def check(args: argparse.Namespace) -> int:
+    """With a key that is given no platform is needed. Raises NotGenuine."""
+    try:
+        octets = Path(args.check).read_bytes()
+        given = Path(args.public_key).read_bytes() if args.public_key else None
+    except OSError as error:
+        raise InvalidInput(f"{error.filename}: {error.strerror}") from error
+    if given is not None:
+        key = signing.load_pem(given)
+    else:
+        with open_platform(args.config) as platform:
+            key = signing.private_key(platform.database).public_key()
+    content = signing.check(octets, key)
     if args.json:
-        print(json.dumps(content | {"domain": domain, "between_shards": between}, indent=2))
+        print(json.dumps(content, indent=2, ensure_ascii=False))
+    else:
+        print(f"genuine: {content['domain']}, {content['grade']}, issued {content['issued']}")
+    return 0
+
+
+def _certify(args: argparse.Namespace, platform: Platform, domain: str) -> dict[str, Any]:
+    def told(line: str) -> None:
+        print(f"read again: {line}", file=sys.stderr, flush=True)
+
+    signed = asyncio.run(issue(platform, domain, operator(), again=args.again, told=told))
+    if args.html:
+        try:
+            Path(args.html).write_text(page.render(signed), encoding="utf-8")
+        except OSError as error:
+            raise InvalidInput(f"--html {args.html}: {error.strerror}") from error
+    return signed
+
+
+def _report(args: argparse.Namespace, platform: Platform, domain: str) -> int:
+    between = compose_shards(ShardMoves(platform.database, platform.clock), domain)
+    ledger = Ledger(platform.database, platform.clock)
+    content: dict[str, Any] = {}
+    signed: dict[str, Any] = {}
+    if ledger.moves(domain) or not between["moves"]:
+        content = compose(ledger, domain)
+        signed = _certify(args, platform, domain)
+    if args.json:
+        both = content | {"domain": domain, "between_shards": between} | signed
+        print(json.dumps(both, indent=2, ensure_ascii=False))
         return 0
     if between["moves"]:
         print(_shard_headline(domain, between))
@@ -55,7 +118,36 @@ def report(args: argparse.Namespace) -> int:
             return show(between["moves"], SHARD_COLUMNS, as_json=False)
     print(_headline(content))
     lines = [{**move, "dropped_flags": " ".join(move["dropped_flags"])} for move in content["moves"]]
-    return show(lines, COLUMNS, as_json=False)
+    graded = {each["address"]: each["grade"] for each in signed["certificate"]["accounts"]}
+    show([{**line, "grade": graded[line["address"]]} for line in lines], COLUMNS, as_json=False)
+    return _show_findings(platform, domain, signed["certificate"])
+
+
+# What a terminal is told of; the page and the JSON have all.
+SHOWN_FINDINGS = 20
+
+
+def _show_findings(platform: Platform, domain: str, certificate: dict[str, Any]) -> int:
+    approved = {each["item"] for each in certificate["approvals"]}
+    found = document.findings_of(certificate)
+    print(
+        f"\ngrade {certificate['grade']}; close: {document.may_close(platform, domain) or 'nothing is in the way'}"
+    )
+    lines = [
+        {
+            "grade": each.grade.label,
+            "item": each.item,
+            "approved": "yes" if each.item in approved else "",
+            "where": each.where,
+            "what": each.text,
+        }
+        for each in sorted(found, key=lambda one: -one.grade)[:SHOWN_FINDINGS]
+    ]
+    if lines:
+        show(lines, ["grade", "item", "approved", "where", "what"], as_json=False)
+    if len(found) > SHOWN_FINDINGS:
+        print(f"and {len(found) - SHOWN_FINDINGS} more: --html FILE or --json")
+    return 0
 
 
 def _headline(content: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 # step -> the state in which a killed engine leaves the route
 STEPS = {
     "move.seeding": RouteState.SEEDING,
+    "cert.digests:1": RouteState.SEEDING,
     "move.batch:1": RouteState.SEEDING,
     "append.rename:30": RouteState.SEEDING,
     "move.tracking": RouteState.TRACKING,
@@ -27,6 +28,7 @@ STEPS = {
     "move.fenced": RouteState.FENCED,
     "move.acknowledged": RouteState.FENCED,
     "move.delta": RouteState.FENCED,
+    "cert.manifest": RouteState.FENCED,
     "move.granted": RouteState.FENCED,
     "move.committed": RouteState.NEW,
     "move.released": RouteState.NEW,

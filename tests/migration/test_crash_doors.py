@@ -14,6 +14,7 @@ from mailplat.core.route import BackendHome, Route, RouteState, ShardHome
 from mailplat.directory.tables import route_watcher
 from mailplat.directory.watch import RouteWatch
 from mailplat.queue.rows import LEASED, recipient
+from migration.certificate import events
 from tests.dovecot import Dovecot
 from tests.e2e.corpus import read_imap
 from tests.migration.engines import Engines
@@ -160,6 +161,8 @@ async def test_the_account_is_released_and_the_engine_dies(
     assert left.released
     assert scene.login is not None
     assert len(await scene.login) >= 30, "it waited, and was served here"
+    ((_, kind, detail),) = events.of(here.platform.database, scene.account_id)
+    assert (kind, detail["messages"]) == ("held", 1)
     await scene.no_longer_held()
     with client(dovecot, user) as imap:  # somebody who does not know that the account moved
         imap.append("INBOX", letter(31))

@@ -11,7 +11,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from mailplat.access.imap.locating import locate
-from mailplat.access.imap.place import NotPossible, Place
+from mailplat.access.imap.place import NoRight, NotPossible, Place
 from mailplat.access.imap.refusal import BUG, ReadOnly, Tagged, TooManyMessages, bad, no, ok, refusal
 from mailplat.access.imap.request import State
 from mailplat.access.imap.resync import highest
@@ -127,6 +127,8 @@ class Appender:
     async def _locate(self, event: events.Append, name: str, *, replacing: bool) -> Place:
         """Raises NotFound, NoRight, NotPossible, Unavailable."""
         session = self._session
+        if session.granted is not None and session.granted.reading:
+            raise NoRight(f"{name!r}: a reading pass appends nothing")
         place = await locate(session, name, "REPLACE to" if replacing else "APPEND")
         if replacing and not place.is_of(session.selected.place):
             # RFC 8508 3.1: all or nothing, which two homes cannot be.

@@ -8,7 +8,8 @@ from mailplat.access.imap.capability import capabilities
 from mailplat.access.imap.command import SELECTED, Command, names_by_number, registry
 from mailplat.access.imap.limiting import finish
 from mailplat.access.imap.notifying import attend, push
-from mailplat.access.imap.refusal import BUG, NUMBERED, Tagged, bad, refusal
+from mailplat.access.imap.reading import READING
+from mailplat.access.imap.refusal import BUG, NO_RIGHT, NUMBERED, Tagged, bad, refusal
 from mailplat.access.imap.request import Request, State
 from mailplat.access.imap.session import MOVED, ConnectionGone, Farewell, Session, log
 from mailplat.core.errors import NotFound, StaleEpoch
@@ -125,6 +126,9 @@ class Dialogue:
             return
         if session.state not in command.states:
             self._reply(event.tag, _misplaced(session, command))
+            return
+        if session.granted is not None and session.granted.reading and event.name not in READING:
+            self._reply(event.tag, NO_RIGHT)
             return
         if session.manner.uid_only and names_by_number(event.name):
             self._reply(event.tag, NUMBERED)
