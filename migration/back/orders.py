@@ -66,7 +66,8 @@ def cancel_rollback(ledger: Ledger, domain: str) -> int:
     moves_of(ledger, domain)
     with ledger.database.write() as connection:
         mine = sa.and_(_move.c.domain == domain, _move.c.rollback)
-        values = {"rollback": False, "halted": "", "note": "the way back was cancelled"}
+        text = "the way back was cancelled; late mail on the backend is looked for by another `rollback` only"
+        values = {"rollback": False, "halted": "", "note": text}
         return int(connection.execute(_move.update().where(mine).values(**values)).rowcount)
 
 

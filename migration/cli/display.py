@@ -21,13 +21,26 @@ NAME_LEAST = 12
 _STYLES = {
     "ready": "green",
     "fenced": "yellow",
+    "rollback-fenced": "yellow",
     "new": "bold green",
     "final": "bold green",
     "moved": "bold green",
     "done": "bold green",
 }
 # Behind those that are halted: what is at work, then what waits, then what is done.
-_ORDER = ("fenced", "seeding", "tracking", "ready", "planned", "legacy", "moved", "new", "done", "final")
+_ORDER = (
+    "rollback-fenced",
+    "fenced",
+    "seeding",
+    "tracking",
+    "ready",
+    "planned",
+    "legacy",
+    "moved",
+    "new",
+    "done",
+    "final",
+)
 
 
 def remark(move: Passage) -> str:
@@ -36,6 +49,8 @@ def remark(move: Passage) -> str:
         text = f"HALTED: {move.halted}"
     elif isinstance(move, Move) and move.waits_for_password:
         text = "waits for its password: the owner's next login brings it, or `account passwd`"
+    elif isinstance(move, Move) and move.rollback:
+        text = f"on its way back; {move.note}" if move.note else "on its way back"
     else:
         text = move.note
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)

@@ -92,6 +92,10 @@ def _more(move: Passage) -> dict[str, Any]:
             "cutover": move.cutover,
             "strays": move.strays,
             "late_flags": move.late_flags,
+            "rollback": move.rollback,
+            "renumbered": move.renumbered,
+            "only_here_since": move.lag,
+            "rolled_back": move.rolled_back,
         }
     if isinstance(move, ShardMove):
         return {"source": move.source, "cause": move.cause, "cancelled": move.cancelled}
@@ -154,6 +158,8 @@ def _rests(move: Passage) -> bool:
     if isinstance(move, ShardMove):
         return move.is_over or bool(move.halted)
     assert isinstance(move, Move)
+    if move.rollback or move.unsettled:
+        return bool(move.halted)
     waiting = not move.cutover and (move.route.state is RouteState.READY or move.waits_for_password)
     return move.route.state in _MOVED or bool(move.halted) or waiting or move.plan != RUNNING
 

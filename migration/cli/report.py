@@ -100,6 +100,9 @@ def compose(ledger: Ledger, domain: str) -> dict[str, Any]:
         "aborts": sum(move.aborts for move in moves),
         "strays": sum(move.strays for move in moves),
         "late_flags": sum(move.late_flags for move in moves),
+        "rolled_back": sum(move.rolled_back > 0.0 for move in moves),
+        "renumbered": sum(move.renumbered for move in moves),
+        "only_here_since": min((move.lag for move in moves if move.lag is not None), default=None),
         "moves": accounts,
     }
 

@@ -1,9 +1,5 @@
 """What users do here after the cutover, and what the legacy platform must show when the account is back."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Iterator
-
 from mailplat.core.route import BackendHome, Residence, RouteState
 from mailplat.core.spool import Body
 from mailplat.store import Mailbox, NewMessage, Shard
@@ -108,12 +104,6 @@ async def until_back(here: House, user: str) -> None:
     assert here.move(user).route.home == BackendHome("old")
 
 
-@contextlib.contextmanager
-def legacy(dovecot: Dovecot, user: str) -> Iterator[object]:
-    with client(dovecot, user) as imap:
-        yield imap
-
-
 def same_but_made(there: Content, seen: Content, *made: str) -> None:
     """UIDVALIDITY, UIDs, flags, dates and octets; of mailboxes that were made here all but the first."""
     assert there.keys() == seen.keys()
@@ -121,8 +111,3 @@ def same_but_made(there: Content, seen: Content, *made: str) -> None:
         assert there[name][1] == rows, name
         if name not in made:
             assert there[name][0] == uidvalidity, name
-
-
-async def settle() -> AsyncIterator[None]:
-    await asyncio.sleep(0)
-    yield
