@@ -39,8 +39,9 @@ Invariants
     * A UID here is the UID there, under the same UIDVALIDITY. So the store itself says what is here, and copying
       again what is here is impossible.
     * A watermark is written after everything below it is in the store, never before.
-    * A backend is written by the rounds back alone (sources/imap_writer.py). Any other source is only read. Nothing is deleted here because the source did not answer, answered another
-      UIDVALIDITY, or shows suspiciously little: the move halts and a person looks.
+    * A backend is written by the rounds back alone (sources/imap_writer.py). Any other source is only read. Nothing
+      is deleted here because the source did not answer, answered another UIDVALIDITY, or shows suspiciously little:
+      the move halts and a person looks.
 
 Crash table: what is true when the engine dies right after a step, and what its next start does.
 
@@ -58,11 +59,11 @@ Crash table: what is true when the engine dies right after a step, and what its 
     move.aborted       TRACKING    legacy owns it; doors read the row and go   runs deltas
     move.released      NEW         nothing waits                               looks for strays
 
-The way back. The account lives in the shard until the commit, and the backend is written by the engine alone: whatever
-is half done there is looked at again, by octets, UID and UIDVALIDITY.
+The way back. The account lives in the shard until the commit, and the backend is written by the engine alone:
+whatever is half done there is looked at again, by octets, UID and UIDVALIDITY.
 
     step               the row   true then                                   the next start
-    back.appended      NEW       a message is there, nobody has noted it     knows it by its octets, appends it not again
+    back.appended      NEW       a message is there, nobody has noted it     knows it by its octets, not again
     back.batch         NEW       noted: UIDs up to here are settled          goes on behind them
     back.renamed       NEW       renamed there, the origin has the old name  knows it by UIDVALIDITY, notes the name
     back.made          NEW       an empty mailbox is there                   takes it
@@ -79,8 +80,8 @@ is half done there is looked at again, by octets, UID and UIDVALIDITY.
     back.forgotten     LEGACY    the account is like one that never moved    notes that it is done
     close              FINAL     one transaction for the whole domain        nothing to do
 
-A message that was appended without a note and expunged here before the next start cannot be told from a stray: nothing
-goes back to that mailbox until a person accepts new UIDs (back/judgement.py).
+A message that was appended without a note and expunged here before the next start cannot be told from a stray:
+nothing goes back to that mailbox until a person accepts new UIDs (back/judgement.py).
 
 Between shards: home s1 under epoch e, copy in s2. A shard takes writes under the epoch that was granted there last; a
 door writes under a route that it has read, and under none while that is fenced. So who can write is

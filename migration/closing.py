@@ -34,8 +34,8 @@ GATES: tuple[Gate, ...] = (_between_shards, _certificate)
 
 
 def close(platform: Platform, domain: str) -> int:
-    """NEW -> FINAL for all accounts of the domain, or for none; how many. Raises InvalidInput with what speaks against
-    it, NotFound for a domain without a plan."""
+    """NEW -> FINAL for all accounts of the domain, or for none; how many. Raises InvalidInput with what speaks
+    against it, NotFound for a domain without a plan."""
     ledger = Ledger(platform.database, platform.clock)
     against = orders.objections(orders.moves_of(ledger, domain))
     for gate in GATES:

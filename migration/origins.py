@@ -1,9 +1,9 @@
-"""Where the way back of an account begins, one row a mailbox: written inside the fence of its cutover, when both sides
-were compared equal, and brought forward by the rounds back. Synchronous: call it in executor "migration".
+"""Where the way back of an account begins, one row a mailbox: written inside the fence of its cutover, when both
+sides were compared equal, and brought forward by the rounds back. Synchronous: call it in executor "migration".
 
-What has changed here since is no journal of its own: the store tells it (UIDs, flags, tombstones, names by MAILBOXID),
-so that it cannot be lost or disagree with the store. Tombstones of an account that is not FINAL are all kept
-(directory.routes.keeps_traces).
+What has changed here since is no journal of its own: the store tells it (UIDs, flags, tombstones, names by
+MAILBOXID), so that it cannot be lost or disagree with the store. Tombstones of an account that is not FINAL are all
+kept (directory.routes.keeps_traces).
 """
 
 from collections.abc import Sequence

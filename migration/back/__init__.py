@@ -9,11 +9,12 @@
     check        both sides compared before the commit
     preview      what would go back, from the store alone
 
-What went on here is read from the store (origins.py); the backend's side is read anew in each round. A UID there is the
-UID here. Where UIDs are free here (messages came and went) the backend gets fillers that are expunged at once, so that
-the next message has its number. New messages go first, in all mailboxes, and only then is anything removed: a message
-that was moved is never nowhere.
+What went on here is read from the store (origins.py); the backend's side is read anew in each round. A UID there is
+the UID here. Where UIDs are free here (messages came and went) the backend gets fillers that are expunged at once, so
+that the next message has its number. New messages go first, in all mailboxes, and only then is anything removed: a
+message that was moved is never nowhere.
 
 What must never happen: a message on the backend twice; another message under a UID that a client has seen; a message
-removed there that was not expunged here; a backend that is written by anybody while the account lives here but by this.
+removed there that was not expunged here; a backend that is written by anybody while the account lives here but by
+this.
 """

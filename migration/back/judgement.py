@@ -2,9 +2,9 @@
 
 After a lost reply or a crash it may be what we appended: recognised by its octets, never appended twice. It may be a
 filler. Or it is a stray: something else wrote there. A stray whose UID was never used here comes over with that UID,
-which nobody notices. One whose UID was used here for another message is a conflict: one UID would be two messages under
-one UIDVALIDITY, so nothing goes back until a person accepts new UIDs. Then the messages here that are in the way get
-fresh UIDs, and so does the stray; clients download those again, and nothing else.
+which nobody notices. One whose UID was used here for another message is a conflict: one UID would be two messages
+under one UIDVALIDITY, so nothing goes back until a person accepts new UIDs. Then the messages here that are in the
+way get fresh UIDs, and so does the stray; clients download those again, and nothing else.
 """
 
 from collections.abc import Mapping
@@ -128,7 +128,8 @@ def _text(returning: Return, mailbox: Mailbox, found: Findings) -> str:
     uids = sorted({*found.strays, *found.blocked})
     some = ", ".join(map(str, uids[:5])) + " ..." * (len(uids) > 5)
     return (
-        f"mailbox {mailbox.name!r}: the backend has used UID {some} for something else since the cutover; clients know"
-        f" {len(found.blocked)} messages by those. Nothing was removed. They can go back under new UIDs, clients then"
-        f" download them again: mailplat migrate rollback {returning.move.domain} --accept-new-uids"
+        f"mailbox {mailbox.name!r}: the backend has used UID {some} for something else since the cutover;"
+        f" clients know {len(found.blocked)} messages by those. Nothing was removed. They can go back"
+        f" under new UIDs, clients then download them again: mailplat migrate rollback {returning.move.domain}"
+        " --accept-new-uids"
     )

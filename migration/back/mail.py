@@ -11,7 +11,6 @@ from migration import flags
 from migration.back.judgement import filler, judge, settle
 from migration.back.returning import Return
 from migration.book import Round
-from migration.errors import Halt
 from migration.origins import Origin
 from migration.sources.contract import Listed, SourceMailbox, Status
 
@@ -80,11 +79,10 @@ async def sync(
 
 
 def check_uidvalidity(name: str, status: Status, origin: Origin) -> None:
+    """Raises Unavailable: the round began with another one, and the next has its word on it (names.py)."""
     if status.uidvalidity != origin.uidvalidity:
-        raise Halt(
-            f"mailbox {name!r} had UIDVALIDITY {origin.uidvalidity} on the backend and has {status.uidvalidity} now: it"
-            " was deleted and made again, or its index rebuilt. Nothing was changed there. Rename it there to go on:"
-            " it is then made anew from what is here"
+        raise Unavailable(
+            f"mailbox {name!r} has another UIDVALIDITY than a moment ago; nothing was changed there"
         )
 
 
@@ -158,7 +156,8 @@ async def _append_one(
         if got[0] == origin.uidvalidity:
             await there.expunge([got[1]])  # ours; nobody has seen it
         raise Unavailable(
-            f"mailbox {source.name!r}: a message got UID {got[1]} under UIDVALIDITY {got[0]} and not {uid}; looked at again"
+            f"mailbox {source.name!r}: a message got UID {got[1]} under UIDVALIDITY {got[0]} and not {uid};"
+            " looked at again"
         )
 
 
@@ -190,8 +189,9 @@ async def _unproven(returning: Return, mailbox: Mailbox, origin: Origin, gone: S
 
 
 async def raise_modseq(returning: Return, source: SourceMailbox, mailbox_id: int) -> None:
-    """HIGHESTMODSEQ there above ours, so that a client that knows ours hears of every change (RFC 7162 3.1.2.1): a flag
-    of the last message is taken and given. Nobody else is in the mailbox. An empty one has nothing to hear of."""
+    """HIGHESTMODSEQ there above ours, so that a client that knows ours hears of every change (RFC 7162 3.1.2.1): a
+    flag of the last message is taken and given. Nobody else is in the mailbox. An empty one has nothing to hear of.
+    """
     mailbox, status = await returning.here.mailbox(mailbox_id), await returning.there.select(source)
     if status.modseq is None or status.modseq > mailbox.modseq or not status.messages:
         return

@@ -1,8 +1,8 @@
 """Mailboxes that were renamed, made or deleted here since the commit. They are known by MAILBOXID, never by name or
 UIDVALIDITY alone: a name may be another mailbox's by now, and a backend may give one UIDVALIDITY twice.
 
-A name that is in the way there is made free by moving its mailbox aside; whatever is aside is renamed or removed in the
-end, because it is known here too.
+A name that is in the way there is made free by moving its mailbox aside; whatever is aside is renamed or removed in
+the end, because it is known here too.
 """
 
 from dataclasses import dataclass, field, replace
@@ -37,6 +37,7 @@ async def follow(returning: Return, done: Round) -> Names:
     )
     ours = {each.object_id: each for each in (await returning.here.mailboxes()).values()}
     survey = await returning.there.survey()
+    await _readmit(returning, origins, ours, survey)
     for _ in range(MOST):
         step = _next(returning, origins, ours, survey)
         if step is None:
@@ -63,12 +64,39 @@ async def follow(returning: Return, done: Round) -> Names:
                 await returning.book(returning.origins.drop, returning.account_id, object_id)
         elif source is not None:
             names.pairs.append((source, origin, ours[object_id]))
-        elif origin.wire:
-            raise Halt(
-                f"mailbox {origin.name!r} was deleted on the backend after the cutover; make it there again"
-            )
     names.pairs.sort(key=lambda pair: (pair[2].name != "INBOX", pair[2].name))
     return names
+
+
+async def _readmit(
+    returning: Return, origins: dict[str, Origin], ours: dict[str, Mailbox], survey: Survey
+) -> None:
+    """Mailboxes that the backend does not have any more, or under another UIDVALIDITY: deleted and made again, or an
+    index rebuilt. Its UIDs mean other messages to clients. When that is accepted each message there is compared by
+    its octets with what is here, and what is missing is appended. Nothing is removed by what was known before."""
+    there = {each.name for each in survey.mailboxes}
+    for object_id, origin in list(origins.items()):
+        mine, status = ours.get(object_id), survey.statuses.get(origin.name)
+        if mine is None or not origin.wire or (status and status.uidvalidity == origin.uidvalidity):
+            continue
+        renamed = survey.statuses.get(mine.name)
+        if origin.name not in there and renamed and renamed.uidvalidity == origin.uidvalidity:
+            continue  # by us, before a crash
+        what = f"UIDVALIDITY {status.uidvalidity} there now" if status else "gone there"
+        if not returning.move.renumbering_allowed:
+            raise Halt(
+                f"mailbox {origin.name!r} had UIDVALIDITY {origin.uidvalidity} on the backend and is {what}. Nothing was"
+                " changed there. It can go back whole, clients then download it again: mailplat migrate rollback"
+                f" {returning.move.domain} --accept-new-uids"
+            )
+        if status is None:
+            del origins[object_id]
+            await returning.book(returning.origins.drop, returning.account_id, object_id)
+            continue
+        origins[object_id] = replace(
+            origin, uidvalidity=status.uidvalidity, first=1, below=1, modseq=0, seen_modseq=0
+        )
+        await returning.put(origins[object_id])
 
 
 def _next(
@@ -134,8 +162,8 @@ async def _make(returning: Return, origins: dict[str, Origin], mailbox: Mailbox,
         wire = encode_name(mailbox.name, await there.separator())
         if prefix and not wire.startswith(prefix) and wire.upper() != b"INBOX":
             raise Halt(
-                f"the backend takes mailboxes below {prefix.decode('utf-8', 'replace')!r} only, {mailbox.name!r} was made"
-                " beside it here; move it below, or delete it"
+                f"the backend takes mailboxes below {prefix.decode('utf-8', 'replace')!r} only, {mailbox.name!r}"
+                " was made beside it here; move it below, or delete it"
             )
         await there.create(wire)
         disk.step("back.made")

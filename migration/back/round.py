@@ -1,5 +1,5 @@
-"""One round of the way back. Everything new goes first; what is gone here is counted over all mailboxes, and goes there
-last, only by UID under the UIDVALIDITY that was looked at."""
+"""One round of the way back. Everything new goes first; what is gone here is counted over all mailboxes, and goes
+there last, only by UID under the UIDVALIDITY that was looked at."""
 
 from collections.abc import Sequence
 
@@ -65,8 +65,8 @@ def _check_brake(returning: Return, left: Sequence[Left], total: int) -> None:
             else ""
         )
         raise Halt(
-            f"{gone} messages are on the backend and gone here: {where[:300]}{doubt}. Nothing was removed there. If that"
-            f" is right: mailplat migrate rollback {returning.move.domain} --allow-deletions {gone}"
+            f"{gone} messages are on the backend and gone here: {where[:300]}{doubt}. Nothing was removed there. If"
+            f" that is right: mailplat migrate rollback {returning.move.domain} --allow-deletions {gone}"
         )
 
 

@@ -76,9 +76,9 @@ async def _last_round(returning: Return, phases: Phases) -> Round:
 
 
 async def finish(tools: Tools, move: Move, origins: Origins, here: Target) -> None:
-    """Behind the commit; each step is a no-op the second time. Held mail goes to the backend. What is here is removed,
-    since all of it is there: taken up again it would keep POP3 UIDLs and zones of dates that are others there, so an
-    account that moves again is copied like any other."""
+    """Behind the commit; each step is a no-op the second time. Held mail goes to the backend. What is here is
+    removed, since all of it is there: taken up again it would keep POP3 UIDLs and zones of dates that are others
+    there, so an account that moves again is copied like any other."""
     await fence.let_go(tools, move.account_id)
     disk.step("back.let-go")
     route = await tools.book(tools.ledger.route, move.account_id)

@@ -49,8 +49,8 @@ def register(actions: Subparsers) -> None:
     action.add_argument(
         "--accept-new-uids",
         action="store_true",
-        help="where the legacy platform has used UIDs that clients know from here: those messages get new ones and are"
-        " downloaded again",
+        help="where the legacy platform has used UIDs that clients know from here: those messages get new ones and"
+        " are downloaded again",
     )
     action.add_argument(
         "--allow-deletions",
@@ -153,8 +153,8 @@ def close(args: argparse.Namespace) -> int:
         domain = domain_key(args.domain)
         if not args.yes:
             raise InvalidInput(
-                f"`close` ends the way back of {domain}: nothing that happened here could go to the legacy platform any"
-                f" more. If that is meant: mailplat migrate close {domain} --yes"
+                f"`close` ends the way back of {domain}: nothing that happened here could go to the legacy platform"
+                f" any more. If that is meant: mailplat migrate close {domain} --yes"
             )
         count = close_domain(platform, domain)
         print(

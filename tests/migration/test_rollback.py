@@ -191,6 +191,34 @@ async def test_what_the_store_does_not_remember_as_expunged_is_not_removed(
     assert content_of(dovecot, user) == before
 
 
+async def test_failure_mode_9_another_uidvalidity_on_the_way_back(
+    dovecot: Dovecot, user: str, house: Callable[..., House]
+) -> None:
+    """A mailbox that was made again there, and one that was deleted: only with a word, and whole."""
+    furnish(dovecot, user, 6)
+    here = house(user)
+    await move_here(here)
+    desk = Desk(here, user)
+    await desk.deliver(100, "Sent")
+    with client(dovecot, user) as imap:
+        imap.delete_folder("Old things")
+        imap.delete_folder("Sent")
+        imap.create_folder("Old things")
+        imap.append("Old things", letter(667))
+    before, seen = content_of(dovecot, user), here.content(user)
+    roll_back(here)
+    async with here.engine():
+        assert "--accept-new-uids" in await here.halted(user)
+        assert content_of(dovecot, user) == before
+        roll_back(here, accept_new_uids=True)
+        await until_back(here, user)
+    there = content_of(dovecot, user)
+    for name in ("INBOX", "Archive", "Archive/2002"):
+        assert there[name] == seen[name]
+    assert there["Sent"][1] == seen["Sent"][1]
+    assert sorted(row[2] for row in there["Old things"][1].values()) == sorted([letter(667), letter(900)])
+
+
 async def test_a_backend_without_uidplus(
     dovecot: Dovecot, user: str, house: Callable[..., House], monkeypatch: pytest.MonkeyPatch
 ) -> None:
