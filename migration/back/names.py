@@ -85,8 +85,8 @@ async def _readmit(
         what = f"UIDVALIDITY {status.uidvalidity} there now" if status else "gone there"
         if not returning.move.renumbering_allowed:
             raise Halt(
-                f"mailbox {origin.name!r} had UIDVALIDITY {origin.uidvalidity} on the backend and is {what}. Nothing was"
-                " changed there. It can go back whole, clients then download it again: mailplat migrate rollback"
+                f"mailbox {origin.name!r} had UIDVALIDITY {origin.uidvalidity} on the backend and is {what}. Nothing"
+                " was changed there. It can go back whole, clients then download it again: mailplat migrate rollback"
                 f" {returning.move.domain} --accept-new-uids"
             )
         if status is None:
