@@ -8,7 +8,7 @@ the end, because it is known here too.
 from dataclasses import dataclass, field, replace
 
 from mailplat.core import disk
-from mailplat.core.errors import NotFound, Unavailable
+from mailplat.core.errors import Unavailable
 from mailplat.store import Mailbox
 from migration.back.returning import Return
 from migration.book import Round
@@ -43,7 +43,7 @@ async def follow(returning: Return, done: Round) -> Names:
         if step is None:
             break
         origin, name = step
-        await _rename(returning, origins, origin, name)
+        await _rename(returning, origins, origin, name, survey)
         done.mailboxes += 1
         survey = await returning.there.survey()
     else:
@@ -130,14 +130,14 @@ def _next(
     return None
 
 
-async def _rename(returning: Return, origins: dict[str, Origin], origin: Origin, name: str) -> None:
+async def _rename(
+    returning: Return, origins: dict[str, Origin], origin: Origin, name: str, survey: Survey
+) -> None:
     """With all below it. Step: back.renamed."""
     there = returning.there
-    wire = encode_name(name, await there.separator())
-    try:
-        await there.rename(origin.wire, wire)
-    except NotFound:
-        pass  # before a crash; the survey has shown it under its new name
+    known = next((each.wire for each in survey.mailboxes if each.name == origin.name), None)
+    if known is not None:  # else it was before a crash: the survey shows it under its new name
+        await there.rename(known, encode_name(name, await there.separator()))
     disk.step("back.renamed")
     old = origin.name
     present = {each.name: each for each in (await there.survey()).mailboxes}

@@ -3,6 +3,7 @@ width. As many accounts as the screen has room for, the others counted. Columns 
 """
 
 import textwrap
+import time
 from collections import Counter
 from collections.abc import Sequence
 
@@ -60,7 +61,18 @@ def summary(moves: Sequence[Passage]) -> str:
     halted = sum(bool(move.halted) for move in moves)
     copied, total = sum(move.copied for move in moves), sum(move.total for move in moves)
     counts = f"{len(moves)} account{'s' * (len(moves) != 1)}: {_states(moves)}"
-    return f"{counts}; {copied} of {total} messages" + f"; {halted} halted" * bool(halted)
+    text = f"{counts}; {copied} of {total} messages" + f"; {halted} halted" * bool(halted)
+    back = [move for move in moves if isinstance(move, Move) and move.rollback]
+    if not back:
+        return text
+    # What would be lost if the legacy platform took over now.
+    since = min((move.lag for move in back if move.lag is not None), default=None)
+    lag = (
+        ""
+        if since is None
+        else f", changes of the last {max(0, round(time.time() - since))} s are here alone"
+    )
+    return f"{text}; {len(back)} on the way back{lag}"
 
 
 def _urgency(move: Passage) -> tuple[bool, bool, int, str]:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import statistics
+import time
 from collections import Counter
 from dataclasses import asdict
 from typing import Any
@@ -70,6 +71,13 @@ def _headline(content: dict[str, Any]) -> str:
             f"fence {content['fence_ms_median']} ms median, {content['fence_ms_longest']} ms longest"
         )
     parts.append(f"{content['aborts']} fences taken back, {content['strays']} strays")
+    if content["rolled_back"]:
+        parts.append(f"{content['rolled_back']} accounts went back")
+    if content["renumbered"]:
+        parts.append(f"{content['renumbered']} messages got new UIDs on the way back")
+    if content["only_here_since"] is not None:
+        lag = max(0, round(time.time() - content["only_here_since"]))
+        parts.append(f"changes of the last {lag} s are here alone")
     return f"{content['domain']}: {'; '.join(parts)}"
 
 

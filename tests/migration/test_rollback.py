@@ -5,13 +5,14 @@ from collections.abc import Callable
 
 import pytest
 
-from mailplat.core.errors import Unavailable
+from mailplat.core.errors import InvalidInput, Unavailable
 from mailplat.core.route import RouteState, ShardHome
 from migration.back import travel
 from migration.back.orders import request_rollback
 from migration.back.preview import preview
 from migration.back.travel import residence
 from migration.origins import Origins
+from migration.shardmoves import MOVE, ShardMoves
 from migration.sources.imap_writer import ImapWriter
 from tests.dovecot import Dovecot
 from tests.migration.house import DOMAIN, House, client, content_of, letter, subscriptions_of
@@ -217,6 +218,32 @@ async def test_failure_mode_9_another_uidvalidity_on_the_way_back(
         assert there[name] == seen[name]
     assert there["Sent"][1] == seen["Sent"][1]
     assert sorted(row[2] for row in there["Old things"][1].values()) == sorted([letter(667), letter(900)])
+
+
+async def test_an_account_that_went_on_to_another_shard_goes_back_from_there(
+    dovecot: Dovecot, user: str, house: Callable[..., House]
+) -> None:
+    """With what was expunged before that move."""
+    furnish(dovecot, user, 6)
+    here = house(user)
+    await move_here(here)
+    desk = Desk(here, user)
+    await desk.work()
+    (other,) = {"s1", "s2"} - {here.residence(user).shard}
+    between = ShardMoves(here.platform.database, here.platform.clock)
+    account_id = here.accounts[user].id
+    between.ask([account_id], other, cause=MOVE)
+    with pytest.raises(InvalidInput, match="on its way to another shard"):
+        roll_back(here)
+    async with here.engine():
+        await until(lambda: between.find_move(account_id).is_over, 30)
+    assert here.residence(user).shard == other
+    await desk.deliver(300)
+    seen = here.content(user)
+    roll_back(here)
+    async with here.engine():
+        await until_back(here, user)
+    same_but_made(content_of(dovecot, user), seen, FRESH)
 
 
 async def test_a_backend_without_uidplus(

@@ -35,14 +35,13 @@ class Desk:
 
     @property
     def home(self) -> Residence:
-        move = self.here.move(self.user)
-        residence = Residence(move.account_id, move.shard, move.route.epoch)
+        residence = self.here.residence(self.user)
         self.shard.grant(residence.account_id, residence.epoch)  # as a login does
         return residence
 
     @property
     def shard(self) -> Shard:
-        return self.here.platform.store.shard(self.here.move(self.user).shard)
+        return self.here.platform.store.shard(self.here.residence(self.user).shard)
 
     def box(self, name: str = "INBOX") -> Mailbox:
         return self.shard.mailbox(self.home, name)
