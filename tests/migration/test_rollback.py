@@ -1,12 +1,15 @@
 """A domain goes back to a real Dovecot with what happened here since, and forward again."""
 
 import asyncio
+import itertools
 from collections.abc import Callable
 
 import pytest
 
-from mailplat.core.errors import InvalidInput, Unavailable
+from mailplat.core.errors import InvalidInput, StaleEpoch, Unavailable
 from mailplat.core.route import RouteState, ShardHome
+from mailplat.core.spool import Body
+from mailplat.store import NewMessage
 from migration.back import travel
 from migration.back.orders import request_rollback
 from migration.back.preview import preview
@@ -84,6 +87,44 @@ async def test_failure_mode_8_a_strays_uid_collides_on_the_way_back(
     octets = [row[2] for row in inbox[1].values()]
     assert (octets.count(letter(100)), octets.count(letter(666))) == (1, 1)
     assert here.move(user).renumbered == 1
+
+
+async def test_users_work_here_until_the_fence(
+    dovecot: Dovecot, user: str, house: Callable[..., House]
+) -> None:
+    """What was acknowledged here is there under the UID that was told; what was expunged here is not."""
+    furnish(dovecot, user, 4)
+    here = house(user)
+    await move_here(here)
+    desk = Desk(here, user)
+    home, inbox, store = desk.home, desk.box().id, here.platform.store
+    kept: dict[int, bytes] = {}
+    flagged: set[int] = set()
+
+    async def work() -> None:
+        """As a session that was opened before the fence and was not waited for."""
+        for number in itertools.count(1000):
+            (done,) = await store.append(home, "INBOX", [NewMessage(Body.of(letter(number)))])
+            kept[done.uid] = letter(number)
+            if number % 3 == 0:
+                uid = min(kept)
+                desk.shard.expunge_uids(home, inbox, [(uid, uid)])
+                del kept[uid]
+            if number % 4 == 0:
+                desk.shard.store_flags(home, inbox, [(done.uid, done.uid)], "add", ["\\Flagged"])
+                flagged.add(done.uid)
+            await asyncio.sleep(0)
+
+    async with here.engine():
+        working = asyncio.create_task(work())
+        await until(lambda: len(kept) > 20)
+        roll_back(here)
+        with pytest.raises(StaleEpoch):
+            await working
+        await until_back(here, user)
+    there = content_of(dovecot, user)["INBOX"][1]
+    assert {uid: there[uid][2] for uid in there if uid >= 3} == kept
+    assert {uid for uid, row in there.items() if "\\Flagged" in row[0]} == flagged & kept.keys()
 
 
 async def test_a_stray_under_a_uid_that_was_never_used_here_comes_over(
