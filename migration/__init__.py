@@ -16,6 +16,9 @@ Plugs its commands and its role into mailplat through entry points; nothing in `
     fence        the seconds in which nobody writes; commit or abort
     sweep        what reached the legacy platform after the commit
     pacing       connections, latency and back-off for each legacy platform
+    origins      where a way back begins, what each mailbox was on both sides at the commit
+    back/        the way back: rollback, and `close`, after which there is none
+    closing      what speaks against closing a domain
     book         what is written down of any move: watermarks, rounds;  tables: `migration_*`
     ledger, shardmoves   plans and moves of each kind
     crossing     what one account's move works with;  target: its shard;  sources/: where mail comes from
@@ -24,6 +27,8 @@ Plugs its commands and its role into mailplat through entry points; nothing in `
 States are those of the route (core/route.py): LEGACY -> SEEDING (first copy) -> TRACKING (deltas) -> READY (converged
 and compared) -> FENCED (at most 30 s) -> NEW. Doors and engine read the same row; every step of it is a
 compare-and-set, in one transaction with the ledger's row.
+
+Back: NEW -> ROLLBACK_FENCED -> LEGACY, or FINAL when the domain is closed.
 
 Between shards the stages before the fence are the ledger's alone (shardmoves.Stage), since each step of a route ends
 the sessions of its account: FINAL or NEW -> SHARD_FENCED -> the same state with another home. UIDs, MODSEQs and all
@@ -37,8 +42,9 @@ Invariants
     * A UID here is the UID there, under the same UIDVALIDITY. So the store itself says what is here, and copying
       again what is here is impossible.
     * A watermark is written after everything below it is in the store, never before.
-    * The source is only read. Nothing is deleted here because the source did not answer, answered another
-      UIDVALIDITY, or shows suspiciously little: the move halts and a person looks.
+    * A backend is written by the rounds back alone (sources/imap_writer.py). Any other source is only read. Nothing
+      is deleted here because the source did not answer, answered another UIDVALIDITY, or shows suspiciously little:
+      the move halts and a person looks.
 
 Crash table: what is true when the engine dies right after a step, and what its next start does.
 
@@ -52,11 +58,36 @@ Crash table: what is true when the engine dies right after a step, and what its 
     move.fenced        FENCED      doors hold, nothing else happened           takes the fence back: TRACKING
     move.acknowledged  FENCED      no door writes to legacy any more           the same
     move.delta         FENCED      the shard has everything                    the same
+    move.origin        FENCED      where the way back would begin is written   the same; the next fence writes it anew
     cert.manifest      FENCED      what the source has now is written down     the same; the next fence writes anew
     move.granted       FENCED      the shard takes the epoch of the commit     the same: the abort has that number too
     move.committed     NEW         the shard owns the account; doors serve it  releases what was held
     move.aborted       TRACKING    legacy owns it; doors read the row and go   runs deltas
     move.released      NEW         nothing waits                               looks for strays
+
+The way back. The account lives in the shard until the commit, and the backend is written by the engine alone:
+whatever is half done there is looked at again, by octets, UID and UIDVALIDITY.
+
+    step               the row   true then                                   the next start
+    back.appended      NEW       a message is there, nobody has noted it     knows it by its octets, not again
+    back.batch         NEW       noted: UIDs up to here are settled          goes on behind them
+    back.renamed       NEW       renamed there, the origin has the old name  knows it by UIDVALIDITY, notes the name
+    back.made          NEW       an empty mailbox is there                   takes it
+    back.expunged      NEW       gone on both sides                          goes on
+    back.deleted       NEW       the mailbox is gone on both sides           forgets its origin
+    back.round         NEW       all was there a moment ago                  another round
+    move.fenced, .acknowledged   ROLLBACK_FENCED, doors hold                 takes the fence back: NEW
+    move.closed        the same  the shard takes the engine's writes alone   the same; doors grant the new epoch
+    move.delta         the same  the backend has everything                  the same
+    move.aborted       NEW       the shard owns it; the word must come again delivers what was held
+    move.committed     LEGACY    the backend owns it, doors go there         releases, removes what is here
+    back.let-go        LEGACY    nothing waits                               the same
+    back.removed       LEGACY    nothing of it is in the shard               forgets origins and watermarks
+    back.forgotten     LEGACY    the account is like one that never moved    notes that it is done
+    close              FINAL     one transaction for the whole domain        nothing to do
+
+A message that was appended without a note and expunged here before the next start cannot be told from a stray:
+nothing goes back to that mailbox until a person accepts new UIDs (back/judgement.py).
 
 Between shards: home s1 under epoch e, copy in s2. A shard takes writes under the epoch that was granted there last; a
 door writes under a route that it has read, and under none while that is fenced. So who can write is
@@ -82,5 +113,5 @@ delta, which begins behind move.closed. A cancelled move, and one whose target i
 of the copy may be granted once more. s1's account is removed by the epoch of the fence, never before the commit.
 
 What must never happen: a message lost, doubled, renumbered or changed; two homes that write; a fence that stays; a
-flag set or a message removed at the source.
+flag set or a message removed at the source; on the way back, another message under a UID that a client has seen.
 """

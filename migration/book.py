@@ -70,6 +70,7 @@ class Fences:
     on_commit: dict[str, Any] = field(default_factory=dict)
     on_abort: dict[str, Any] = field(default_factory=dict)
     sweeps: bool = False  # after the commit mail may still reach the old home
+    stamp: str = "moved"  # the column that says when the commit was
 
 
 @dataclass(frozen=True, slots=True)

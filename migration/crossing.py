@@ -9,7 +9,7 @@ from mailplat.bus import Bus
 from mailplat.core.clock import Clock
 from mailplat.core.errors import MailplatError
 from mailplat.core.executors import Executors
-from mailplat.core.route import Home, Route, RouteState
+from mailplat.core.route import Home, Route, RouteState, ShardHome
 from mailplat.directory import Backend
 from mailplat.queue import Queue
 from migration import uidl
@@ -18,6 +18,7 @@ from migration.certificate import digests, manifest
 from migration.certificate.manifest import Said
 from migration.compared import Compared
 from migration.ledger import Ledger, Move
+from migration.origins import Origin, Origins
 from migration.sources.contract import Fetched, Listed, Source, Status
 from migration.sources.maildir.account import MaildirAccount
 from migration.sources.shard import ShardAccount
@@ -56,8 +57,33 @@ async def _no_rest() -> None:
 
 
 @dataclass(slots=True, kw_only=True)
-class Crossing(Tools, ABC):
+class Fenced(Tools, ABC):
+    """What goes through a fence, whichever way."""
+
     move: Passage
+
+    @property
+    def account_id(self) -> int:
+        return self.move.account_id
+
+    @property
+    @abstractmethod
+    def destination(self) -> Home: ...
+
+    @abstractmethod
+    async def close_writes(self, epoch: int) -> None:
+        """Inside the fence, when all doors have acknowledged it."""
+
+    async def open_writes(self, epoch: int) -> None:
+        """Right before the commit: let the destination take what is written under it."""
+
+    @abstractmethod
+    def evidence(self) -> str:
+        """What was compared, as the ledger keeps it."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Crossing(Fenced, ABC):
     source: Source
     target: Target
     running: Callable[[], bool]
@@ -88,13 +114,22 @@ class Crossing(Tools, ABC):
     async def keep_manifest(self, fenced: Route) -> None:
         """Inside the fence, when both sides were found equal."""
 
+    @property
+    def destination(self) -> Home:
+        return ShardHome(self.move.shard)
+
     async def close_writes(self, epoch: int) -> None:
-        """Inside the fence, when all doors have acknowledged it."""
         await self.target.grant(epoch)
 
-    @property
-    def account_id(self) -> int:
-        return self.move.account_id
+    async def open_writes(self, epoch: int) -> None:
+        """The shard first, so that nobody who reads the new row is refused there; then the row."""
+        await self.target.grant(epoch)
+
+    def evidence(self) -> str:
+        return self.compared.to_json()
+
+    async def keep_origin(self) -> None:
+        """Both sides are the same and nobody writes: where a way back would begin."""
 
     def checkpoint(self) -> None:
         """Between two batches: raises Paused when it is time to stop."""
@@ -129,6 +164,28 @@ class LegacyCrossing(Crossing):
     ledger: Ledger
     move: Move
     backend: Backend
+    origins: Origins
+
+    async def keep_origin(self) -> None:
+        marks = await self.book(self.ledger.watermarks, self.account_id)
+        found: list[Origin] = []
+        for each in (await self.target.mailboxes()).values():
+            mark = marks.get(each.name)
+            status = mark.status if mark is not None else Status(0, 1, 0, None)
+            # Where UIDNEXT is not said: above all that is there, which is what is here.
+            first = status.uidnext or (await self.target.snapshot(each.id)).uidnext
+            found.append(
+                Origin(
+                    object_id=each.object_id,
+                    name=each.name,
+                    wire=mark.wire if mark is not None else b"",
+                    uidvalidity=status.uidvalidity,
+                    first=first,
+                    below=first,
+                    modseq=each.modseq,
+                )
+            )
+        await self.book(self.origins.begin, self.account_id, found)
 
     async def keep_digests(self, name: str, status: Status, fetched: Sequence[Fetched]) -> None:
         await self.book(

@@ -7,6 +7,7 @@ and that of the abort are the same number: of two that try, one finds the row ch
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
@@ -20,7 +21,7 @@ from mailplat.queue import Filter
 from mailplat.queue.rows import HELD
 from migration.book import Passage, Round
 from migration.certificate import events
-from migration.crossing import Crossing, Tools
+from migration.crossing import Crossing, Fenced, Tools
 from migration.delta import run_round
 from migration.errors import FenceAborted
 from migration.sweep import SWEEPS_S
@@ -35,10 +36,13 @@ COMMIT_MARGIN_S = 1.0
 ACKNOWLEDGE_POLL_S = 0.02
 
 
-class _Phases:
+Last = Callable[[Route, "Phases"], Awaitable[Round]]
+
+
+class Phases:
     """Milliseconds of each part of a fence."""
 
-    def __init__(self, crossing: Crossing) -> None:
+    def __init__(self, crossing: Fenced) -> None:
         self._clock = crossing.clock
         self.began = self._last = self._clock.monotonic()
         self.spent: dict[str, int] = {}
@@ -56,10 +60,18 @@ class _Phases:
 async def cut_over(crossing: Crossing, route: Route, *, length: float = FENCE_S) -> Route:
     """To the new home, in the states that the move says. Raises FenceAborted; the route is then as before."""
     crossing.hurry()
-    phases, fences = _Phases(crossing), crossing.move.fences
-    deadline = crossing.clock.now() + length
     marks = await crossing.book(crossing.ledger.watermarks, crossing.account_id)
     since = {name: mark.status.uidnext or 1 for name, mark in marks.items()}
+    return await hold(
+        crossing, route, lambda fenced, phases: _last_delta(crossing, fenced, since, phases), length
+    )
+
+
+async def hold(crossing: Fenced, route: Route, last: Last, length: float) -> Route:
+    """The fence around `last`, which makes both sides the same when nobody writes any more, or raises. As `cut_over`;
+    which way is up to `crossing`."""
+    phases, fences = Phases(crossing), crossing.move.fences
+    deadline = crossing.clock.now() + length
     fenced = await crossing.book(
         crossing.ledger.advance, route, fences.fenced, fence_deadline=deadline, **fences.on_fence
     )
@@ -67,23 +79,25 @@ async def cut_over(crossing: Crossing, route: Route, *, length: float = FENCE_S)
     try:
         crossing.bus.publish(RouteChanged(crossing.account_id))
         async with asyncio.timeout(max(0.0, length - COMMIT_MARGIN_S)):
-            done = await _last_delta(crossing, fenced, since, phases)
+            await _close(crossing, fenced, phases)
+            done = await last(fenced, phases)
         new = await _commit(crossing, fenced, done, phases)
     except BaseException as error:
         settled = await asyncio.shield(
             asyncio.ensure_future(abort(crossing, crossing.move, fenced, _reason(error, phases)))
         )
-        if settled.home != ShardHome(crossing.move.shard):
+        if settled.home != crossing.destination:
             if isinstance(error, Exception):
                 raise FenceAborted(_reason(error, phases)) from error
             raise
         new = settled  # the commit's answer was lost, the commit was not
-    await release(crossing, crossing.account_id)
-    log.info("account moved", account=crossing.account_id, shard=crossing.move.shard, ms=phases.total)
+    log.info("account moved", account=crossing.account_id, home=str(new.home), ms=phases.total)
+    if isinstance(new.home, ShardHome):
+        await release(crossing, crossing.account_id)
     return new
 
 
-async def _last_delta(crossing: Crossing, fenced: Route, since: dict[str, int], phases: _Phases) -> Round:
+async def _close(crossing: Fenced, fenced: Route, phases: Phases) -> None:
     change = await crossing.book(crossing.ledger.change_of, crossing.account_id)
     while not await crossing.book(_acknowledged, crossing, change):  # noqa: ASYNC110 - see its constant
         await asyncio.sleep(ACKNOWLEDGE_POLL_S)
@@ -91,42 +105,43 @@ async def _last_delta(crossing: Crossing, fenced: Route, since: dict[str, int], 
     phases.end("acknowledge")
     await crossing.close_writes(fenced.epoch)
     disk.step("move.closed")
+
+
+async def _last_delta(crossing: Crossing, fenced: Route, since: dict[str, int], phases: Phases) -> Round:
     done = await run_round(crossing, "fence")
     disk.step("move.delta")
     phases.end("delta")
     verification = await verify(crossing, deep=False, since=since)
     if verification.differences:
         raise FenceAborted(f"the two sides differ: {'; '.join(verification.differences[:3])}")
+    await crossing.keep_origin()
+    disk.step("move.origin")
     phases.end("verify")
     await crossing.keep_manifest(fenced)
     phases.end("manifest")
     return done
 
 
-def _acknowledged(crossing: Crossing, change: int) -> bool:
+def _acknowledged(crossing: Fenced, change: int) -> bool:
     with crossing.ledger.database.read() as connection:
         return acknowledged(connection, crossing.clock, change)
 
 
-async def _commit(crossing: Crossing, fenced: Route, done: Round, phases: _Phases) -> Route:
-    """The shard first, so that nobody who reads the new row is refused there; then the row."""
+async def _commit(crossing: Fenced, fenced: Route, done: Round, phases: Phases) -> Route:
     await note_held(crossing, fenced.account_id)
-    await crossing.target.grant(fenced.epoch + 1)
+    await crossing.open_writes(fenced.epoch + 1)
     disk.step("move.granted")
     now, fences = crossing.clock.now(), crossing.move.fences
-    later: dict[str, Any] = {"sweep_at": now + SWEEPS_S[0]} if fences.sweeps else {}
+    values: dict[str, Any] = {fences.stamp: now, "released": False, "note": "", "fence_ms": phases.total}
+    values |= {"verified": crossing.evidence()} | fences.on_commit
+    if fences.sweeps:
+        values["sweep_at"] = now + SWEEPS_S[0]
     new = await crossing.book(
         crossing.ledger.advance,
         fenced,
         fences.committed,
-        home=ShardHome(crossing.move.shard),
-        moved=now,
-        released=False,
-        note="",
-        fence_ms=phases.total,
-        verified=crossing.compared.to_json(),
-        **fences.on_commit,
-        **later,
+        home=crossing.destination,
+        **values,
     )
     disk.step("move.committed")
     phases.end("commit")
@@ -187,7 +202,7 @@ async def note_held(tools: Tools, account_id: int) -> None:
         await tools.book(events.note, tools.ledger.database, account_id, now, events.HELD, **detail)
 
 
-def _reason(error: BaseException, phases: _Phases) -> str:
+def _reason(error: BaseException, phases: Phases) -> str:
     if isinstance(error, TimeoutError):
         return f"not done in time; so far, in ms: {phases.spent or 'no door had acknowledged'}"
     if isinstance(error, asyncio.CancelledError):

@@ -10,14 +10,14 @@ from sqlalchemy.engine import Connection
 
 from mailplat.core.clock import Clock
 from mailplat.core.errors import InvalidInput, NotFound
-from mailplat.core.route import BackendHome, RouteState
+from mailplat.core.route import BackendHome, RouteState, ShardHome
 from mailplat.db.engine import Database
 from mailplat.directory import routes
 from mailplat.directory import tables as directory
 from migration import tables
 from migration.book import Book, Fences, Passage
 
-PLANNED, RUNNING, PAUSED = "planned", "running", "paused"
+PLANNED, RUNNING, PAUSED, CLOSED = "planned", "running", "paused", "closed"
 
 # Rounds in a row within the budget of time before the two sides are compared and the account is READY.
 QUIET_ROUNDS = 2
@@ -31,7 +31,7 @@ class Move(Passage):
     """From a backend."""
 
     backend: str
-    plan: str  # planned, running, paused
+    plan: str  # planned, running, paused, closed
     password_known: bool  # its owner can log in here once it has moved
     cutover: bool
     unknown_password_allowed: bool
@@ -40,17 +40,58 @@ class Move(Passage):
     sweep_at: float
     strays: int
     late_flags: int
+    rollback: bool  # asked for, not done
+    renumbering_allowed: bool  # messages may get new UIDs on the way back
+    renumbered: int  # so many did
+    returned: float  # when all changes were on the backend too the last time
+    rolled_back: float  # when the commit of the rollback was, 0.0: never, or moved again since
 
     @property
     def fences(self) -> Fences:
+        if self.route.state in (RouteState.NEW, RouteState.ROLLBACK_FENCED):
+            return self._fences_back
         return Fences(
             RouteState.FENCED,
             RouteState.NEW,
             RouteState.TRACKING,
-            on_commit={"cutover": False},
+            on_commit={"cutover": False, "rolled_back": 0.0},
             on_abort={"cutover": False, "quiet": 0},
             sweeps=True,
         )
+
+    @property
+    def _fences_back(self) -> Fences:
+        """The commit leaves the row as that of an account that has not moved; what is here stays."""
+        home = self.route.home
+        return Fences(
+            RouteState.ROLLBACK_FENCED,
+            RouteState.LEGACY,
+            RouteState.NEW,
+            on_commit={
+                "rollback": False,
+                "moved": 0.0,
+                "shard": home.shard if isinstance(home, ShardHome) else self.shard,
+                "quiet": 0,
+                "verified": "{}",
+                "sweeps": 0,
+                "sweep_at": 0.0,
+                "deletions_allowed": 0,
+            },
+            on_abort={"rollback": False},
+            stamp="rolled_back",
+        )
+
+    @property
+    def unsettled(self) -> bool:
+        """Back on the backend; what was held is still to be let go."""
+        return self.route.state is RouteState.LEGACY and self.rolled_back > 0.0 and not self.released
+
+    @property
+    def lag(self) -> float | None:
+        """Since when (Unix time) changes are here alone; None: the account is not here, or there is no way back."""
+        if self.route.state not in (RouteState.NEW, RouteState.ROLLBACK_FENCED):
+            return None
+        return max(self.moved, self.returned)
 
     @property
     def locks_out(self) -> bool:
@@ -167,7 +208,15 @@ class Ledger(Book):
                 raise NotFound(f"there is no plan for {domain}; make one: mailplat migrate plan {domain}")
             if now not in expected:
                 raise InvalidInput(f"the plan of {domain} is {now}, not {' or '.join(sorted(expected))}")
+            if state == RUNNING and self._going_back(connection, domain):
+                raise InvalidInput(
+                    f"{domain} is on its way back: say `mailplat migrate rollback {domain}` again, or --cancel it"
+                )
             connection.execute(tables.plan.update().where(tables.plan.c.domain == domain).values(state=state))
+
+    def _going_back(self, connection: Connection, domain: str) -> bool:
+        mine = sa.and_(tables.move.c.domain == domain, tables.move.c.rollback)
+        return connection.execute(sa.select(sa.literal(1)).where(mine).limit(1)).first() is not None
 
     def _plan_state(self, connection: Connection, domain: str) -> str | None:
         query = sa.select(tables.plan.c.state).where(tables.plan.c.domain == domain)
@@ -223,9 +272,13 @@ class Ledger(Book):
         is everybody's: whose it was may hang."""
         index, workers = part
         running = sa.and_(tables.plan.c.state == RUNNING, tables.move.c.halted == "")
-        fenced = directory.route.c.state == RouteState.FENCED.value  # a fence ends, whatever the plan says
+        # A fence ends, and a way back is gone to its end, whatever the plan says.
+        fenced = directory.route.c.state.in_([RouteState.FENCED.value, RouteState.ROLLBACK_FENCED.value])
         late = sa.and_(fenced, directory.route.c.fence_deadline < self.clock.now() - LATE_S)
-        mine = sa.and_(tables.move.c.account_id % workers == index, sa.or_(running, fenced))
+        back = sa.and_(tables.move.c.rollback, tables.move.c.halted == "")
+        unsettled = sa.and_(tables.move.c.rolled_back > 0.0, ~tables.move.c.released)
+        ours = tables.move.c.account_id % workers == index
+        mine = sa.and_(ours, sa.or_(running, fenced, back, unsettled))
         with self.database.read() as connection:
             return [_to_move(row) for row in connection.execute(_SELECT.where(sa.or_(mine, late))).fetchall()]
 

@@ -5,13 +5,16 @@ Identity of a stray is its place at the source (mailbox, UIDVALIDITY, UID), kept
 that is run again stores nothing twice.
 """
 
+from collections.abc import Sequence
+
 from mailplat.core.errors import NotFound
-from mailplat.store import NewMessage
+from mailplat.store import Appended, NewMessage
 from migration import flags
 from migration.book import Round, Watermark
 from migration.copy import batches
 from migration.crossing import Crossing
-from migration.sources.contract import Listed, SourceMailbox, Status
+from migration.sources.contract import Listed, Source, Status
+from migration.target import Target
 
 # When to look again after the commit, seconds; retries of other platforms' queues come later and are swept by
 # hand until the domain is closed.
@@ -34,7 +37,8 @@ async def sweep(crossing: Crossing) -> Round:
         listed = await crossing.source.scan(since=known.modseq if known and status.modseq else None)
         first = (known.uidnext or 1) if known else 1
         strays = [each for each in listed if each.uid >= first]
-        done.added += await _bring(crossing, mailbox, status, strays, done)
+        appended = await bring(crossing.source, crossing.target, mailbox.name, status, strays, done)
+        done.added += sum(not each.duplicate for each in appended.values())
         if known and known.modseq and status.modseq:
             done.changed += len(listed) - len(strays)
         await crossing.book(
@@ -46,31 +50,42 @@ async def sweep(crossing: Crossing) -> Round:
     return done
 
 
-async def _bring(
-    crossing: Crossing, mailbox: SourceMailbox, status: Status, strays: list[Listed], done: Round
-) -> int:
-    sized = await crossing.source.scan(details=True, uids=[each.uid for each in strays])
-    brought = 0
+async def bring(
+    source: Source,
+    target: Target,
+    name: str,
+    status: Status,
+    strays: Sequence[Listed],
+    done: Round,
+    *,
+    keep_uids: bool = False,
+) -> dict[int, Appended]:
+    """These messages of the examined mailbox, what became of each. `keep_uids`: under their UIDs,
+    which must be free."""
+    sized = await source.scan(details=True, uids=[each.uid for each in strays])
+    brought: dict[int, Appended] = {}
     for batch in batches(sized):
-        fetched = await crossing.source.fetch([each.uid for each in batch])
+        fetched = await source.fetch([each.uid for each in batch])
+        fetched.sort(key=lambda one: one.uid)
         messages = [
             NewMessage(
                 body=each.body,
                 flags=flags.keep(each.flags)[0],
                 internaldate=each.internaldate,
                 internaldate_zone=each.zone,
-                dedupe=f"stray:{mailbox.name}:{status.uidvalidity}:{each.uid}",
+                dedupe=f"stray:{name}:{status.uidvalidity}:{each.uid}",
+                uid=each.uid if keep_uids else None,
             )
-            for each in sorted(fetched, key=lambda one: one.uid)
+            for each in fetched
         ]
         try:
             try:
-                appended = await crossing.target.append(mailbox.name, messages)
+                appended = await target.append(name, messages)
             except NotFound:  # a mailbox that was made there late, or deleted here since: mail goes to INBOX
-                appended = await crossing.target.append("INBOX", messages)
+                appended = await target.append("INBOX", messages)
         finally:
             for each in fetched:
                 each.body.close()
-        brought += sum(not each.duplicate for each in appended)
+        brought |= {each.uid: one for each, one in zip(fetched, appended, strict=True)}
         done.octets += sum(each.size or 0 for each in batch)
     return brought

@@ -1,4 +1,4 @@
-"""The ledgers' tables; their revisions are 0003 and 0007 in `mailplat/db/schema/platform/versions/`."""
+"""The ledgers' tables; their revisions are 0003, 0007 and 0013 in `mailplat/db/schema/platform/versions/`."""
 
 from dataclasses import dataclass
 
@@ -51,6 +51,30 @@ move = sa.Table(
     sa.Column("sweep_at", sa.Double, nullable=False, default=0.0),
     sa.Column("strays", sa.Integer, nullable=False, default=0),
     sa.Column("late_flags", sa.Integer, nullable=False, default=0),
+    sa.Column("rollback", sa.Boolean, nullable=False, default=False),
+    sa.Column("renumbering_allowed", sa.Boolean, nullable=False, default=False),
+    sa.Column("renumbered", sa.BigInteger, nullable=False, default=0),
+    sa.Column("returned", sa.Double, nullable=False, default=0.0),
+    sa.Column("rolled_back", sa.Double, nullable=False, default=0.0),
+    sa.Column("password_then", sa.String(512), nullable=False, default=""),
+)
+
+# Where the way back begins: what each mailbox was on both sides at the commit, and how far it has gone back since.
+origin = sa.Table(
+    "migration_origin",
+    metadata,
+    sa.Column("account_id", sa.Integer, primary_key=True),
+    sa.Column("object_id", sa.String(255), primary_key=True),
+    sa.Column("name", sa.String(1000), nullable=False),
+    sa.Column("wire", sa.LargeBinary, nullable=False),
+    sa.Column("uidvalidity", sa.BigInteger, nullable=False),
+    sa.Column("first", sa.BigInteger, nullable=False),
+    sa.Column("below", sa.BigInteger, nullable=False),
+    sa.Column("modseq", sa.BigInteger, nullable=False),
+    sa.Column("seen_modseq", sa.BigInteger, nullable=False),
+    sa.Column("uidnext", sa.BigInteger),
+    sa.Column("messages", sa.BigInteger, nullable=False),
+    sa.Column("highest", sa.BigInteger),
 )
 
 # Between shards. The address is kept here: a copy of an account that was removed meanwhile is still to be removed.

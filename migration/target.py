@@ -5,11 +5,12 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from mailplat.core.errors import StaleEpoch
 from mailplat.core.executors import Executors
 from mailplat.core.quota import Quota
 from mailplat.core.route import Residence
 from mailplat.store import Appended, Mailbox, NewMessage, Shard, Snapshot, Store
-from mailplat.store.transfer import Traces
+from mailplat.store.transfer import Traces, is_closed
 from mailplat.store.vault.owner import Owner, keep_hold
 from migration.sources.contract import Fetched
 
@@ -33,6 +34,17 @@ class Target:
         shard = await self._shard()
         await self._executors.run(self._lane, shard.grant, self.residence.account_id, epoch, self._quota.pool)
         self.residence = Residence(self.residence.account_id, self.residence.shard, epoch)
+
+    async def give_up(self, epoch: int) -> None:
+        """The account lives elsewhere since: remove it here, but for what a legal hold keeps. `epoch`: that of the
+        fence, granted here last. Idempotent. Raises StaleEpoch where another one was granted since."""
+        shard = await self._shard()
+        residence = Residence(self.residence.account_id, self.residence.shard, epoch)
+        try:
+            await self._executors.run(self._lane, shard.remove_account, residence, moved=True)
+        except StaleEpoch:
+            if not await self._executors.run(self._lane, is_closed, shard.site, residence.account_id):
+                raise
 
     async def _shard(self) -> Shard:
         return await self._executors.run(self._lane, self._store.shard, self.residence.shard)
@@ -121,6 +133,16 @@ class Target:
             ]
 
         return await self._executors.run(self._lane, different)
+
+    async def content(self, mailbox_id: int, uid: int) -> bytes | None:
+        """The octets of one message; None where it has gone."""
+        found: bytes | None = await self._run("octets", mailbox_id, uid)
+        return found
+
+    async def renumber(self, mailbox: Mailbox, uids: Collection[int]) -> int:
+        """Give these messages fresh UIDs, above all that were ever used there; how many."""
+        moved = await self._run("move", mailbox.id, _ranges(uids), mailbox.name)
+        return len(moved.target_uids)
 
     async def octets(self) -> int:
         """Of all messages of the account."""

@@ -17,6 +17,7 @@ from mailplat.directory import Directory
 from mailplat.directory.audit import Audit
 from mailplat.directory.credentials import Verifier
 from mailplat.directory.drains import Drains
+from mailplat.directory.routes import keeps_traces
 from mailplat.directory.shards import ShardRegister
 from mailplat.directory.shares import Shares
 from mailplat.queue import Queue
@@ -47,6 +48,7 @@ class Platform:
             self.clock,
             settings.store_limits,
             registry=self.shard_register,
+            pinned=self._keeps_traces,
         )
         self.queue = Queue(self.database, queue_path(settings), self.clock, self.bus)
         self.verifier = Verifier(self.executors)
@@ -55,6 +57,10 @@ class Platform:
         self.placement = Placement(
             self.shards, lambda name: bool(self.shard_register.expected(name)[1]), self.drains.all
         )
+
+    def _keeps_traces(self, account_id: int) -> bool:
+        with self.database.read() as connection:
+            return keeps_traces(connection, account_id)
 
     def link_shares(self, shard: Shard) -> None:
         """After the shard or the platform was restored: what is shared there is found again."""

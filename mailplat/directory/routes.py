@@ -21,11 +21,23 @@ _BEFORE_DEADLINE = frozenset(
 )
 
 
+# Until the route is FINAL what happened in the shard may have to be told to the platform that it came from.
+_WAY_BACK = frozenset(
+    each.value for each in (RouteState.NEW, RouteState.ROLLBACK_FENCED, RouteState.SHARD_FENCED)
+)
+
+
 def _is_commit(route: Route, state: RouteState, home: Home | None) -> bool:
     """Between shards only the home tells a commit from a fence that is taken back."""
     if route.state is RouteState.SHARD_FENCED:
         return home is not None and home != route.home
     return (route.state, state) in _BEFORE_DEADLINE
+
+
+def keeps_traces(connection: Connection, account_id: int) -> bool:
+    """Whether the account can go back to a backend, so that its shard has to remember all that was expunged."""
+    state = connection.execute(sa.select(table.c.state).where(table.c.account_id == account_id)).scalar()
+    return state in _WAY_BACK
 
 
 def from_row(account_id: int, home: str, epoch: int, state: str, fence_deadline: float) -> Route:

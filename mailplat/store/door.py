@@ -48,9 +48,11 @@ class Store:
         *,
         upkeep: bool = True,
         registry: Registry | None = None,
+        pinned: Callable[[int], bool] | None = None,
     ) -> None:
         """`shards` may grow while it is in use. `upkeep` False: no thread brings names of files up to date; tests
-        do it when they want to. `registry`: where the platform keeps which shards it has made."""
+        do it when they want to. `registry`: where the platform keeps which shards it has made.
+        `pinned`: accounts whose tombstones are all kept (tombstones.py)."""
         self._paths = shards
         self._executors = executors
         self._bus = bus
@@ -58,6 +60,7 @@ class Store:
         self._limits = limits or StoreLimits()
         self._upkeep = upkeep
         self._registry = registry
+        self._pinned = pinned
         self._shards: dict[str, Shard] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._closed = False
@@ -105,6 +108,7 @@ class Store:
             expected=expected,
             mend=mend,
             elsewhere=lambda pool: self._pools.octets(pool, name),
+            pinned=self._pinned,
         )
         if self._registry is not None and not mend and not expected.identity:
             try:

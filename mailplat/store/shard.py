@@ -76,10 +76,12 @@ class Shard:
         expected: Expected | None = None,
         mend: bool = False,
         elsewhere: Callable[[str], int] | None = None,
+        pinned: Callable[[int], bool] | None = None,
     ) -> None:
         """Opens the shard, making it in `path` where there is none. `upkeep` False: no thread brings names up to
         date (repairs, tests). `expected`: what the platform knows of it. `mend`: for `repair.rebuild`, which comes
-        next, and for nobody else. `elsewhere`: octets of a pool in other shards. Raises Unavailable, Refused for an
+        next, and for nobody else. `elsewhere`: octets of a pool in other shards.
+        `pinned`: accounts whose tombstones are all kept. Raises Unavailable, Refused for an
         index that does not belong to the files, DiskFull."""
         self.name = name
         self.path = path
@@ -93,6 +95,7 @@ class Shard:
             expected=expected or Expected(),
             mend=mend,
             elsewhere=elsewhere,
+            pinned=pinned,
         )
         self.tmp = self.site.tmp
         self._snapshots = Ready[Numbered](self.site.limits)

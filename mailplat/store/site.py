@@ -113,10 +113,11 @@ class Site:
         expected: Expected,
         mend: bool,
         elsewhere: Callable[[str], int] | None = None,
+        pinned: Callable[[int], bool] | None = None,
     ) -> None:
         """Opens the shard in `path`, making it where there is none. `mend`: for a rebuild, which also opens what must
-        not be served, and alone. `elsewhere`: octets that a pool of accounts has in the other shards. Raises
-        Unavailable, Refused (identity.py) or DiskFull."""
+        not be served, and alone. `elsewhere`: octets that a pool of accounts has in the other shards. `pinned`:
+        accounts whose tombstones are all kept. Raises Unavailable, Refused (identity.py) or DiskFull."""
         self.name = name
         self.path = path
         self.tmp = path / "tmp"
@@ -125,6 +126,7 @@ class Site:
         self.library = Library()
         self._bus = bus
         self._elsewhere = elsewhere
+        self._pinned = pinned
         check_place(name, path, expected)
         with disk.failures(path):
             for folder in (path, self.tmp, path / "accounts"):
@@ -271,6 +273,10 @@ class Site:
         if not quota.pool_octets or self._elsewhere is None:
             return 0
         return self._elsewhere(quota.pool)
+
+    def pinned(self, account_id: int) -> bool:
+        """Whether nothing of what was expunged in the account may be forgotten. Raises Unavailable."""
+        return self._pinned is not None and self._pinned(account_id)
 
     # mailboxes that messages come into again and again
 

@@ -1,5 +1,6 @@
 """Expunged UIDs (table `expunged`): kept so that whoever was away hears what went meanwhile, and forgotten beyond
-limits.tombstones of a mailbox, the oldest first (RFC 7162 5.3 allows it).
+limits.tombstones of a mailbox, the oldest first (RFC 7162 5.3 allows it). Those of a pinned account (Site.pinned) are
+all kept: as long as it can go back to the platform that it came from they say what is to be removed there.
 
 A row with UID 0, which no message has, says up to which MODSEQ they are forgotten. Who asks for changes since an
 earlier one is given all UIDs that are there instead: what else he knew is gone. The row is committed before the first
@@ -58,14 +59,22 @@ def forget_tombstones(site: Site) -> int:
     Raises DiskFull, Unavailable."""
     forgotten = 0
     while site.expunged_in:
-        forgotten += _forget(site, site.expunged_in.pop())
+        mailbox_id = site.expunged_in.pop()
+        try:
+            forgotten += _forget(site, mailbox_id)
+        except BaseException:
+            site.expunged_in.add(mailbox_id)  # nobody could say whether it may be forgotten: looked at again
+            raise
     return forgotten
 
 
 def _forget(site: Site, mailbox_id: int) -> int:
     with site.read() as connection:
         floor = connection.exec_driver_sql(_FLOOR, (mailbox_id, site.limits.tombstones)).scalar()
-    if floor is None:
+        owner = connection.exec_driver_sql(
+            "SELECT account_id FROM mailbox WHERE id = ?", (mailbox_id,)
+        ).scalar()
+    if floor is None or (owner is not None and site.pinned(owner)):
         return 0
 
     def mark(connection: Connection) -> None:

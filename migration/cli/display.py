@@ -3,6 +3,7 @@ width. As many accounts as the screen has room for, the others counted. Columns 
 """
 
 import textwrap
+import time
 from collections import Counter
 from collections.abc import Sequence
 
@@ -21,13 +22,26 @@ NAME_LEAST = 12
 _STYLES = {
     "ready": "green",
     "fenced": "yellow",
+    "rollback-fenced": "yellow",
     "new": "bold green",
     "final": "bold green",
     "moved": "bold green",
     "done": "bold green",
 }
 # Behind those that are halted: what is at work, then what waits, then what is done.
-_ORDER = ("fenced", "seeding", "tracking", "ready", "planned", "legacy", "moved", "new", "done", "final")
+_ORDER = (
+    "rollback-fenced",
+    "fenced",
+    "seeding",
+    "tracking",
+    "ready",
+    "planned",
+    "legacy",
+    "moved",
+    "new",
+    "done",
+    "final",
+)
 
 
 def remark(move: Passage) -> str:
@@ -36,6 +50,8 @@ def remark(move: Passage) -> str:
         text = f"HALTED: {move.halted}"
     elif isinstance(move, Move) and move.waits_for_password:
         text = "waits for its password: the owner's next login brings it, or `account passwd`"
+    elif isinstance(move, Move) and move.rollback:
+        text = f"on its way back; {move.note}" if move.note else "on its way back"
     else:
         text = move.note
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
@@ -45,7 +61,18 @@ def summary(moves: Sequence[Passage]) -> str:
     halted = sum(bool(move.halted) for move in moves)
     copied, total = sum(move.copied for move in moves), sum(move.total for move in moves)
     counts = f"{len(moves)} account{'s' * (len(moves) != 1)}: {_states(moves)}"
-    return f"{counts}; {copied} of {total} messages" + f"; {halted} halted" * bool(halted)
+    text = f"{counts}; {copied} of {total} messages" + f"; {halted} halted" * bool(halted)
+    back = [move for move in moves if isinstance(move, Move) and move.rollback]
+    if not back:
+        return text
+    # What would be lost if the legacy platform took over now.
+    since = min((move.lag for move in back if move.lag is not None), default=None)
+    lag = (
+        ""
+        if since is None
+        else f", changes of the last {max(0, round(time.time() - since))} s are here alone"
+    )
+    return f"{text}; {len(back)} on the way back{lag}"
 
 
 def _urgency(move: Passage) -> tuple[bool, bool, int, str]:

@@ -92,6 +92,11 @@ def _more(move: Passage) -> dict[str, Any]:
             "cutover": move.cutover,
             "strays": move.strays,
             "late_flags": move.late_flags,
+            "rollback": move.rollback,
+            "renumbered": move.renumbered,
+            "only_here_since": move.lag,
+            "lag_s": None if move.lag is None else max(0, round(time.time() - move.lag)),
+            "rolled_back": move.rolled_back,
         }
     if isinstance(move, ShardMove):
         return {"source": move.source, "cause": move.cause, "cancelled": move.cancelled}
@@ -100,7 +105,10 @@ def _more(move: Passage) -> dict[str, Any]:
 
 def status(args: argparse.Namespace) -> int:
     with open_platform(args.config) as platform:
-        return show(rows(_moves(platform, args.domain)), COLUMNS, as_json=args.json)
+        found = rows(_moves(platform, args.domain))
+        lag = ["lag_s"] if any(row.get("lag_s") is not None for row in found) else []
+        lines = found if args.json else [{"lag_s": "", **row} for row in found]
+        return show(lines, [*COLUMNS[:-1], *lag, COLUMNS[-1]], as_json=args.json)
 
 
 def _moves(platform: Platform, domain: str | None) -> list[Passage]:
@@ -154,6 +162,8 @@ def _rests(move: Passage) -> bool:
     if isinstance(move, ShardMove):
         return move.is_over or bool(move.halted)
     assert isinstance(move, Move)
+    if move.rollback or move.unsettled:
+        return bool(move.halted)
     waiting = not move.cutover and (move.route.state is RouteState.READY or move.waits_for_password)
     return move.route.state in _MOVED or bool(move.halted) or waiting or move.plan != RUNNING
 

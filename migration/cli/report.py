@@ -6,6 +6,7 @@ import asyncio
 import json
 import statistics
 import sys
+import time
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -162,6 +163,13 @@ def _headline(content: dict[str, Any]) -> str:
             f"fence {content['fence_ms_median']} ms median, {content['fence_ms_longest']} ms longest"
         )
     parts.append(f"{content['aborts']} fences taken back, {content['strays']} strays")
+    if content["rolled_back"]:
+        parts.append(f"{content['rolled_back']} accounts went back")
+    if content["renumbered"]:
+        parts.append(f"{content['renumbered']} messages got new UIDs on the way back")
+    if content["only_here_since"] is not None:
+        lag = max(0, round(time.time() - content["only_here_since"]))
+        parts.append(f"changes of the last {lag} s are here alone")
     return f"{content['domain']}: {'; '.join(parts)}"
 
 
@@ -192,6 +200,9 @@ def compose(ledger: Ledger, domain: str) -> dict[str, Any]:
         "aborts": sum(move.aborts for move in moves),
         "strays": sum(move.strays for move in moves),
         "late_flags": sum(move.late_flags for move in moves),
+        "rolled_back": sum(move.rolled_back > 0.0 for move in moves),
+        "renumbered": sum(move.renumbered for move in moves),
+        "only_here_since": min((move.lag for move in moves if move.lag is not None), default=None),
         "moves": accounts,
     }
 

@@ -7,6 +7,7 @@ import re
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 from mailplat.core.errors import NotFound, Unavailable
 from mailplat.core.spool import Body
@@ -34,7 +35,7 @@ class ImapAccount:
         self._opened = False  # a mailbox is
 
     @classmethod
-    async def open(cls, backend: Backend, account: str, spool: Path) -> "ImapAccount":
+    async def open(cls, backend: Backend, account: str, spool: Path) -> Self:
         """As `account`, by the master user of the backend. Raises Unavailable, Throttled, Misbehaviour."""
         host, _, port = backend.imap.rpartition(":")
         secured = tls.context() if backend.imap_tls == "implicit" else None

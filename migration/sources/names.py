@@ -31,6 +31,19 @@ def decode_name(wire: bytes, separator: bytes) -> str:
     return "/".join(levels)
 
 
+def encode_name(name: str, separator: bytes) -> bytes:
+    """How the source would spell a mailbox that was made here. Raises Halt for a name that cannot be there."""
+    mark = separator.decode("ascii", "replace")
+    levels = name.split("/")
+    if mark != "/":
+        levels = [level.replace(SLASH_STANDS_AS, "/") for level in levels]
+    if (not mark and len(levels) > 1) or (mark not in ("", "/") and any(mark in level for level in levels)):
+        raise Halt(
+            f"the backend cannot have a mailbox {name!r}: {mark or 'nothing'!r} separates levels there. Rename it"
+        )
+    return mutf7.encode(mark.join(levels))
+
+
 def check_collisions(pairs: Iterable[tuple[bytes, str]]) -> None:
     """Raises Halt naming the mailboxes that would become one."""
     seen: dict[str, bytes] = {}

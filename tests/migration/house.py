@@ -15,6 +15,7 @@ from mailplat.core.address import Address
 from mailplat.core.route import BackendHome, Residence, RouteState
 from mailplat.directory import Account, Backend
 from mailplat.directory.watch import RouteHandler, RouteWatch
+from migration.back.travel import residence
 from migration.ledger import RUNNING, Ledger, Move
 from migration.role import Migration
 from tests.dovecot import Dovecot
@@ -139,8 +140,8 @@ class House:
         return self.move(user).halted
 
     def residence(self, user: str) -> Residence:
-        move = self.move(user)
-        return Residence(move.account_id, move.shard, move.route.epoch)
+        """Where it lives here, or is to live."""
+        return residence(self.move(user))
 
     def content(self, user: str) -> "Content":
         """{mailbox: (uidvalidity, {uid: (flags, date, zone, octets)})} here."""

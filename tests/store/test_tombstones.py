@@ -6,6 +6,7 @@ from random import Random
 
 import pytest
 
+from mailplat.core.errors import Unavailable
 from mailplat.store import StoreLimits
 from mailplat.store.repair import rebuild, verify
 from mailplat.store.tombstones import forget_tombstones
@@ -118,3 +119,23 @@ def test_a_rebuild_without_an_index_knows_that_it_knows_nothing(rig: Rig, left: 
     changes = rig.shard.changes(HOME, rig.inbox.id, before)
     assert changes.present is not None
     assert list(changes.present) == list(range(8 - left, 8))
+
+
+def test_all_are_kept_of_an_account_that_may_go_back(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until nobody needs them; and while nobody can say, too."""
+    rig.fill(20)
+    for uid in range(1, 12):
+        expunge(rig, uid)
+
+    def unknown(account_id: int) -> bool:
+        raise Unavailable("the database does not answer")
+
+    monkeypatch.setattr(rig.shard.site, "_pinned", unknown)
+    with pytest.raises(Unavailable):
+        forget_tombstones(rig.shard.site)
+    monkeypatch.setattr(rig.shard.site, "_pinned", lambda account_id: account_id == HOME.account_id)
+    assert forget_tombstones(rig.shard.site) == 0
+    assert [uid for _, uid in kept(rig)] == list(range(1, 12))
+    monkeypatch.setattr(rig.shard.site, "_pinned", lambda account_id: False)
+    expunge(rig, 12)
+    assert forget_tombstones(rig.shard.site) == 12 - LIMIT
