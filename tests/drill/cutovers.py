@@ -452,6 +452,8 @@ class CutoverDrill:
                 self.round(self.kinds[self.number % len(self.kinds)])
             except KeyboardInterrupt:
                 self.scene.errors.append("interrupted")
+            except (Stuck, Unavailable, OSError) as error:  # of this program's own steps
+                self.scene.errors.append(f"{self.fault}: {type(error).__name__}: {error}")
             if time.monotonic() - shown > 10.0:
                 shown = time.monotonic()
                 print(

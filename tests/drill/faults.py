@@ -22,6 +22,10 @@ SHARED = (LEGACY_KILLED, LEGACY_HANGS, DATABASE, BUS_KILLED, BUS_HANGS, DISK)
 ALL = (*OWN, *SHARED)
 
 
+# The longest that we wait for the lock of a file that others write all the time.
+LOCK_S = 1.0
+
+
 class Trouble:
     """One of SHARED: `begin`, and some time later `end`."""
 
@@ -63,15 +67,16 @@ class Troubles:
         }[name]
 
     def _lock(self) -> None:
+        """Where an engine was stopped within a transaction of its own, the file is locked already."""
         path = self._stage.platform.database.path
         assert path is not None
-        self._locked = sqlite3.connect(path, timeout=30.0, isolation_level=None)
-        self._locked.execute("begin exclusive")
+        self._locked = sqlite3.connect(path, timeout=LOCK_S, isolation_level=None)
+        with contextlib.suppress(sqlite3.OperationalError):
+            self._locked.execute("begin exclusive")
 
     def _unlock(self) -> None:
         assert self._locked is not None
-        self._locked.execute("rollback")
-        self._locked.close()
+        self._locked.close()  # with what it began
         self._locked = None
 
     def _halt(self) -> None:
