@@ -1,6 +1,7 @@
 """Hashes that came from another platform become argon2id when their owner logs in; a login never waits for it.
 
-Only of accounts that live here: while one lives on a backend, capture.py keeps what the backend took last. What SCRAM
+Only of accounts that live here for good: while one lives on a backend capture.py keeps what that took last, and
+as long as it may go back there its hash says whether its password was changed here. What SCRAM
 needs was made of the same password and stays (directory/scram_keys.py).
 """
 

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from mailplat.core.errors import Unavailable
+from mailplat.core.route import RouteState
 from mailplat.db.engine import Database
 from mailplat.directory import tables
 from mailplat.directory.types import Account
@@ -83,10 +84,11 @@ class ScramStore:
     def renew_hash(self, account: Account, password_hash: str) -> bool:
         """A better hash of the same password takes the place of `account.password_hash`; keys that were made of the
         password stay. False, and nothing is changed, when the account is gone, has another password by now, or does
-        not live in a shard."""
+        not live in a shard for good: as long as it may go back to a backend, that one must be told of passwords that
+        were set here, and of no others."""
         here = (
             sa.select(sa.literal(1))
-            .where(tables.route.c.account_id == account.id, tables.route.c.home.startswith("shard:"))
+            .where(tables.route.c.account_id == account.id, tables.route.c.state == RouteState.FINAL.value)
             .exists()
         )
         same = sa.and_(

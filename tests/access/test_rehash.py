@@ -5,7 +5,7 @@ import pytest
 from mailplat.access.login import AuthenticationFailed, Serve
 from mailplat.core.address import Address
 from mailplat.core.errors import Unavailable
-from mailplat.core.route import BackendHome, Home, ShardHome
+from mailplat.core.route import BackendHome, Home, RouteState, ShardHome
 from mailplat.directory import Account, credentials
 from mailplat.directory.credentials import verify_password
 from mailplat.directory.scram_keys import ScramStore
@@ -74,6 +74,18 @@ async def test_what_a_backend_judges_is_left_to_it(house: House) -> None:
     house.login.rehash.offer(account, PASSWORD)
     await house.login.rehash.settled()
     assert kept(house) == OLD
+
+
+async def test_who_may_go_back_keeps_the_hash_that_came_along(house: House) -> None:
+    house.add_backend()
+    add(house, BackendHome("legacy"))
+    states = RouteState.SEEDING, RouteState.TRACKING, RouteState.READY, RouteState.FENCED, RouteState.NEW
+    house.advance("anna", *states, home=HERE)
+    await enter(house)
+    assert kept(house) == OLD
+    house.advance("anna", RouteState.FINAL)
+    await enter(house)
+    assert kept(house) != OLD
 
 
 async def test_scram_goes_on_with_the_keys_that_it_has(house: House) -> None:
