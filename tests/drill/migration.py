@@ -219,7 +219,7 @@ class MigrationDrill:
         self.say(f"{domain} is back at the legacy platform: exit status {status}")
         time.sleep(self.seconds / 2)
         with self.watched(domain):
-            self.stage.rig.call("migrate", "start", domain)
+            self.stage.rig.call("migrate", "resume", domain)
             until(lambda: self.is_ready(domain), f"{domain} to be ready again", WAVE_S)
             self.cut_over(domain)
         broken = len(self.ledger.stories) - before

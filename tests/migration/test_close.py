@@ -1,6 +1,8 @@
 """`migrate close` and what the commands of the way back say, as people type them."""
 
+import asyncio
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,6 +64,17 @@ async def test_from_the_first_look_to_the_end_of_the_way_back(
     assert "--yes" in capsys.readouterr().err
     with here.platform.database.read() as connection:
         assert routes.keeps_traces(connection, account_id)
+    assert main(["migrate", "close", DOMAIN, "--yes"]) == 2
+    assert f"{user} was not read again since it moved" in capsys.readouterr().err
+    # No `mailplat serve` here that it could be read from: a person says that this is well.
+    assert await asyncio.to_thread(main, ["migrate", "report", DOMAIN, "--json"]) == 0
+    items = set(re.findall(r'"item": "([^"]+)"', capsys.readouterr().out))
+
+    assert main(["migrate", "close", DOMAIN, "--yes"]) == 2
+    assert "item" in capsys.readouterr().err
+    for item in items:
+        assert main(["migrate", "approve", DOMAIN, "--item", item, "--reason", "a test"]) == 0
+    capsys.readouterr()
     assert main(["migrate", "close", DOMAIN, "--yes"]) == 0
     assert "1 accounts are final" in capsys.readouterr().out
     assert here.move(user).route.state is RouteState.FINAL

@@ -22,7 +22,7 @@ async def test_a_source_that_throttles_is_counted(
     """Research, failure mode 22: the certificate says how often the source asked to wait."""
     here = house(user)
     here.plan()
-    attended = FromBackends(here.platform, (0, 1), 1.0, 4)
+    attended = FromBackends(here.platform, (0, 1), 1.0, 4, 0.0)
     await attended._retry(here.move(user), Account(), Throttled("NO [LIMIT] slow down", 3.0))
     ((_, kind, detail),) = events.of(here.platform.database, here.accounts[user].id)
     assert (kind, detail) == ("throttled", {"text": "NO [LIMIT] slow down", "retry_after_s": 3.0})
