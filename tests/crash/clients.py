@@ -57,6 +57,9 @@ class Scene:
     told: dict[Key, set[int]] = field(
         default_factory=dict
     )  # every UIDVALIDITY of a name that anybody was shown
+    made: dict[Key, float] = field(default_factory=dict)  # Unix time of CREATE
+    # Whether a mailbox may have another UIDVALIDITY now, once.
+    renumbers: Callable[[Key], bool] = lambda key: False
     errors: list[str] = field(default_factory=list)  # of the harness itself
     refusals: list[tuple[str, str]] = field(default_factory=list)  # account, reply
     locked_out: list[tuple[str, str]] = field(default_factory=list)  # account, what its LOGIN was told
@@ -243,6 +246,8 @@ class Mailbox:
         if not box.uidvalidity and uidvalidity > self.scene.validity.get(box.key, 0):
             box.uidvalidity = uidvalidity
             self.scene.told.setdefault(box.key, set()).add(uidvalidity)
+        if box.uidvalidity != uidvalidity and self.scene.renumbers(box.key):
+            box.uidvalidity = uidvalidity
         if box.uidvalidity != uidvalidity:
             self.ledger.violated("uidvalidity", f"{box.key}: {uidvalidity}, was {box.uidvalidity}")
 
@@ -371,6 +376,7 @@ class Writer(Client):
             self.scene.exists[key] = None
             mailbox.must(b"CREATE " + name.encode())
             self.scene.exists[key] = True
+            self.scene.made[key] = time.time()
             self.ledger.counts["mailboxes made"] += 1
         box = self.ledger.box(*key)
         self.append(mailbox, box)
