@@ -51,9 +51,6 @@ class RedisLimits:
     reconnect: float = 0.2
     # A subscription this quiet is asked whether it lives: a vanished peer sends no FIN.
     quiet: float = 15.0
-    # Between two sendings of hints: what many deliveries have to tell goes together, and the first one waits for
-    # nothing. An IDLE client sees no difference; a worker that appends is spared a tenth of its time.
-    gather: float = 0.01
     # Topics that wait to be sent, while the server is slow. More are lost: they are only hints.
     outbox: int = 10_000
 
@@ -148,7 +145,6 @@ class RedisBus:
             await asyncio.wait(running, timeout=0.1)
         self._tasks = []
         self._loop = None
-        await self._send_hints()  # what was still being gathered
         await self._commands.aclose(close_connection_pool=True)
         await self._hints.aclose(close_connection_pool=True)
 
@@ -176,7 +172,6 @@ class RedisBus:
             self._work.clear()
             await self._send_hints()
             await self._send_subscriptions()
-            await asyncio.sleep(self._limits.gather)
             await self._work.wait()
 
     async def _send_hints(self) -> None:

@@ -79,19 +79,6 @@ async def test_the_outbox_is_bounded(tmp_path: Path) -> None:
     await bus.close()
 
 
-async def test_the_first_hint_waits_for_nothing_and_the_last_ones_are_sent_at_the_end(valkey: str) -> None:
-    async with started(RedisBus(valkey)) as other:
-        first, last = other.listen("account:1"), other.listen("account:2")
-        assert await first.wait(5)
-        assert await last.wait(5)
-        async with started(RedisBus(valkey, limits=RedisLimits(gather=3600))) as bus:
-            await until(lambda: bus.subscriptions)
-            bus.publish(MailboxChanged(1, 1))
-            bus.publish(MailboxChanged(2, 1))
-        assert await first.wait(5)
-        assert await last.wait(5)
-
-
 async def test_after_a_gap_listeners_fire_so_that_readers_look_again(tmp_path: Path) -> None:
     server = EmbeddedBus(tmp_path)
     url = server.start()

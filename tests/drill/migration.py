@@ -88,7 +88,7 @@ class MigrationDrill:
         self.caches, self.poppers = oracle.Caches(), oracle.Poppers()
         self.freezes: list[float] = []
         self.rolled_back = ""
-        self.moved: dict[str, float] = {}  # Unix time, by domain
+        self.moved: dict[str, float] = {}  # Unix time of the first cutover, by domain
         self.returned = ""  # the domain that went back
         self.scene.renumbers = self.renumbers
         self.began = time.monotonic()
@@ -190,7 +190,7 @@ class MigrationDrill:
         self.stage.rig.call("migrate", "resume", domain, "--allow-deletions", "1000")
 
     def cut_over(self, domain: str) -> None:
-        self.moved[domain] = time.time()
+        self.moved.setdefault(domain, time.time())
         for _ in range(RESUMES):
             _, said = self.command("cutover", domain)
             moves = self.moves(domain)
