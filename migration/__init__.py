@@ -11,6 +11,7 @@ Plugs its commands and its role into mailplat through entry points; nothing in `
     renames      mailboxes renamed at the source
     uidl         POP3 UIDLs recognised and continued
     flags        which flags can cross over
+    forecast/    how long it all takes, from measured costs, before it begins
     certificate/ the proof: digests, manifests, a re-read as the user, grades, signed documents
     verify       both sides compared anew;  compared: whose octets were
     fence        the seconds in which nobody writes; commit or abort

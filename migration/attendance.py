@@ -30,6 +30,7 @@ class Account:
     failures: int = 0
     epoch: int = 0  # of the route as this process left it
     not_before: float = 0.0  # monotonic
+    worked: float = 0.0  # seconds of the last work on it, without waiting for a connection
     task: asyncio.Task[None] | None = None
 
 
@@ -97,7 +98,7 @@ class Attendance(ABC, Generic[M]):
         try:
             more = await self.attend(move)
             account.failures = 0
-            account.not_before = 0.0 if more else self.clock.monotonic() + self.rest
+            account.not_before = 0.0 if more else self.clock.monotonic() + self.rest_after(move, account)
         except Paused:
             account.not_before = 0.0
         except FenceAborted as error:
@@ -113,6 +114,9 @@ class Attendance(ABC, Generic[M]):
             await self._retry(move, account, error)
         finally:
             account.task = None
+
+    def rest_after(self, move: M, account: Account) -> float:
+        return self.rest
 
     def rest_after_abort(self, move: M) -> float:
         return self.rest

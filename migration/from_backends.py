@@ -1,7 +1,7 @@
 """Moves from legacy platforms: what `mailplat migrate plan, start, cutover` have written down."""
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from migration.errors import Halt
 from migration.journey import travel
 from migration.ledger import RUNNING, Ledger, Move
 from migration.origins import Origins
-from migration.pacing import Pacer
+from migration.pacing import Pacer, pause_between
 from migration.sources.contract import Source
 from migration.sources.imap_writer import ImapWriter
 from migration.sources.opening import open_source
@@ -45,10 +45,18 @@ class FromBackends(Attendance[Move]):
         self._pacers: defaultdict[str, Pacer] = defaultdict(
             lambda: Pacer(platform.clock, max(1, connections // part[1]), latency)
         )
+        self._waiting: Counter[str] = Counter()
         self._watches: dict[str, asyncio.Task[None]] = {}
 
     async def due(self) -> Sequence[Move]:
-        return await self.platform.executors.run("migration", self._ledger.due, self.part)
+        moves = await self.platform.executors.run("migration", self._ledger.due, self.part)
+        self._waiting = Counter(move.backend for move in moves if move.route.state is RouteState.READY)
+        return moves
+
+    def rest_after(self, move: Move, account: Account) -> float:
+        """Thousands that wait, each looked at every few seconds, would be all that a backend has to do."""
+        connections = self._pacers[move.backend].connections
+        return max(self.rest, pause_between(account.worked, self._waiting[move.backend], connections))
 
     def may_run(self, move: Move) -> bool:
         return move.plan == RUNNING or move.rollback
@@ -97,13 +105,15 @@ class FromBackends(Attendance[Move]):
             target = self._target(move)
             spool = await target.spool()
             self._watch(backend, move.address, pacer, spool)
+            began = self.clock.monotonic()
             source = await open_source(backend, move.address, spool, self.platform.executors)
             try:
                 return await travel(
                     self._crossing(move, target, backend, source, pacer), yields=lambda: pacer.crowded
                 )
             finally:
-                self._accounts[move.account_id].epoch = target.residence.epoch
+                account = self._accounts[move.account_id]
+                account.epoch, account.worked = target.residence.epoch, self.clock.monotonic() - began
                 await source.close()
 
     def _watch(self, backend: Backend, address: str, pacer: Pacer, spool: Path) -> None:

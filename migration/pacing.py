@@ -59,11 +59,21 @@ CUT = 0.5
 # Seconds that one rest lasts at most; then it is seen anew what is borne.
 REST_S = 10.0
 
+# Share of a backend's connections, in the mean, for rounds over accounts that only wait for their cutover: what
+# copies, and the backend's own users, come first. A cutover makes a round of its own before its fence.
+WAITING_SHARE = 0.1
+
 
 def backoff(failures: int, hint: float | None = None) -> float:
     """Seconds to wait after so many failures in a row; never less than the other side asked for."""
     wait = min(LONGEST_S, FIRST_S * 2.0 ** min(failures - 1, 20))
     return max(hint or 0.0, wait * random.uniform(0.5, 1.0))
+
+
+def pause_between(worked: float, waiting: int, connections: int) -> float:
+    """Seconds until an account that waits is looked at again, where a round took `worked` seconds and so many
+    accounts of the backend wait."""
+    return waiting * worked / (WAITING_SHARE * connections)
 
 
 class Controller:
@@ -96,6 +106,7 @@ class Pacer:
     """One for a backend, in one event loop."""
 
     def __init__(self, clock: Clock, connections: int, latency: float = 0.0) -> None:
+        self.connections = connections
         self.controller = Controller(latency, connections)
         self._clock = clock
         self._slots = asyncio.Semaphore(connections)

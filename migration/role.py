@@ -16,6 +16,8 @@ log = structlog.get_logger("migration")
 
 # How often the ledgers are asked for work: how long a command waits for its first effect.
 POLL_S = 0.25
+# Share of the time that asking may take. With tens of thousands of accounts under way it is the ledger that is slow.
+POLL_SHARE = 0.1
 # Rounds over an account that is READY and waits for its cutover.
 READY_EVERY_S = 5.0
 
@@ -28,6 +30,7 @@ class Migration:
         self, platform: Platform, *, part: tuple[int, int] = (0, 1), ready_every: float = READY_EVERY_S
     ) -> None:
         settings = platform.settings.migration
+        self._clock = platform.clock
         self._attended = (
             FromBackends(platform, part, ready_every, settings.connections, settings.latency),
             BetweenShards(platform, part, settings.transfers),
@@ -39,13 +42,15 @@ class Migration:
         draining = asyncio.create_task(self._drains.run()) if self._drains else None
         try:
             while not stop.is_set():
+                began = self._clock.monotonic()
                 try:
                     for each in self._attended:
                         await each.look()
                 except Unavailable as error:
                     log.warning("the ledger cannot be read", reason=str(error))
                 try:
-                    await asyncio.wait_for(stop.wait(), POLL_S)
+                    asked = self._clock.monotonic() - began
+                    await asyncio.wait_for(stop.wait(), max(POLL_S, asked / POLL_SHARE))
                 except TimeoutError:
                     continue
         finally:

@@ -7,7 +7,7 @@ nothing has changed, with CONDSTORE and as if the source had never heard of it.
 import asyncio
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -103,7 +103,9 @@ def _peer(bench: "Bench", peers: Peers, port: int, tool: str) -> tuple[float, fl
 
 
 @contextmanager
-def moving(root: Path, port: int, workers: int, maildir: str, users: range) -> Iterator[tuple[Rig, Platform]]:
+def moving(
+    root: Path, port: int, workers: int, maildir: str, users: Iterable[int]
+) -> Iterator[tuple[Rig, Platform]]:
     """A platform in front of the Dovecot with that IMAP port, its accounts planned; not started."""
     environment = {"MAILPLAT_LOG__LEVEL": "warning", "MAILPLAT_PLATFORM__WORKERS": str(workers)}
     rig = Rig(root, "mx.bench.test", environment=environment)

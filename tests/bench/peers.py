@@ -60,9 +60,9 @@ class Peers:
         found = [name for name in ("dovecot", "postfix") if not shutil.which(name, path="/usr/sbin:/usr/bin")]
         return [f"{name} is not installed" for name in found] + (["not root"] if os.geteuid() else [])
 
-    def start_dovecot(self, name: str, base: int, fsync: str = "optimized") -> None:
+    def start_dovecot(self, name: str, base: int, fsync: str = "optimized", users: int = USERS) -> None:
         """`fsync`: its mail_fsync. "optimized" flushes messages and not their flags, "always" flushes both."""
-        self._script("start_dovecot.sh", name, str(base), "maildir", fsync, str(USERS))
+        self._script("start_dovecot.sh", name, str(base), "maildir", fsync, str(users))
         self.dovecots[name] = base
 
     def pid(self, name: str) -> int:

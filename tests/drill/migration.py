@@ -14,6 +14,7 @@ At the end, with all clients still, every message of every account is read and c
 import argparse
 import contextlib
 import json
+import os
 import random
 import signal
 import sys
@@ -25,6 +26,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from mailplat.core.route import BackendHome, RouteState
+from migration.forecast.costs import MEASURED
+from migration.forecast.population import Account
+from migration.forecast.simulator import Host, Schedule, simulate
 from migration.ledger import Move
 from tests.crash import letters
 from tests.crash.clients import ARCHIVE, INBOX, WORK, Client, Mailbox, Reader, Sender
@@ -164,13 +168,27 @@ class MigrationDrill:
         domains = self.waves[number]
         for domain in domains:
             self.stage.rig.call("migrate", "plan", domain)
+        began = time.monotonic()
+        for domain in domains:
             self.stage.rig.call("migrate", "start", domain)
+        starting = time.monotonic() - began
         until(lambda: all(map(self.is_ready, domains)), f"wave {number + 1} to be ready", WAVE_S)
-        self.say(f"wave {number + 1}: {len(domains)} domains are ready")
+        took = time.monotonic() - began
+        self.say(
+            f"wave {number + 1}: {len(domains)} domains are ready after {took:.1f} s, {starting:.1f} s of it to say"
+            f" `start`; forecast for a machine without other load: {self.forecast(domains):.1f} s"
+        )
         for domain in domains:
             with self.watched(domain):
                 self.cut_over(domain)
         self.say(f"wave {number + 1}: cut over")
+
+    def forecast(self, domains: Sequence[str]) -> float:
+        """Seconds that these would take to be READY by `mailplat migrate forecast`, were nothing else to do here."""
+        made = [Account(move.copied, move.octets) for domain in domains for move in self.moves(domain)]
+        cores = float(os.cpu_count() or 1)
+        found = simulate(made, [Host(cores)], cores, Schedule(), MEASURED.on_one_machine())
+        return found.waves[0].copied
 
     def moves(self, domain: str) -> list[Move]:
         return self.stage.ledger.moves(domain)

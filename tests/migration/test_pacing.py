@@ -48,6 +48,14 @@ def test_the_latency_is_held_whatever_the_platform_is_like(
         assert controller.share == most, "it bears all of it"
 
 
+@given(st.integers(1, 100_000), st.integers(1, 64), st.floats(0.001, 2.0))
+def test_accounts_that_only_wait_take_a_tenth_of_the_connections(
+    waiting: int, most: int, took: float
+) -> None:
+    between = pacing.pause_between(took, waiting, most)
+    assert waiting * took / between == pytest.approx(0.1 * most)
+
+
 def test_one_slow_answer_changes_nothing() -> None:
     controller = Controller(TARGET, 4)
     for seconds in (0.01, 0.01, 5.0, 0.01, 0.01):
