@@ -107,6 +107,9 @@ class Crossing(Fenced, ABC):
     async def uidls(self, name: str, status: Status, new: Sequence[Listed]) -> Mapping[int, str]:
         """POP3 UIDLs of new messages of the examined mailbox, where they are not our own."""
 
+    async def keep_naming(self) -> None:
+        """With the first copy: what the account's clients are used to."""
+
     async def keep_digests(self, name: str, status: Status, fetched: Sequence[Fetched]) -> None:
         """Before messages of the examined mailbox are stored. Between shards nothing is certified: numbers, octets
         and all else are compared by the two indexes."""
@@ -186,6 +189,11 @@ class LegacyCrossing(Crossing):
                 )
             )
         await self.book(self.origins.begin, self.account_id, found)
+
+    async def keep_naming(self) -> None:
+        naming = await self.source.naming()
+        if naming is not None:
+            await self.book(self.ledger.set_naming, self.account_id, naming)
 
     async def keep_digests(self, name: str, status: Status, fetched: Sequence[Fetched]) -> None:
         await self.book(

@@ -43,6 +43,8 @@ async def run_round(crossing: Crossing, kind: str) -> Round:
     clock = crossing.clock
     began, done = clock.monotonic(), Round(kind, clock.now())
     survey = await crossing.source.survey()
+    if kind == "copy":
+        await crossing.keep_naming()
     marks = await crossing.book(crossing.ledger.watermarks, crossing.account_id)
     done.mailboxes += await renames.follow(crossing, survey, marks)
     ours = await crossing.target.mailboxes()

@@ -16,6 +16,7 @@ from mailplat.directory import routes
 from mailplat.directory import tables as directory
 from migration import tables
 from migration.book import Book, Fences, Passage
+from migration.sources.contract import Naming
 
 PLANNED, RUNNING, PAUSED, CLOSED = "planned", "running", "paused", "closed"
 
@@ -281,6 +282,16 @@ class Ledger(Book):
         mine = sa.and_(ours, sa.or_(running, fenced, back, unsettled))
         with self.database.read() as connection:
             return [_to_move(row) for row in connection.execute(_SELECT.where(sa.or_(mine, late))).fetchall()]
+
+    def set_naming(self, account_id: int, naming: Naming) -> None:
+        """How its clients spell mailbox names, from when it lives here."""
+        account = directory.account
+        with self._write() as connection:
+            connection.execute(
+                account.update()
+                .where(account.c.id == account_id)
+                .values(separator=naming.separator, prefix=naming.prefix)
+            )
 
     # what a backend's UIDLs look like
 

@@ -28,6 +28,8 @@ _ACCOUNT = (
     tables.domain.c.quota,
     tables.domain.c.app_passwords_only,
     tables.domain.c.scram,
+    tables.account.c.separator,
+    tables.account.c.prefix,
 )
 _ACCOUNTS = sa.select(*_ACCOUNT).join(tables.domain, tables.domain.c.name == tables.account.c.domain)
 RESIDENTS = (
@@ -166,8 +168,11 @@ class Directory:
         quota: int | None = None,
         active: bool | None = None,
         password_hash: str | None = None,
+        separator: str | None = None,
+        prefix: str | None = None,
     ) -> None:
         given = {"quota": quota, "active": active, "password_hash": password_hash}
+        given |= {"separator": separator, "prefix": prefix}
         values = {name: value for name, value in given.items() if value is not None}
         if not values:
             return

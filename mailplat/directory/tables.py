@@ -25,6 +25,9 @@ account = sa.Table(
     sa.Column("password_hash", sa.String(512), nullable=False),
     sa.Column("quota", sa.BigInteger, nullable=False),
     sa.Column("active", sa.Boolean, nullable=False),
+    # Of mailbox names, as its clients spell them: types.Account.
+    sa.Column("separator", sa.String(1), nullable=False, server_default="/"),
+    sa.Column("prefix", sa.String(255), nullable=False, server_default=""),
     sqlite_autoincrement=True,  # an id that was used is never used again: it names a folder of mail
 )
 

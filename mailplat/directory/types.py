@@ -26,6 +26,10 @@ class Account:
     pool: int = 0  # the domain's quota
     app_passwords_only: bool = False  # the domain's, as the next
     scram: bool = False
+    # How its IMAP clients spell mailbox names: what separates levels, "/" or ".", and what new ones begin with, in
+    # our spelling, such as "INBOX/" (RFC 2342 5). Of an account that moved here: as they knew it.
+    separator: str = "/"
+    prefix: str = ""
 
     @property
     def allowance(self) -> Quota:

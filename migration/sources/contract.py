@@ -60,6 +60,15 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
+class Naming:
+    """How clients of the source spell mailbox names: what separates levels, and what new names begin with, in our
+    spelling (RFC 2342 5)."""
+
+    separator: str
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
 class Survey:
     """An account as the source shows it."""
 
@@ -74,6 +83,10 @@ class Source(Protocol):
 
     async def survey(self) -> Survey:
         """All mailboxes with their status, and the subscriptions."""
+        ...
+
+    async def naming(self) -> Naming | None:
+        """None: the account has it already, as one between two shards."""
         ...
 
     async def examine(self, mailbox: SourceMailbox) -> Status:

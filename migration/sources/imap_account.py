@@ -13,13 +13,13 @@ from mailplat.core.errors import NotFound, Unavailable
 from mailplat.core.spool import Body
 from mailplat.directory import Backend
 from migration.sources import replies, tls
-from migration.sources.contract import Fetched, Listed, SourceMailbox, Status, Survey
+from migration.sources.contract import Fetched, Listed, Naming, SourceMailbox, Status, Survey
 from migration.sources.imap import Client, command
-from migration.sources.names import check_collisions, decode_name
+from migration.sources.names import check_collisions, decode_name, naming
 
 _CAPABILITY = re.compile(rb"\[CAPABILITY ([^\]]*)\]", re.IGNORECASE)
 # A prefix and its separator (RFC 2342 5).
-_NAMESPACE = re.compile(rb'\("((?:[^"\\]|\\.)*)" (?:"|NIL)')
+_NAMESPACE = re.compile(rb'\("((?:[^"\\]|\\.)*)" (?:"((?:[^"\\]|\\.)*)"|NIL)')
 _SPECIAL = {
     each.casefold(): each
     for each in ("\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\\Trash")
@@ -109,11 +109,26 @@ class ImapAccount:
 
     async def namespaces(self) -> list[bytes]:
         """Prefixes of all namespaces, as their mailboxes' names begin; the first personal one first."""
+        return [prefix for prefix, _ in await self._namespaces()] or [b""]
+
+    async def _namespaces(self) -> list[tuple[bytes, bytes]]:
+        """With what separates levels in each; b"" where nothing does."""
         if b"NAMESPACE" not in self.capabilities:
-            return [b""]
+            return []
         done = await self._client.run(b"NAMESPACE")
         text = b"".join(replies.first(each) for each in done.named(b"NAMESPACE"))
-        return [replies.unquote(each) for each in _NAMESPACE.findall(text)] or [b""]
+        return [(replies.unquote(a), replies.unquote(b)) for a, b in _NAMESPACE.findall(text)]
+
+    async def separator(self) -> bytes:
+        """What stands between the levels of a name (RFC 3501 6.3.8)."""
+        done = await self._client.run(b'LIST "" ""')
+        found = [replies.parse_list(each)[1] for each in done.named(b"LIST")]
+        return found[0] if found else b"/"
+
+    async def naming(self) -> Naming:
+        spaces = await self._namespaces()
+        prefix, separator = spaces[0] if spaces else (b"", await self.separator())
+        return naming(prefix, separator)
 
     async def _leave(self) -> None:
         """STATUS of the mailbox that is open would tell what this session has seen, not what is there now (RFC 3501

@@ -75,12 +75,6 @@ class ImapWriter(ImapAccount):
             await self._client.run(*command(b"EXAMINE", selected))
         await super()._leave()
 
-    async def separator(self) -> bytes:
-        """What stands between the levels of a name (RFC 3501 6.3.8)."""
-        done = await self._client.run(b'LIST "" ""')
-        found = [replies.parse_list(each)[1] for each in done.named(b"LIST")]
-        return found[0] if found else b"/"
-
     @property
     def uidplus(self) -> bool:
         """Whether APPENDUID and UID EXPUNGE are there (RFC 4315)."""

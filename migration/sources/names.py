@@ -7,9 +7,12 @@ become one here are a collision: the move halts before anything is copied.
 
 from collections.abc import Iterable
 
+from mailplat.core.errors import InvalidInput
 from mailplat.wire.imap import mutf7
 from mailplat.wire.imap.errors import BadSyntax
+from mailplat.wire.imap.spelling import SEPARATORS, check_prefix
 from migration.errors import Halt
+from migration.sources.contract import Naming
 
 # What stands here for a "/" inside a level of a source whose separator is another.
 SLASH_STANDS_AS = "\u2215"  # DIVISION SLASH: looks the same and separates nothing
@@ -42,6 +45,18 @@ def encode_name(name: str, separator: bytes) -> bytes:
             f"the backend cannot have a mailbox {name!r}: {mark or 'nothing'!r} separates levels there. Rename it"
         )
     return mutf7.encode(mark.join(levels))
+
+
+def naming(prefix: bytes, separator: bytes) -> Naming:
+    """What clients of the source are used to, as far as ours can spell it: any other separator than "/" and "."
+    becomes "/", and then, as for a prefix that is no ASCII, names begin anywhere."""
+    mark = separator.decode("ascii", "replace")
+    if mark not in SEPARATORS:
+        return Naming("/", "")
+    try:
+        return Naming(mark, check_prefix(prefix.decode("ascii", "replace"), mark))
+    except InvalidInput:
+        return Naming(mark, "")
 
 
 def check_collisions(pairs: Iterable[tuple[bytes, str]]) -> None:

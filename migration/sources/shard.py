@@ -40,6 +40,9 @@ class ShardAccount:
         )
         return Survey(found, names, {each.name: _status(each) for each in mailboxes})
 
+    async def naming(self) -> None:
+        return None
+
     async def examine(self, mailbox: SourceMailbox) -> Status:
         number = int(mailbox.wire)
         found: Mailbox = await self._ask("mailbox_by_id", number)

@@ -58,7 +58,7 @@ class Appender:
         session = self._session
         replaces: int | None = None
         try:
-            arguments = event.arguments(session.limits.bounds, **session.syntax)
+            arguments = session.arguments(event)
             if event.name == "APPEND":
                 program = parse_append(arguments, first=event.index == 0)
             else:

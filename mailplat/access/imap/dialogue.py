@@ -134,7 +134,7 @@ class Dialogue:
             self._reply(event.tag, NUMBERED)
             self._count_bad()
             return
-        request = Request(event.tag, event.name, event.arguments(session.limits.bounds, **session.syntax))
+        request = Request(event.tag, event.name, session.arguments(event))
         tagged = await self._attempt(command, request)
         if tagged is None:
             return

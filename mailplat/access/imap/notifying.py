@@ -107,11 +107,11 @@ async def _others(session: Session) -> list[bytes]:
     if not watch.observes:
         return []
     selected = session.own_selected
-    condstore, utf8 = session.condstore, session.utf8
+    condstore, spelling = session.condstore, session.spelling
 
     def look() -> tuple[Outline, int, list[bytes]]:
         now = watch.read(shard, residence)
-        lines = watch.compare(now, selected=selected, condstore=condstore, utf8=utf8)
+        lines = watch.compare(now, selected=selected, condstore=condstore, spelling=spelling)
         return now, len(watch.watched(now)), lines
 
     outline, watched, lines = await session.call(look)

@@ -30,7 +30,9 @@ from mailplat.directory import Account
 from mailplat.store import Shard, Store
 from mailplat.store.types import Changes, UidRanges
 from mailplat.wire.imap import events
+from mailplat.wire.imap.arguments import Arguments
 from mailplat.wire.imap.framer import Framer
+from mailplat.wire.imap.spelling import Spelling
 
 log = structlog.get_logger("imap")
 
@@ -140,20 +142,22 @@ class Session:
         return "CONDSTORE" in self.enabled
 
     @property
-    def utf8(self) -> bool:
-        """Mailbox names go over the wire as UTF-8 (RFC 6855 3, RFC 9051 5.1)."""
-        return self.rev2 or "UTF8=ACCEPT" in self.enabled
+    def spelling(self) -> Spelling:
+        """Of mailbox names over the wire."""
+        separator = self.granted.account.separator if self.granted else "/"
+        return Spelling(self.rev2 or "UTF8=ACCEPT" in self.enabled, separator)
 
     @property
     def rev2(self) -> bool:
         """RFC 9051 6.3.1: replies are those of IMAP4rev2."""
         return "IMAP4REV2" in self.enabled
 
-    @property
-    def syntax(self) -> dict[str, bool]:
-        """How arguments are read, as wire.imap.Arguments takes it."""
+    def arguments(self, event: events.Command | events.Append) -> Arguments:
+        """Read as the client has enabled it."""
         accept = "UTF8=ACCEPT" in self.enabled
-        return {"utf8": self.utf8, "uid_only": self.manner.uid_only, "no_charset": accept}
+        return event.arguments(
+            self.spelling, self.limits.bounds, uid_only=self.manner.uid_only, no_charset=accept
+        )
 
     async def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """A synchronous reading call of the store, in its threads. Raises Unavailable when its disk is stalled."""

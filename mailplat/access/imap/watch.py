@@ -32,6 +32,7 @@ from mailplat.store.types import Mailbox
 from mailplat.wire.imap import response
 from mailplat.wire.imap.listing import DELIMITER
 from mailplat.wire.imap.notify import MESSAGE_EVENTS, Event, NotifyProgram
+from mailplat.wire.imap.spelling import Spelling
 
 
 class Watch:
@@ -181,12 +182,14 @@ class Watch:
                 found.append((mailbox, events))
         return found
 
-    def compare(self, now: Outline, *, selected: int | None, condstore: bool, utf8: bool) -> list[bytes]:
+    def compare(
+        self, now: Outline, *, selected: int | None, condstore: bool, spelling: Spelling
+    ) -> list[bytes]:
         """What the client must hear of what changed since the last look; `take` says that it has. `selected`: the
         mailbox that its View speaks of."""
         was = self._known
         same = followed(was, now)
-        lines = self._list_lines(was, now, same, utf8)
+        lines = self._list_lines(was, now, same, spelling)
         for mailbox, events in self.watched(now):
             if mailbox.id != selected and events & MESSAGE_EVENTS:
                 before = same.get(mailbox.id)
@@ -194,15 +197,17 @@ class Watch:
                 if before is None and not mailbox.messages and mailbox.name not in was.names:
                     continue  # an empty mailbox is a matter of MailboxName
                 if values:
-                    lines.append(response.status_line(mailbox.name, values, utf8=utf8))
-        return lines + self._metadata_lines(was, now, utf8)
+                    lines.append(response.status_line(mailbox.name, values, spelling=spelling))
+        return lines + self._metadata_lines(was, now, spelling)
 
     def _events(self, name: str, subscribed: bool) -> frozenset[Event]:
         assert self.program is not None
         covering = (group.events for group in self.program.groups if group.source.covers(name, subscribed))
         return frozenset[Event]().union(*covering)
 
-    def _list_lines(self, was: Outline, now: Outline, same: Mapping[int, Mailbox], utf8: bool) -> list[bytes]:
+    def _list_lines(
+        self, was: Outline, now: Outline, same: Mapping[int, Mailbox], spelling: Spelling
+    ) -> list[bytes]:
         """LIST for MailboxName and SubscriptionChange (RFC 5465 5.4, 5.5), one for each name. First what is gone, by
         the name it had, then what was renamed, then what has come, perhaps by a name that was given up."""
         subscribed = was.subscriptions | now.subscriptions
@@ -222,7 +227,9 @@ class Watch:
         order = [*(x for x in others if x in gone), *renamed, *(x for x in others if x not in gone)]
         entries = describe(order, now.mailboxes.values(), now.subscriptions)
         return [
-            response.list_line(entry.name, entry.attributes, utf8=utf8, old_name=renamed.get(entry.name, ""))
+            response.list_line(
+                entry.name, entry.attributes, spelling=spelling, old_name=renamed.get(entry.name, "")
+            )
             for entry in entries
         ]
 
@@ -238,7 +245,7 @@ class Watch:
         above = {name.rpartition(DELIMITER)[0] for name in found if DELIMITER in name}
         return found | above - given_up(same, now)
 
-    def _metadata_lines(self, was: Outline, now: Outline, utf8: bool) -> list[bytes]:
+    def _metadata_lines(self, was: Outline, now: Outline, spelling: Spelling) -> list[bytes]:
         lines = []
         for number, entries in now.entries.items():
             mailbox = now.mailboxes.get(number)
@@ -258,7 +265,7 @@ class Watch:
                 if (number, each) in self._entries and self._entries[number, each] == entries.get(each)
             }
             if told and changed - mine:
-                lines.append(response.metadata_names_line(name, sorted(changed - mine), utf8=utf8))
+                lines.append(response.metadata_names_line(name, sorted(changed - mine), spelling=spelling))
         return lines
 
 

@@ -15,6 +15,7 @@ from mailplat.directory.credentials import check_hash, hash_password
 from mailplat.directory.scram_keys import ScramStore
 from mailplat.directory.types import Account, Login
 from mailplat.store.vault import owner
+from mailplat.wire.imap.spelling import SEPARATORS, Spelling, check_prefix
 from mailplat.wire.sasl import derive_keys
 from mailplat.wire.smtp.address import parse_address
 
@@ -40,6 +41,16 @@ def register(verbs: Subparsers) -> None:
     setting = _action(actions, "set", change, "change an account, or the quotas of many", many=True)
     setting.add_argument("--quota", metavar="SIZE", help="such as 10G; 0 for none")
     setting.add_argument("--active", choices=["yes", "no"])
+    setting.add_argument(
+        "--separator",
+        choices=SEPARATORS,
+        help="between levels of mailbox names, as its IMAP clients spell them",
+    )
+    setting.add_argument(
+        "--prefix",
+        metavar="PREFIX",
+        help="of its mailboxes' names in NAMESPACE, such as INBOX. ; '' for none",
+    )
     many = setting.add_mutually_exclusive_group()
     many.add_argument("--domain", metavar="DOMAIN", help="--quota for every account of this domain")
     many.add_argument(
@@ -115,7 +126,11 @@ def change(args: argparse.Namespace) -> int:
     active = None if args.active is None else args.active == "yes"
     with open_platform(args.config) as platform:
         account = platform.directory.account(parse_address(args.address))
-        platform.directory.set_account(account.id, quota=quota, active=active)
+        separator = args.separator or account.separator
+        prefix = None if args.prefix is None else check_prefix(args.prefix, separator)
+        platform.directory.set_account(
+            account.id, quota=quota, active=active, separator=args.separator, prefix=prefix
+        )
     return 0
 
 
@@ -216,6 +231,8 @@ def _row(login: Login, used: int | None) -> dict[str, Any]:
         "state": route.state.value,
         "epoch": route.epoch,
         "quota": account.quota,
+        "separator": account.separator,
+        "prefix": Spelling(separator=account.separator).written(account.prefix),
         "active": account.active,
         "used": used,
         "percent": percent,

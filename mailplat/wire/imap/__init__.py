@@ -20,6 +20,7 @@ Layout of this room
     storing.py     parse_store, parse_append, parse_replace, parse_select, parse_status, parse_copy
     metadata.py    parse_get, parse_set
     response.py    FETCH, LIST, STATUS, SEARCH, ESEARCH lines, response codes, tagged replies
+    spelling.py    mailbox names as an account's clients write them: UTF-8 or not, levels by "/" or "."
     strings.py     quoted strings and literals   errors.py  BadSyntax, BadCharset
 
 The way of one command through the session that uses this room
@@ -28,7 +29,7 @@ The way of one command through the session that uses this room
     while (event := framer.next()) is not None:
         match event:
             case Command():                    # tag: str, name: str ("NOOP", "UID FETCH", upper case)
-                arguments = event.arguments(utf8=False)   # utf8=True after ENABLE UTF8=ACCEPT; see Arguments
+                arguments = event.arguments(Spelling())   # how this client spells mailbox names; see Arguments
                 program = parse_fetch(arguments)          # or arguments.space(); arguments.mailbox(); arguments.end()
             case Continue():                   # write `+ OK\r\n` now: the client waits to send a literal
             case Append():                     # one APPEND message is about to come: tag, size, arguments(), index
@@ -72,7 +73,7 @@ Parsers
     AppendProgram  mailbox, flags, internaldate: float | None, zone: int (minutes)
 
 Replies, all bytes, complete with CRLF where they are lines
-    strings.py: string, nstring, astring, literal.  response.py: mailbox(name, utf8), flag_list(flags),
+    strings.py: string, nstring, astring, literal.  response.py: mailbox(name, spelling), flag_list(flags),
     internal_date(seconds, zone), tagged(tag, "OK", text, code), untagged(b"12 EXISTS"), fetch_line(number,
     [(label, value)]), flags_lines(...) for many messages at once, list_line, status_line, search_line,
     appenduid, copyuid (codes).

@@ -13,6 +13,7 @@ from mailplat.core.limits.imap import BOUNDS, Bounds
 from mailplat.wire.imap import mutf7
 from mailplat.wire.imap.errors import BadSyntax
 from mailplat.wire.imap.sequence import SequenceSet
+from mailplat.wire.imap.spelling import PLAIN, Spelling
 
 SYSTEM_FLAGS = {
     f"\\{name}".lower(): f"\\{name}" for name in ("Answered", "Deleted", "Draft", "Flagged", "Seen")
@@ -44,11 +45,10 @@ T = TypeVar("T")
 
 
 class Arguments:
-    """What the client has enabled: `utf8`: mailbox names are UTF-8 and not modified UTF-7 (RFC 6855, RFC 9051);
-    `uid_only`: a sequence number is an error (RFC 9586); `no_charset`: SEARCH has none (RFC 6855 3). `bounds`: how
-    much of each thing there may be."""
+    """`spelling`: of mailbox names. What the client has enabled: `uid_only`: a sequence number is an error (RFC
+    9586); `no_charset`: SEARCH has none (RFC 6855 3). `bounds`: how much of each thing there may be."""
 
-    __slots__ = ("at", "bounds", "no_charset", "octets", "uid_only", "utf8")
+    __slots__ = ("at", "bounds", "no_charset", "octets", "spelling", "uid_only")
 
     def __init__(
         self,
@@ -56,14 +56,14 @@ class Arguments:
         at: int = 0,
         *,
         bounds: Bounds = BOUNDS,
-        utf8: bool = False,
+        spelling: Spelling = PLAIN,
         uid_only: bool = False,
         no_charset: bool = False,
     ) -> None:
         self.octets = octets
         self.at = at
         self.bounds = bounds
-        self.utf8 = utf8
+        self.spelling = spelling
         self.uid_only = uid_only
         self.no_charset = no_charset
 
@@ -148,11 +148,11 @@ class Arguments:
 
     def mailbox(self) -> str:
         """A mailbox name, decoded; INBOX, also as the first level of a name, in upper case (RFC 3501 5.1)."""
-        return _inbox(self._name(_UTF8_ATOM if self.utf8 else _ASTRING_ATOM))
+        return _inbox(self._name(_UTF8_ATOM if self.spelling.utf8 else _ASTRING_ATOM))
 
     def pattern(self) -> str:
         """A name that may hold the wildcards "%" and "*", decoded."""
-        return self._name(_UTF8_PATTERN_ATOM if self.utf8 else _PATTERN_ATOM)
+        return self._name(_UTF8_PATTERN_ATOM if self.spelling.utf8 else _PATTERN_ATOM)
 
     def number(self, least: int = 0) -> int:
         return self._number(least, 0xFFFF_FFFF)
@@ -253,15 +253,15 @@ class Arguments:
             octets = found[0]
         else:
             octets = self.string()
-        if not self.utf8:
-            return mutf7.decode(octets)
+        if not self.spelling.utf8:
+            return self.spelling.read(mutf7.decode(octets))
         try:
             name = octets.decode("utf-8")
         except UnicodeDecodeError as error:
             raise BadSyntax("a mailbox name is not UTF-8") from error
         if _CONTROL.search(name):
             raise BadSyntax("a mailbox name holds control characters")
-        return name
+        return self.spelling.read(name)
 
 
 def _inbox(name: str) -> str:

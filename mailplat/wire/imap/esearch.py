@@ -9,6 +9,7 @@ from mailplat.wire.imap.arguments import Arguments
 from mailplat.wire.imap.errors import BadSyntax
 from mailplat.wire.imap.response import mailbox
 from mailplat.wire.imap.sequence import LARGEST, compact
+from mailplat.wire.imap.spelling import PLAIN, Spelling
 from mailplat.wire.imap.strings import string
 
 RETURN_OPTIONS = ("MIN", "MAX", "ALL", "COUNT", "SAVE", "PARTIAL")
@@ -110,7 +111,7 @@ def esearch_line(
     uid: bool,
     modseq: int | None = None,
     source: tuple[str, int] | None = None,
-    utf8: bool = False,
+    spelling: Spelling = PLAIN,
 ) -> bytes:
     """ESEARCH of numbers in the order of the result: ascending, or as SORT put them. MIN and MAX are then its first
     and last, and only runs that ascend become ranges (RFC 5267 3.1, 3.2). Of nothing found there is no MIN, MAX, ALL
@@ -118,7 +119,7 @@ def esearch_line(
     (RFC 7377 2.1)."""
     correlator = b"TAG " + string(tag.encode("ascii"))
     if source is not None:
-        correlator += b" MAILBOX %b UIDVALIDITY %d" % (mailbox(source[0], utf8), source[1])
+        correlator += b" MAILBOX %b UIDVALIDITY %d" % (mailbox(source[0], spelling), source[1])
     parts = [b"* ESEARCH (%b)" % correlator]
     if uid:
         parts.append(b"UID")

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from mailplat.core.limits.imap import BOUNDS, Bounds
 from mailplat.wire.imap.arguments import Arguments
+from mailplat.wire.imap.spelling import PLAIN, Spelling
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +16,9 @@ class Command:
     octets: bytes = field(repr=False)
     start: int  # of what follows the name
 
-    def arguments(self, bounds: Bounds = BOUNDS, **enabled: bool) -> Arguments:
-        """`bounds` and `enabled`: as Arguments has them."""
-        return Arguments(self.octets, self.start, bounds=bounds, **enabled)
+    def arguments(self, spelling: Spelling = PLAIN, bounds: Bounds = BOUNDS, **enabled: bool) -> Arguments:
+        """As Arguments has them."""
+        return Arguments(self.octets, self.start, spelling=spelling, bounds=bounds, **enabled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,8 @@ class Append:
     name: str = "APPEND"
     utf8: bool = False  # announced as UTF8 (~{n} (RFC 6855 4)
 
-    def arguments(self, bounds: Bounds = BOUNDS, **enabled: bool) -> Arguments:
-        return Arguments(self.octets, self.start, bounds=bounds, **enabled)
+    def arguments(self, spelling: Spelling = PLAIN, bounds: Bounds = BOUNDS, **enabled: bool) -> Arguments:
+        return Arguments(self.octets, self.start, spelling=spelling, bounds=bounds, **enabled)
 
 
 @dataclass(frozen=True, slots=True)

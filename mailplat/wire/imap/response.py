@@ -12,6 +12,7 @@ from typing import Literal
 
 from mailplat.wire.imap import mutf7
 from mailplat.wire.imap.sequence import Range, in_order, render
+from mailplat.wire.imap.spelling import PLAIN, Spelling
 from mailplat.wire.imap.strings import astring, literal, nstring, string
 
 Status = Literal["OK", "NO", "BAD", "BYE", "PREAUTH"]
@@ -53,9 +54,11 @@ def _status(status: str, text: str, code: str | bytes) -> bytes:
 # Values.
 
 
-def mailbox(name: str, utf8: bool = False) -> bytes:
-    """A mailbox name as a reply has it: modified UTF-7, or UTF-8 for a client that enabled it."""
-    if not utf8:
+def mailbox(name: str, spelling: Spelling = PLAIN) -> bytes:
+    """A mailbox name as a reply has it: as its account spells it, in modified UTF-7, or in UTF-8 for a client that
+    enabled it."""
+    name = spelling.written(name)
+    if not spelling.utf8:
         return _mailbox(name)
     if name.isascii():
         return astring(name.encode("ascii"))
@@ -155,10 +158,9 @@ def vanished_lines(ranges: Sequence[Range], *, earlier: bool = False) -> bytes:
 def list_line(
     name: str,
     attributes: Iterable[str],
-    delimiter: str = "/",
     *,
     command: Literal["LIST", "LSUB"] = "LIST",
-    utf8: bool = False,
+    spelling: Spelling = PLAIN,
     child_info: Iterable[str] = (),
     old_name: str = "",
 ) -> bytes:
@@ -168,41 +170,59 @@ def list_line(
     met = b" ".join(string(option.encode("ascii")) for option in child_info)
     items = [b'"CHILDINFO" (%b)' % met] if met else []
     if old_name:
-        items.append(b'"OLDNAME" (%b)' % mailbox(old_name, utf8))
+        items.append(b'"OLDNAME" (%b)' % mailbox(old_name, spelling))
     extended = b" (%b)" % b" ".join(items) if items else b""
-    quoted = string(delimiter.encode("ascii")) if delimiter else b"NIL"
-    return b"* %b (%b) %b %b%b\r\n" % (command.encode("ascii"), shown, quoted, mailbox(name, utf8), extended)
+    quoted = string(spelling.separator.encode("ascii"))
+    return b"* %b (%b) %b %b%b\r\n" % (
+        command.encode("ascii"),
+        shown,
+        quoted,
+        mailbox(name, spelling),
+        extended,
+    )
 
 
-def status_line(name: str, values: Mapping[str, int | str], *, utf8: bool = False) -> bytes:
+def namespaces(prefix: str, spelling: Spelling) -> bytes:
+    """One of its kind (RFC 2342 5); `prefix` is ASCII."""
+    written = spelling.written(prefix).encode("ascii")
+    return b"((%b %b))" % (string(written), string(spelling.separator.encode("ascii")))
+
+
+def delimiter_line(command: Literal["LIST", "LSUB"], spelling: Spelling = PLAIN) -> bytes:
+    """The answer to LIST "" "" (RFC 3501 6.3.8)."""
+    separator = string(spelling.separator.encode("ascii"))
+    return b'* %b (\\Noselect) %b ""\r\n' % (command.encode("ascii"), separator)
+
+
+def status_line(name: str, values: Mapping[str, int | str], *, spelling: Spelling = PLAIN) -> bytes:
     """Numbers, and as text what stands in parentheses (RFC 8474 4.3)."""
     shown = b" ".join(
         b"%b %b" % (item.encode("ascii"), b"%d" % value if isinstance(value, int) else object_id(value))
         for item, value in values.items()
     )
-    return b"* STATUS %b (%b)\r\n" % (mailbox(name, utf8), shown)
+    return b"* STATUS %b (%b)\r\n" % (mailbox(name, spelling), shown)
 
 
-def acl_line(name: str, entries: Mapping[str, str], *, utf8: bool = False) -> bytes:
+def acl_line(name: str, entries: Mapping[str, str], *, spelling: Spelling = PLAIN) -> bytes:
     """RFC 4314 3.6; rights by identifier."""
     shown = b"".join(
         b" %b %b" % (identifier_text(each), astring(rights.encode("ascii")))
         for each, rights in entries.items()
     )
-    return b"* ACL %b%b\r\n" % (mailbox(name, utf8), shown)
+    return b"* ACL %b%b\r\n" % (mailbox(name, spelling), shown)
 
 
 def listrights_line(
-    name: str, identifier: str, always: str, optional: Iterable[str], *, utf8: bool = False
+    name: str, identifier: str, always: str, optional: Iterable[str], *, spelling: Spelling = PLAIN
 ) -> bytes:
     """RFC 4314 3.7; `always`: what cannot be taken."""
     rights = b"".join(b" " + astring(each.encode("ascii")) for each in (always, *optional))
-    return b"* LISTRIGHTS %b %b%b\r\n" % (mailbox(name, utf8), identifier_text(identifier), rights)
+    return b"* LISTRIGHTS %b %b%b\r\n" % (mailbox(name, spelling), identifier_text(identifier), rights)
 
 
-def myrights_line(name: str, rights: str, *, utf8: bool = False) -> bytes:
+def myrights_line(name: str, rights: str, *, spelling: Spelling = PLAIN) -> bytes:
     """RFC 4314 3.8."""
-    return b"* MYRIGHTS %b %b\r\n" % (mailbox(name, utf8), astring(rights.encode("ascii")))
+    return b"* MYRIGHTS %b %b\r\n" % (mailbox(name, spelling), astring(rights.encode("ascii")))
 
 
 def identifier_text(identifier: str) -> bytes:
@@ -218,7 +238,7 @@ def search_line(numbers: Iterable[int], modseq: int | None = None) -> bytes:
     return b"* SEARCH%b%b\r\n" % (found, b" (MODSEQ %d)" % modseq if modseq is not None and found else b"")
 
 
-def metadata_line(name: str, values: Mapping[str, bytes | None], *, utf8: bool = False) -> bytes:
+def metadata_line(name: str, values: Mapping[str, bytes | None], *, spelling: Spelling = PLAIN) -> bytes:
     """RFC 5464 4.4.1. A value with NUL goes as literal8."""
     shown = b" ".join(
         astring(entry.encode("ascii"))
@@ -226,13 +246,13 @@ def metadata_line(name: str, values: Mapping[str, bytes | None], *, utf8: bool =
         + (b"~" + literal(value) if value and b"\0" in value else nstring(value))
         for entry, value in values.items()
     )
-    return b"* METADATA %b (%b)\r\n" % (mailbox(name, utf8) if name else b'""', shown)
+    return b"* METADATA %b (%b)\r\n" % (mailbox(name, spelling) if name else b'""', shown)
 
 
-def metadata_names_line(name: str, entries: Iterable[str], *, utf8: bool = False) -> bytes:
+def metadata_names_line(name: str, entries: Iterable[str], *, spelling: Spelling = PLAIN) -> bytes:
     """RFC 5464 4.4.2: entries that have changed, without their values."""
     shown = b" ".join(astring(entry.encode("ascii")) for entry in entries)
-    return b"* METADATA %b %b\r\n" % (mailbox(name, utf8) if name else b'""', shown)
+    return b"* METADATA %b %b\r\n" % (mailbox(name, spelling) if name else b'""', shown)
 
 
 def quota_line(root: str, storage: tuple[int, int]) -> bytes:
@@ -242,10 +262,10 @@ def quota_line(root: str, storage: tuple[int, int]) -> bytes:
     return b"* QUOTA %b (STORAGE %d %d)\r\n" % (string(root.encode("ascii")), -(-used // 1024), limit // 1024)
 
 
-def quotaroot_line(name: str, roots: Iterable[str], *, utf8: bool = False) -> bytes:
+def quotaroot_line(name: str, roots: Iterable[str], *, spelling: Spelling = PLAIN) -> bytes:
     """RFC 9208 4.2.2."""
     shown = b"".join(b" " + string(root.encode("ascii")) for root in roots)
-    return b"* QUOTAROOT %b%b\r\n" % (mailbox(name, utf8), shown)
+    return b"* QUOTAROOT %b%b\r\n" % (mailbox(name, spelling), shown)
 
 
 # Response codes (without brackets).

@@ -15,7 +15,7 @@ from mailplat.core.errors import NotFound, Unavailable
 from mailplat.core.executors import Executors
 from mailplat.core.spool import Body
 from mailplat.directory import Backend
-from migration.sources.contract import Fetched, Listed, SourceMailbox, Status, Survey
+from migration.sources.contract import Fetched, Listed, Naming, SourceMailbox, Status, Survey
 from migration.sources.imap_account import ImapAccount
 from migration.sources.maildir import location as locations
 from migration.sources.maildir import octets
@@ -101,6 +101,9 @@ class MaildirAccount:
             before = {each.folder.name: each.without_uid for each in seen}
             await self._let_number(seen)
         raise Unavailable(trouble)
+
+    async def naming(self) -> Naming | None:
+        return await self._front.naming() if self._front is not None else None
 
     async def _let_number(self, seen: Sequence[Seen]) -> None:
         """STATUS, which comes next, does it where it can."""

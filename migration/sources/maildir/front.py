@@ -4,7 +4,7 @@ give UIDs to what has none (Courier needs a SELECT for that), and tells what the
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from migration.sources.contract import SourceMailbox, Survey
+from migration.sources.contract import Naming, SourceMailbox, Survey
 from migration.sources.imap_account import ImapAccount
 
 
@@ -46,6 +46,9 @@ class Front:
         """Let the server give UIDs to what has none in a mailbox, if STATUS does not. Raises NotFound."""
         if name in self._mailboxes:
             await (await self._opened()).touch(self._mailboxes[name])
+
+    async def naming(self) -> Naming:
+        return await (await self._opened()).naming()
 
     async def flags(self, name: str) -> dict[int, tuple[str, ...]]:
         """By UID. Raises NotFound where the mailbox has gone."""

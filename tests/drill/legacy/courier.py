@@ -61,7 +61,9 @@ class Courier:
         path.rename(maildir / "new" / name)
 
     def _control(self, word: str) -> None:
-        for program in ("authdaemond", "imapd", "pop3d") if word == "start" else ("pop3d", "imapd", "authdaemond"):
+        for program in (
+            ("authdaemond", "imapd", "pop3d") if word == "start" else ("pop3d", "imapd", "authdaemond")
+        ):
             self.tree.run(f"/usr/sbin/{program}", word)
 
     def stop(self) -> None:

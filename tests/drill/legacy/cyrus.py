@@ -10,7 +10,14 @@ from tests.drill.legacy.courier import answers
 from tests.drill.legacy.tree import Tree, await_true
 from tests.rig import free_ports
 
-PACKAGES = ("cyrus-imapd", "cyrus-pop3d", "cyrus-admin", "sasl2-bin", "libsasl2-modules", "libsasl2-modules-db")
+PACKAGES = (
+    "cyrus-imapd",
+    "cyrus-pop3d",
+    "cyrus-admin",
+    "sasl2-bin",
+    "libsasl2-modules",
+    "libsasl2-modules-db",
+)
 
 _IMAPD = """
 configdirectory: /var/lib/cyrus
@@ -73,9 +80,13 @@ class Cyrus:
             user, _, realm = name.partition("@")
             self.tree.run("saslpasswd2", "-p", "-c", "-u", realm, user, stdin=secret)
         self.tree.run("chown", "cyrus:sasl", "/etc/sasldb2")
-        self._process = self.tree.spawn("/usr/sbin/cyrmaster", "-C", "/etc/imapd.conf", "-M", "/etc/cyrus.conf")
+        self._process = self.tree.spawn(
+            "/usr/sbin/cyrmaster", "-C", "/etc/imapd.conf", "-M", "/etc/cyrus.conf"
+        )
         try:
-            await_true(lambda: all(map(answers, (self.imap_port, self.pop3_port, self.lmtp_port))), "Cyrus's answer")
+            await_true(
+                lambda: all(map(answers, (self.imap_port, self.pop3_port, self.lmtp_port))), "Cyrus's answer"
+            )
             with IMAPClient("127.0.0.1", self.imap_port, ssl=False) as admin:
                 admin.login(*master)
                 for address, _ in users:

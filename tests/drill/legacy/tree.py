@@ -57,7 +57,9 @@ class Tree:
         """A program of the tree that stays."""
         log = (self.root / "log").open("ab")
         with log:
-            return subprocess.Popen(["chroot", str(self.root), *command], env=_ENVIRONMENT, stdout=log, stderr=log)
+            return subprocess.Popen(
+                ["chroot", str(self.root), *command], env=_ENVIRONMENT, stdout=log, stderr=log
+            )
 
     def configure(self, name: str, changes: Mapping[str, str]) -> None:
         """Lines KEY=value of a file in /etc; other lines stay."""

@@ -14,6 +14,7 @@ from mailplat.wire.imap.multisearch import check, parse_sources
 from mailplat.wire.imap.search import Query, bind, parse_query
 from mailplat.wire.imap.sequence import SequenceSet
 from mailplat.wire.imap.sorting import parse_sort, parse_thread
+from mailplat.wire.imap.spelling import Spelling
 from mailplat.wire.imap.storing import (
     AppendProgram,
     SelectProgram,
@@ -164,7 +165,7 @@ def run(octets: bytes) -> None:
     arguments = Arguments(
         octets,
         bounds=BOUNDS,
-        utf8=bool(choice & 16),
+        spelling=Spelling(bool(choice & 16), "/."[choice >> 7]),
         uid_only=bool(choice & 32),
         no_charset=bool(choice & 64),
     )

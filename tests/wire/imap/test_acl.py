@@ -7,6 +7,7 @@ from mailplat.wire.imap import response
 from mailplat.wire.imap.acl import MAX_IDENTIFIER, SetAcl, parse_identified, parse_mailbox, parse_setacl
 from mailplat.wire.imap.arguments import Arguments
 from mailplat.wire.imap.errors import BadSyntax
+from mailplat.wire.imap.spelling import Spelling
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_replies() -> None:
     assert response.acl_line("Team", {"ann@x.test": "lr", "böb@x.test": "l"}) == (
         b"* ACL Team ann@x.test lr {11}\r\nb\xc3\xb6b@x.test l\r\n"
     )
-    assert response.acl_line("Büro", {}, utf8=True) == b'* ACL "B\xc3\xbcro"\r\n'
+    assert response.acl_line("Büro", {}, spelling=Spelling(utf8=True)) == b'* ACL "B\xc3\xbcro"\r\n'
     assert response.listrights_line("A B", "anyone", "", "lr") == b'* LISTRIGHTS "A B" anyone "" l r\r\n'
     assert response.listrights_line("A", "ann", "lr", ()) == b"* LISTRIGHTS A ann lr\r\n"
     assert response.myrights_line("Team", "lr") == b"* MYRIGHTS Team lr\r\n"

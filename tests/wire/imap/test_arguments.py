@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from mailplat.core.limits.imap import BOUNDS
 from mailplat.wire.imap.arguments import Arguments
 from mailplat.wire.imap.errors import BadSyntax
+from mailplat.wire.imap.spelling import Spelling
 from mailplat.wire.imap.strings import astring, string
 
 
@@ -75,12 +76,12 @@ def test_mailbox_names(octets: bytes, name: str | None) -> None:
 
 
 def test_mailbox_names_in_utf8() -> None:
-    assert Arguments("Entwürfe".encode(), utf8=True).mailbox() == "Entwürfe"
-    assert Arguments(b'"a & b"', utf8=True).mailbox() == "a & b"
-    assert Arguments(b"Entw*/%", utf8=True).pattern() == "Entw*/%"
+    assert Arguments("Entwürfe".encode(), spelling=Spelling(utf8=True)).mailbox() == "Entwürfe"
+    assert Arguments(b'"a & b"', spelling=Spelling(utf8=True)).mailbox() == "a & b"
+    assert Arguments(b"Entw*/%", spelling=Spelling(utf8=True)).pattern() == "Entw*/%"
     for octets in (b'"\xff"', b'"a\x01"', b"{3}\r\na\nb"):
         with pytest.raises(BadSyntax):
-            Arguments(octets, utf8=True).mailbox()
+            Arguments(octets, spelling=Spelling(utf8=True)).mailbox()
 
 
 def test_flags() -> None:

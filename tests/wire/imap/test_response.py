@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from mailplat.wire.imap import response
 from mailplat.wire.imap.arguments import Arguments
+from mailplat.wire.imap.spelling import Spelling
 from mailplat.wire.imap.strings import QUOTED_LIMIT, astring, nstring, string
 from tests.wire.imap.replies import read_line, read_value
 
@@ -112,7 +113,7 @@ def test_list_lines() -> None:
     assert response.list_line("INBOX", ("\\HasNoChildren",)) == b'* LIST (\\HasNoChildren) "/" INBOX\r\n'
     assert response.list_line("Entwürfe/a b", (), command="LSUB") == b'* LSUB () "/" "Entw&APw-rfe/a b"\r\n'
     assert response.list_line("", ("\\Noselect",)) == b'* LIST (\\Noselect) "/" ""\r\n'
-    assert response.list_line("grün", (), utf8=True) == '* LIST () "/" "grün"\r\n'.encode()
+    assert response.list_line("grün", (), spelling=Spelling(utf8=True)) == '* LIST () "/" "grün"\r\n'.encode()
     assert response.list_line("a", ("\\NonExistent",), child_info=("SUBSCRIBED",)) == (
         b'* LIST (\\NonExistent) "/" a ("CHILDINFO" ("SUBSCRIBED"))\r\n'
     )

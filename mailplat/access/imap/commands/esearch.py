@@ -54,7 +54,7 @@ async def _selected(session: Session, request: Request, returns: Returns, query:
         source = (view.name, view.uidvalidity)
         session.out(
             esearch_line(
-                request.tag, uids, returns, uid=True, modseq=modseq, source=source, utf8=session.utf8
+                request.tag, uids, returns, uid=True, modseq=modseq, source=source, spelling=session.spelling
             )
         )
 
@@ -79,7 +79,7 @@ async def _several(
         source = (mailbox.name, mailbox.uidvalidity)
         session.out(
             esearch_line(
-                request.tag, uids, returns, uid=True, modseq=modseq, source=source, utf8=session.utf8
+                request.tag, uids, returns, uid=True, modseq=modseq, source=source, spelling=session.spelling
             )
         )
         if session.stream.full:

@@ -18,7 +18,7 @@ async def run(session: Session, request: Request) -> Tagged:
     entries = await place.call(place.shard.acl, place.residence, mailbox.id)
     said = {place.owner.address.key: shown(ALL)}
     said |= {identifier: shown(entry.rights) for identifier, entry in entries.items()}
-    session.out(response.acl_line(place.shown, said, utf8=session.utf8))
+    session.out(response.acl_line(place.shown, said, spelling=session.spelling))
     return ok("GETACL completed")
 
 

@@ -30,7 +30,7 @@ async def get(session: Session, request: Request) -> Tagged:
     # RFC 5464 4.4.1: an entry that was named and has no value is NIL.
     found |= {name: None for name in program.entries if name not in values and program.depth == 0}
     if found:
-        session.out(response.metadata_line(program.mailbox, found, utf8=session.utf8))
+        session.out(response.metadata_line(program.mailbox, found, spelling=session.spelling))
     return ok("GETMETADATA completed", f"METADATA LONGENTRIES {longest}" if longest else "")
 
 

@@ -33,12 +33,12 @@ async def run(session: Session, request: Request) -> Tagged:
         await place.call(place.shard.mailbox, place.residence, place.name)
         if not place.own:
             # RFC 9208 4.1.3 allows a list that is empty. How full its owner's account is, is the owner's business.
-            session.out(response.quotaroot_line(place.shown, (), utf8=session.utf8))
+            session.out(response.quotaroot_line(place.shown, (), spelling=session.spelling))
             return ok("GETQUOTAROOT completed")
     quota = await session.quota()
     roots = await session.call(_roots, session.shard, session.residence, quota)
     if name:
-        session.out(response.quotaroot_line(name, roots, utf8=session.utf8))
+        session.out(response.quotaroot_line(name, roots, spelling=session.spelling))
     else:
         roots = {root: storage for root, storage in roots.items() if root.encode() == wanted}
         if not roots:

@@ -22,7 +22,7 @@ async def run(session: Session, request: Request) -> Tagged:
         sharing.identifier(identifier, place.owner)  # may be given something
         always, optional = "", (*LETTERS, *VIRTUAL)  # each for itself
     # RFC 4314 3.4: the identifier as the client wrote it.
-    session.out(response.listrights_line(place.shown, sent, always, optional, utf8=session.utf8))
+    session.out(response.listrights_line(place.shown, sent, always, optional, spelling=session.spelling))
     return ok("LISTRIGHTS completed")
 
 

@@ -12,11 +12,13 @@ from mailplat.wire.imap.listing import parse_lsub
 async def run(session: Session, request: Request) -> Tagged:
     program = parse_lsub(request.arguments)
     if program.patterns == ("",):
-        session.out(b'* LSUB (\\Noselect) "/" ""\r\n')
+        session.out(response.delimiter_line("LSUB", session.spelling))
         return ok("LSUB completed")
     subscriptions = frozenset(await session.call(session.shard.subscriptions, session.residence))
     for entry in lsub_entries(program, subscriptions):
-        session.out(response.list_line(entry.name, entry.attributes, command="LSUB", utf8=session.utf8))
+        session.out(
+            response.list_line(entry.name, entry.attributes, command="LSUB", spelling=session.spelling)
+        )
     return ok("LSUB completed")
 
 

@@ -15,7 +15,7 @@ async def run(session: Session, request: Request) -> Tagged:
     Sharing.of(session.services.sharing)
     place = await locate(session, parse_mailbox(request.arguments), request.name)
     await place.call(place.shard.mailbox, place.residence, place.name)
-    session.out(response.myrights_line(place.shown, shown(place.rights), utf8=session.utf8))
+    session.out(response.myrights_line(place.shown, shown(place.rights), spelling=session.spelling))
     return ok("MYRIGHTS completed")
 
 

@@ -69,7 +69,9 @@ def _status_lines(session: Session, watched: Watched) -> bytes:
     selected = session.own_selected
     return b"".join(
         response.status_line(
-            mailbox.name, first_values(mailbox, events, condstore=session.condstore), utf8=session.utf8
+            mailbox.name,
+            first_values(mailbox, events, condstore=session.condstore),
+            spelling=session.spelling,
         )
         for mailbox, events in watched
         if events & MESSAGE_EVENTS and mailbox.id != selected

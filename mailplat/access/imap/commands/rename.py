@@ -35,7 +35,7 @@ async def run(session: Session, request: Request) -> Tagged:
         view.name = new + view.name[len(old) :]
     if session.rev2 and old != "INBOX":
         # RFC 9051 6.3.9.7: what the mailbox was called before.
-        session.out(response.list_line(new, (), utf8=True, old_name=old))
+        session.out(response.list_line(new, (), spelling=session.spelling, old_name=old))
     return ok("RENAME completed")
 
 

@@ -47,7 +47,7 @@ async def run(session: Session, request: Request) -> Tagged:
     if session.rev2:
         # RFC 9051 6.3.2: LIST with the mailbox as it is; none where it was deleted just now.
         for entry in await _entries(session, view):
-            session.out(response.list_line(entry.name, entry.attributes, utf8=True))
+            session.out(response.list_line(entry.name, entry.attributes, spelling=session.spelling))
     if program.resync is not None and program.resync.uidvalidity == view.uidvalidity:
         await catch_up(session, program.resync)
     return ok(f"{request.name} completed", "READ-ONLY" if view.read_only else "READ-WRITE")

@@ -21,7 +21,7 @@ async def run(session: Session, request: Request) -> Tagged:
     def read() -> dict[str, int | str]:
         return count(shard, residence, shard.mailbox(residence, place.name), items)
 
-    session.out(response.status_line(place.shown, await place.call(read), utf8=session.utf8))
+    session.out(response.status_line(place.shown, await place.call(read), spelling=session.spelling))
     return ok("STATUS completed")
 
 
