@@ -12,7 +12,7 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/.tools/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo test check bench crash-drill power-drill fault-drill backup-drill repair-bench growth soak lock
-.PHONY: fuzz clean migration-drill cutover-drill
+.PHONY: fuzz clean migration-drill cutover-drill legacy-drill
 
 help:
 	@echo 'make demo    the main job on embedded defaults, under a minute; KEEP=1 leaves it running'
@@ -25,6 +25,7 @@ help:
 	@echo 'make backup-drill ROUNDS=10  points taken under load, restored into an empty platform, compared with a ledger'
 	@echo 'make migration-drill   200 accounts move from a real Dovecot, wave by wave, under load; SEED=, DRILL_ARGS=--accounts=20'
 	@echo 'make cutover-drill N=1000   cutovers with a fault at each transition; SEED=, DRILL_ARGS=--postgres'
+	@echo 'make legacy-drill    Courier and Cyrus, as root, package debootstrap: there, here, back; DRILL_ARGS=--server=cyrus'
 	@echo 'make growth  what a login, an append and a FETCH cost as mailboxes and the number of accounts grow (half an hour)'
 	@echo 'make repair-bench  how long verify and rebuild of 100,000 messages take'
 	@echo 'make soak MINUTES=60   constant load, and whether times, memory and files are level at the end as at the start'
@@ -71,6 +72,9 @@ migration-drill: $(STAMP)
 
 cutover-drill: $(STAMP)
 	@$(BIN)/python -m tests.drill.cutovers --cutovers $(or $(N),1000) $(if $(SEED),--seed $(SEED)) $(DRILL_ARGS)
+
+legacy-drill: $(STAMP)
+	@$(BIN)/python -m tests.drill.legacy $(DRILL_ARGS)
 
 growth: $(STAMP)
 	@$(BIN)/python -m tests.bench.growth $(GROWTH_ARGS)
