@@ -214,11 +214,15 @@ class LegacyCrossing(Crossing):
                 said, self.backend, self.move.address, text, status.uidvalidity, new
             )
         uidls, text = await uidl.take_over(
-            self.source, self.backend, self.move.address, text, status.uidvalidity, new
+            self.source, self.backend, self.move.address, text, status.uidvalidity, new, self._known_uidls
         )
         if text:
             await self.book(self.ledger.set, self.account_id, uidl_format=text)
         return uidls
+
+    async def _known_uidls(self) -> Mapping[str, int]:
+        inbox = (await self.target.mailboxes()).get("INBOX")
+        return {} if inbox is None else {uidl: uid for uid, uidl in await self.target.maildrop(inbox.id)}
 
     async def advance(
         self,

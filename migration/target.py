@@ -10,6 +10,7 @@ from mailplat.core.executors import Executors
 from mailplat.core.quota import Quota
 from mailplat.core.route import Residence
 from mailplat.store import Appended, Mailbox, NewMessage, Shard, Snapshot, Store
+from mailplat.store.listing import Listing
 from mailplat.store.transfer import Traces, is_closed
 from mailplat.store.vault.owner import Owner, keep_hold
 from migration.sources.contract import Fetched
@@ -112,6 +113,12 @@ class Target:
         ranges = None if uids is None else _ranges(uids)
         found: list[tuple[Any, ...]] = await self._run("rows", mailbox_id, ranges, columns)
         return found
+
+    async def maildrop(self, mailbox_id: int) -> list[tuple[int, str]]:
+        """UIDs and UIDLs as POP3 shows them here, in its order."""
+        listing: Listing = await self._run("listing", mailbox_id)
+        ordered = listing.in_order()
+        return [(uid, ordered.uidl(place)) for place, uid in enumerate(ordered.uids)]
 
     async def traces(self, mailbox_id: int, since: int) -> Traces:
         said: Traces = await self._run("traces", mailbox_id, since)

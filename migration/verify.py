@@ -249,7 +249,7 @@ async def _hash(
 
 async def _uidls(crossing: LegacyCrossing, inbox: Mailbox, found: Verification) -> None:
     there = [uidl for uidl, _ in await read_uidls(crossing.backend, crossing.move.address)]
-    here = [uidl for (uidl,) in await crossing.target.rows(inbox.id, ("uidl",))]
+    here = [uidl for _, uidl in await crossing.target.maildrop(inbox.id)]
     if there != here:
         at = next((n for n, pair in enumerate(zip(there, here, strict=False)) if pair[0] != pair[1]), None)
         what = (

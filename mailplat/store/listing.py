@@ -8,7 +8,7 @@ import json
 from array import array
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy.engine import Connection
 
@@ -16,13 +16,15 @@ from mailplat.core.route import Residence
 from mailplat.store.ready import Ready
 from mailplat.store.site import MailboxRow, Site
 from mailplat.store.tombstones import expunged_since
+from mailplat.store.uidl import split
 
 # One row of JSON arrays: SQLite and json make 100,000 messages of it in a third of the time that as many rows take.
 # `{since}` is UIDNEXT of what is known. UIDLs are given only where another platform made them.
 _ARRAYS = (
     "SELECT json_group_array(uid), json_group_array(size),"
     " json_group_array(uid) FILTER (WHERE uidl IS NOT NULL),"
-    " json_group_array(uidl) FILTER (WHERE uidl IS NOT NULL) FROM"
+    " json_group_array(uidl) FILTER (WHERE uidl IS NOT NULL),"
+    " count(*) FILTER (WHERE instr(uidl, ' ')) FROM"
     " (SELECT uid, size, uidl FROM message WHERE mailbox_id = ? AND uid >= ? ORDER BY uid)"
 )
 
@@ -30,7 +32,7 @@ _ARRAYS = (
 @dataclass(frozen=True, slots=True)
 class Listing:
     """Shared between sessions: never written to. `uids` ascending, `sizes` in octets beside them. `uidls`: by UID,
-    those that are not made of UIDVALIDITY and UID."""
+    those that are not made of UIDVALIDITY and UID, as they are kept (uidl.py). `placed`: some have places."""
 
     uidvalidity: int
     uidnext: int
@@ -39,6 +41,7 @@ class Listing:
     uids: "array[int]"
     sizes: "array[int]"
     uidls: Mapping[int, str]
+    placed: bool = False
     octets: int = field(init=False)  # of all
 
     def __len__(self) -> int:
@@ -52,6 +55,23 @@ class Listing:
         """Of the message at this place, from 0."""
         uid = self.uids[place]
         return self.uidls.get(uid) or f"{self.uidvalidity}.{uid}"
+
+    def in_order(self) -> "Listing":
+        """As POP3 shows it: where some have places, `uids` do not ascend then."""
+        if not self.placed:
+            return self
+        said = {uid: split(text) for uid, text in self.uidls.items()}
+        placed = {uid: place for uid, (place, _) in said.items() if place}
+        order = sorted(
+            range(len(self.uids)), key=lambda at: (placed.get(self.uids[at], self.uids[at]), self.uids[at])
+        )
+        return replace(
+            self,
+            uids=array("I", [self.uids[at] for at in order]),
+            sizes=array("Q", [self.sizes[at] for at in order]),
+            uidls={uid: uidl for uid, (_, uidl) in said.items()},
+            placed=False,
+        )
 
 
 def listing(site: Site, listings: Ready[Listing], residence: Residence, mailbox_id: int) -> Listing:
@@ -73,7 +93,8 @@ def listing(site: Site, listings: Ready[Listing], residence: Residence, mailbox_
 def _read(connection: Connection, row: MailboxRow, known: Listing | None) -> Listing:
     """What is known and what came behind it; all of it where nothing is."""
     since = known.uidnext if known is not None else 0
-    uids, sizes, foreign, uidls = map(json.loads, connection.exec_driver_sql(_ARRAYS, (row.id, since)).one())
+    *arrays, placed = connection.exec_driver_sql(_ARRAYS, (row.id, since)).one()
+    uids, sizes, foreign, uidls = map(json.loads, arrays)
     named = dict(zip(foreign, uidls, strict=True))
     if known is None:
         return Listing(
@@ -84,6 +105,7 @@ def _read(connection: Connection, row: MailboxRow, known: Listing | None) -> Lis
             array("I", uids),
             array("Q", sizes),
             named,
+            bool(placed),
         )
     return Listing(
         row.uidvalidity,
@@ -93,6 +115,7 @@ def _read(connection: Connection, row: MailboxRow, known: Listing | None) -> Lis
         known.uids + array("I", uids),
         known.sizes + array("Q", sizes),
         {**known.uidls, **named} if named else known.uidls,
+        known.placed or bool(placed),
     )
 
 
@@ -114,4 +137,4 @@ def _without(known: Listing, expunged: list[int]) -> Listing:
     uidls = dict(known.uidls)
     for uid in gone:
         uidls.pop(uid, None)
-    return Listing(known.uidvalidity, known.uidnext, known.modseq, known.backfills, uids, sizes, uidls)
+    return replace(known, uids=uids, sizes=sizes, uidls=uidls)

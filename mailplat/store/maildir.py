@@ -53,7 +53,7 @@ _LETTER_BITS = dict(_SYSTEM_LETTERS) | {chr(ord("a") + n): 1 << (SYSTEM_BITS + n
 _OURS = re.compile(r"[0-9]+\.M[0-9]{6}P[0-9]+R[0-9a-f]{12}Q[0-9]+", re.ASCII)
 
 _counter = itertools.count()
-_UIDL_QUOTED = {ord(char): f"%{ord(char):02X}" for char in "%,/:"}
+_UIDL_QUOTED = {ord(char): f"%{ord(char):02X}" for char in "%,/: "}
 
 
 def _new_process() -> str:

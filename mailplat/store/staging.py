@@ -6,7 +6,6 @@ Runs in threads of executor "spool", many at once; knows no UID yet and changes 
 import contextlib
 import math
 import os
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,10 +31,10 @@ from mailplat.store.opening import open_file
 from mailplat.store.quota import check_account
 from mailplat.store.site import Site
 from mailplat.store.types import MAX_MODSEQ, MAX_UID, NewMessage
+from mailplat.store.uidl import check_uidl
 from mailplat.wire.mime import Rendering, render
 
 # RFC 1939 7.
-_UIDL = re.compile(r"[\x21-\x7e]{1,70}")
 
 # What a date of RFC 3501 can show, years 1 to 9999; and zones of RFC 5322 3.3.
 _EARLIEST, _LATEST = -62_135_596_800, 253_402_300_799
@@ -107,8 +106,8 @@ def _check_messages(site: Site, messages: Sequence[NewMessage]) -> list[str]:
             raise InvalidInput(f"UID {message.uid} is not between 1 and {MAX_UID}")
         if message.modseq is not None and not (message.uid and 1 <= message.modseq <= MAX_MODSEQ):
             raise InvalidInput(f"MODSEQ {message.modseq} needs a UID and a value from 1 to {MAX_MODSEQ}")
-        if message.uidl and not _UIDL.fullmatch(message.uidl):
-            raise InvalidInput(f"{message.uidl[:80]!r} is no UIDL: 1 to 70 visible ASCII characters")
+        if message.uidl:
+            check_uidl(message.uidl)
         date = message.internaldate
         if date is not None and not (math.isfinite(date) and _EARLIEST <= date <= _LATEST):
             raise InvalidInput(f"INTERNALDATE {date} is not between the years 1 and 9999")

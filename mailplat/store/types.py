@@ -68,7 +68,7 @@ class NewMessage:
     uid: int | None = None  # keep this UID (a move keeps UIDs); AlreadyExists when it is or was in use
     modseq: int | None = None  # keep this MODSEQ; only with `uid`
     saved_at: float | None = None  # keep this SAVEDATE, Unix seconds; None: now
-    uidl: str = ""  # keep this POP3 UIDL: 1 to 70 octets of 0x21 to 0x7E (RFC 1939 7)
+    uidl: str = ""  # keep this POP3 UIDL and its place: store/uidl.py
     dedupe: str = ""  # a second append to the mailbox with the same key stores nothing
 
 

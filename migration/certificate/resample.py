@@ -131,8 +131,7 @@ async def _uidls(
         platform.store, platform.executors, Residence(move.account_id, home.shard, move.route.epoch)
     )
     ours = (await target.mailboxes())["INBOX"]
-    rows = await target.rows(ours.id, ("uid", "uidl"))
-    here = [uidl for uid, uidl in rows if uid < inbox.our_uidnext]
+    here = [uidl for uid, uidl in await target.maildrop(ours.id) if uid < inbox.our_uidnext]
     common = set(there) & set(here)
     left, right = [each for each in there if each in common], [each for each in here if each in common]
     unknown = [each for each in here if each not in common]

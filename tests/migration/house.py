@@ -167,6 +167,13 @@ class House:
         inbox = shard.mailbox(residence, "INBOX")
         return [uidl for (uidl,) in shard.rows(residence, inbox.id, None, ("uidl",))]
 
+    def maildrop(self, user: str) -> list[str]:
+        """UIDLs in POP3's order."""
+        residence = self.residence(user)
+        shard = self.platform.store.shard(residence.shard)
+        listing = shard.listing(residence, shard.mailbox(residence, "INBOX").id).in_order()
+        return [listing.uidl(place) for place in range(len(listing))]
+
     def close(self) -> None:
         self.platform.close()
 

@@ -35,7 +35,7 @@ class Maildrop:
         self._residence = residence
         self._lock = lock
         self._mailbox_id = shard.mailbox(residence, INBOX).id
-        self._listing = shard.listing(residence, self._mailbox_id)
+        self._listing = shard.listing(residence, self._mailbox_id).in_order()
         self._deleted: set[int] = set()
         self._octets = self._listing.octets
         self._last = 0  # number of the message that was sent last

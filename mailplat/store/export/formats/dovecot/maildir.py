@@ -10,6 +10,7 @@ from mailplat.store.export.picture import Folder, Message
 from mailplat.store.flagsets import SYSTEM_BITS, SYSTEM_MASK
 from mailplat.store.maildir import LETTERS, letters, parse_name
 from mailplat.store.site import MailboxRow
+from mailplat.store.uidl import split
 
 # RFC 1939 7. The store takes no other, but a rebuild reads it from a file's name.
 _UIDL = re.compile(r"[!-~]{1,70}", re.ASCII)
@@ -56,32 +57,42 @@ class UidList:
     """dovecot-uidlist, version 3. A line a message, by UID: its fields, then its file's name without flags.
 
     P  UIDL, where it is not made of UIDVALIDITY and UID (pop3_uidl_format=%v.%u)
+    O  place in the list of POP3: of all messages, where one has another than that of its UID
     W  virtual size, where the octets were read"""
 
     def __init__(self, row: MailboxRow) -> None:
-        self._lines = [f"3 V{row.uidvalidity} N{row.uidnext} G{secrets.token_hex(16)}\n"]
+        self._head = f"3 V{row.uidvalidity} N{row.uidnext} G{secrets.token_hex(16)}\n"
+        self._lines: list[tuple[str, int, str]] = []  # what is before the place, the place, and behind
+        self._placed = False
         self._uniques: set[str] = set()
         self.without_uidl: list[int] = []  # those whose UIDL is none, and was left out
 
     def __len__(self) -> int:
-        return len(self._lines) - 1
+        return len(self._lines)
 
     def add(self, message: Message, held: Held) -> str:
         """Returns the name of its file without flags."""
         fields = [str(message.uid)]
+        place = 0
         if message.uidl is not None:
-            if _UIDL.fullmatch(message.uidl):
-                fields.append(f"P{message.uidl}")
+            place, uidl = split(message.uidl)
+            if _UIDL.fullmatch(uidl):
+                fields.append(f"P{uidl}")
             else:
                 self.without_uidl.append(message.uid)
+        self._placed |= place > 0
         if held.virtual_size is not None:
             fields.append(f"W{held.virtual_size}")
         base = f"{self._unique(message)},S={held.size}"
-        self._lines.append(f"{' '.join(fields)} :{base}\n")
+        self._lines.append((" ".join(fields), place or message.uid, base))
         return base
 
     def file(self) -> bytes:
-        return "".join(self._lines).encode("ascii")
+        lines = (
+            f"{said} O{place} :{base}\n" if self._placed else f"{said} :{base}\n"
+            for said, place, base in self._lines
+        )
+        return "".join((self._head, *lines)).encode("ascii")
 
     def _unique(self, message: Message) -> str:
         """It stays ours, so that a file can be told in both places; what another program called it might be
