@@ -55,6 +55,8 @@ class FromBackends(Attendance[Move]):
 
     def rest_after(self, move: Move, account: Account) -> float:
         """Thousands that wait, each looked at every few seconds, would be all that a backend has to do."""
+        if move.route.state is not RouteState.READY:
+            return self.rest
         connections = self._pacers[move.backend].connections
         return max(self.rest, pause_between(account.worked, self._waiting[move.backend], connections))
 

@@ -62,6 +62,8 @@ REST_S = 10.0
 # Share of a backend's connections, in the mean, for rounds over accounts that only wait for their cutover: what
 # copies, and the backend's own users, come first. A cutover makes a round of its own before its fence.
 WAITING_SHARE = 0.1
+# Seconds of a round that count at most: one that took longer met a platform that hung, and says nothing of the next.
+COUNTED_S = 1.0
 
 
 def backoff(failures: int, hint: float | None = None) -> float:
@@ -72,8 +74,8 @@ def backoff(failures: int, hint: float | None = None) -> float:
 
 def pause_between(worked: float, waiting: int, connections: int) -> float:
     """Seconds until an account that waits is looked at again, where a round took `worked` seconds and so many
-    accounts of the backend wait."""
-    return waiting * worked / (WAITING_SHARE * connections)
+    accounts of the backend wait. At most LONGEST_S: what came since is what the cutover has to bring."""
+    return min(LONGEST_S, waiting * min(worked, COUNTED_S) / (WAITING_SHARE * connections))
 
 
 class Controller:
