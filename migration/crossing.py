@@ -211,18 +211,18 @@ class LegacyCrossing(Crossing):
         if isinstance(self.source, MaildirAccount):
             said = self.source.uidls
             return await uidl.take_from_files(
-                said, self.backend, self.move.address, text, status.uidvalidity, new
+                said, self.backend, self.move.address, text, status.uidvalidity, new, self._places
             )
         uidls, text = await uidl.take_over(
-            self.source, self.backend, self.move.address, text, status.uidvalidity, new, self._known_uidls
+            self.source, self.backend, self.move.address, text, status.uidvalidity, new, self._places
         )
         if text:
             await self.book(self.ledger.set, self.account_id, uidl_format=text)
         return uidls
 
-    async def _known_uidls(self) -> Mapping[str, int]:
+    async def _places(self) -> uidl.Places:
         inbox = (await self.target.mailboxes()).get("INBOX")
-        return {} if inbox is None else {uidl: uid for uid, uidl in await self.target.maildrop(inbox.id)}
+        return {} if inbox is None else await self.target.places(inbox.id)
 
     async def advance(
         self,

@@ -13,9 +13,9 @@ import contextlib
 import functools
 import re
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-from mailplat.core.errors import Unavailable
+from mailplat.core.errors import InvalidInput, Unavailable
 from mailplat.directory import Backend
 from mailplat.store.uidl import in_places
 from migration.certificate.digests import sha256_of
@@ -38,6 +38,7 @@ ADVICE = "look at the backend's UIDL format (migrate backend add --uidl-format)"
 
 Entry = tuple[str, int]  # UIDL, size in octets, as POP3 lists them
 Numbered = tuple[int, int]  # UID, size
+Places = Mapping[str, tuple[int, float]]  # UID and place of what was copied, by UIDL
 
 _FIELD = re.compile(r"%(0?)(\d*)([Xx]?)([uv])")
 
@@ -91,15 +92,15 @@ def recognise(
 async def match(
     entries: Sequence[Entry],
     uids: Sequence[Numbered],
-    known: Mapping[str, int],
+    known: Places,
     source: Source,
     backend: Backend,
     account: str,
 ) -> list[int] | None:
-    """The UIDs of the examined INBOX in the order of `entries`; None where these are not the same messages. `known`:
-    UIDs by UIDL. Raises Halt where nobody can say which is which."""
+    """The UIDs of the examined INBOX in the order of `entries`; None where these are not the same messages. Raises
+    Halt where nobody can say which is which."""
     there = {uid for uid, _ in uids}
-    said = [known.get(uidl) for uidl, _ in entries]
+    said = [known.get(uidl, (0, 0.0))[0] for uidl, _ in entries]
     taken = {uid for uid in said if uid in there}
     rest = [number for number, uid in enumerate(said, 1) if uid not in taken]
     found = await _match_rest(
@@ -159,11 +160,11 @@ async def take_over(
     text: str,
     uidvalidity: int,
     new: Sequence[Listed],
-    here: Callable[[], Awaitable[Mapping[str, int]]],
+    here: Callable[[], Awaitable[Places]],
 ) -> tuple[Mapping[int, str], str]:
     """The UIDLs of new messages of the examined INBOX, and the format they have. `text`: the format, where it is
-    known; else it is found over POP3, where the backend has that. `here`: UIDs of what was copied, by UIDL. Raises
-    Halt, Unavailable."""
+    known; else it is found over POP3, where the backend has that. `here`: what was copied. Raises Halt,
+    Unavailable."""
     if not text and backend.pop3:
         entries = await read_uidls(backend, account)
         known = recognise(entries, _numbered(new), uidvalidity)
@@ -173,11 +174,12 @@ async def take_over(
             after = _numbered(await source.scan(details=True))
             known = recognise(entries, after, uidvalidity)
             if known is None:
-                uids = await _match(source, backend, account, entries, before, after, await here())
-                return _in_places(entries, uids), ""
+                kept = await here()
+                uids = await _match(source, backend, account, entries, before, after, kept)
+                return _in_places(zip(uids, entries, strict=False), kept), ""
         text, uids = known
         if uids != sorted(uids):  # what comes next may stand anywhere too: it is looked at each time
-            return _in_places(entries, uids), ""
+            return _in_places(zip(uids, entries, strict=False), await here()), ""
     if not text or text == OWN_FORMAT:
         return {}, text
     return {each.uid: render(text, each.uid, uidvalidity) for each in new}, text
@@ -190,7 +192,7 @@ async def _match(
     entries: Sequence[Entry],
     before: Sequence[Numbered],
     after: Sequence[Numbered],
-    known: Mapping[str, int],
+    known: Places,
 ) -> list[int]:
     matched = await match(entries, after, known, source, backend, account)
     # A session of Courier's does not see what came since its SELECT.
@@ -209,9 +211,12 @@ def _numbered(listed: Sequence[Listed]) -> list[Numbered]:
     return [(each.uid, each.size or 0) for each in listed]
 
 
-def _in_places(entries: Sequence[Entry], uids: Sequence[int]) -> dict[int, str]:
-    """Mail at the end of `entries` may be newer than `uids`."""
-    return in_places(zip(uids, (uidl for uidl, _ in entries), strict=False))
+def _in_places(pairs: Iterable[tuple[int, Entry]], kept: Places) -> dict[int, str]:
+    places = dict(kept.values())
+    try:
+        return in_places([(uid, uidl) for uid, (uidl, _) in pairs], places)
+    except InvalidInput as error:
+        raise Halt(f"POP3's order of INBOX cannot be kept: {error}") from error
 
 
 async def take_from_files(
@@ -221,17 +226,19 @@ async def take_from_files(
     text: str,
     uidvalidity: int,
     new: Sequence[Listed],
+    here: Callable[[], Awaitable[Places]],
 ) -> Mapping[int, str]:
     """The UIDLs of new messages of the examined INBOX, where they are not ours. `said`: what its files say, in POP3's
-    order, with the format `text` where they say none. Courier numbers its mail when somebody logs in to POP3: where
-    clients do, we do for those that have no number yet. Raises Halt, Unavailable."""
+    order, with the format `text` where they say none. `here`: what was copied. Courier numbers its mail when somebody
+    logs in to POP3: where clients do, we do for those that have no number yet. Raises Halt, Unavailable."""
     uidls = await said(text)
     if backend.pop3 and any(each.uid not in uidls for each in new):
         await read_uidls(backend, account)
         uidls = await said(text)
         if any(each.uid not in uidls for each in new):
             raise Unavailable("INBOX changed while its UIDLs were read; they are read again")
-    placed = in_places(uidls.items())
+    pairs = [(uid, (name, 0)) for uid, name in uidls.items()]
+    placed = _in_places(pairs, {} if list(uidls) == sorted(uidls) else await here())
     return {
         each.uid: placed[each.uid]
         for each in new

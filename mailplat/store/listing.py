@@ -56,6 +56,11 @@ class Listing:
         uid = self.uids[place]
         return self.uidls.get(uid) or f"{self.uidvalidity}.{uid}"
 
+    def places(self) -> dict[int, float]:
+        """By UID, among UIDs: where each stands for POP3."""
+        said = {uid: split(text)[0] for uid, text in self.uidls.items()} if self.placed else {}
+        return {uid: said.get(uid) or float(uid) for uid in self.uids}
+
     def in_order(self) -> "Listing":
         """As POP3 shows it: where some have places, `uids` do not ascend then."""
         if not self.placed:

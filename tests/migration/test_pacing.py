@@ -48,12 +48,17 @@ def test_the_latency_is_held_whatever_the_platform_is_like(
         assert controller.share == most, "it bears all of it"
 
 
-@given(st.integers(1, 100_000), st.integers(1, 64), st.floats(0.001, 2.0))
+@given(st.integers(1, 1_000), st.integers(1, 64), st.floats(0.001, 0.01))
 def test_accounts_that_only_wait_take_a_tenth_of_the_connections(
     waiting: int, most: int, took: float
 ) -> None:
     between = pacing.pause_between(took, waiting, most)
     assert waiting * took / between == pytest.approx(0.1 * most)
+
+
+def test_accounts_that_wait_are_soon_looked_at_again_after_a_platform_hung() -> None:
+    assert pacing.pause_between(60.0, 3, 4) <= 10.0
+    assert pacing.pause_between(60.0, 100_000, 4) == pacing.LONGEST_S
 
 
 def test_one_slow_answer_changes_nothing() -> None:

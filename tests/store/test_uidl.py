@@ -11,13 +11,25 @@ from tests.store.conftest import HOME, Rig, letter, new
 
 @given(st.lists(st.integers(1, 10_000), unique=True, max_size=30))
 def test_places_are_exchanged_among_messages(order: list[int]) -> None:
-    found = in_places((uid, f"theirs-{uid}") for uid in order)
+    found = in_places([(uid, f"theirs-{uid}") for uid in order])
     said = {uid: split(text) for uid, text in found.items()}
     assert sorted(order, key=lambda uid: said[uid][0] or uid) == order
     assert all(uidl == f"theirs-{uid}" for uid, (_, uidl) in said.items())
     assert not any(place == uid for uid, (place, _) in said.items())
     for text in found.values():
         check_uidl(text)
+
+
+@given(st.permutations(range(1, 25)), st.lists(st.integers(1, 24), unique=True, min_size=1).map(sorted))
+def test_what_comes_later_may_stand_anywhere(order: list[int], ends: list[int]) -> None:
+    """UIDs come in rounds, and POP3 shows all that are there in `order`."""
+    kept: dict[int, float] = {}
+    for end in [*ends, 24]:
+        there = [(uid, "x") for uid in order if uid <= end]
+        for uid, text in in_places(there, kept).items():
+            check_uidl(text)
+            kept[uid] = split(text)[0] or float(uid)
+        assert sorted(kept, key=lambda uid: kept[uid]) == [uid for uid, _ in there]
 
 
 @pytest.mark.parametrize("text", ["", " a", "0 a", "a b", "1 a b", "é", "x" * 71, "12345678901 a"])

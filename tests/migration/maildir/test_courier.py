@@ -67,13 +67,18 @@ async def test_a_tree_of_courier(mount: Path, tmp_path: Path) -> None:
         assert octets == [b"Subject: 1\r\n\r\nbody\r\n", b"Subject: 2\r\n\r\nCRLF\r\r\nNUL \0 \r"]
 
 
+async def nothing() -> uidl.Places:
+    """Was copied."""
+    return {}
+
+
 async def uidls(mount: Path, tmp_path: Path, sizes: str) -> dict[int, str]:
     (mount / "old.test" / "ada" / "courierpop3dsizelist").write_text(sizes)
     async with opened(f"courier:{mount}/%d/%n", tmp_path) as source:
         survey = await source.survey()
         await source.examine(survey.mailboxes[0])
         new = await source.scan()
-        return dict(await uidl.take_from_files(source.uidls, Backend("old"), "ada", "", 501, new))
+        return dict(await uidl.take_from_files(source.uidls, Backend("old"), "ada", "", 501, new, nothing))
 
 
 async def test_uidls_of_pop3d(mount: Path, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ class UidList:
 
     def __init__(self, row: MailboxRow) -> None:
         self._head = f"3 V{row.uidvalidity} N{row.uidnext} G{secrets.token_hex(16)}\n"
-        self._lines: list[tuple[str, int, str]] = []  # what is before the place, the place, and behind
+        self._lines: list[tuple[str, float, str]] = []  # what is before the place, the place, and behind
         self._placed = False
         self._uniques: set[str] = set()
         self.without_uidl: list[int] = []  # those whose UIDL is none, and was left out
@@ -73,7 +73,7 @@ class UidList:
     def add(self, message: Message, held: Held) -> str:
         """Returns the name of its file without flags."""
         fields = [str(message.uid)]
-        place = 0
+        place = 0.0
         if message.uidl is not None:
             place, uidl = split(message.uidl)
             if _UIDL.fullmatch(uidl):
@@ -88,8 +88,10 @@ class UidList:
         return base
 
     def file(self) -> bytes:
+        places = sorted(place for _, place, _ in self._lines) if self._placed else []
+        numbers = {place: number for number, place in enumerate(places, 1)}
         lines = (
-            f"{said} O{place} :{base}\n" if self._placed else f"{said} :{base}\n"
+            f"{said} O{numbers[place]} :{base}\n" if numbers else f"{said} :{base}\n"
             for said, place, base in self._lines
         )
         return "".join((self._head, *lines)).encode("ascii")
