@@ -187,6 +187,8 @@ class ImapAccount:
             if not details or listed.size is not None:
                 found[listed.uid] = listed
 
+        if uids is None:
+            await self._client.run(b"NOOP")  # Courier shows what came and went since the SELECT only then
         exchange = self._client.begin(b"UID FETCH %b %b%b" % (which, items, changed))
         exchange.found = take
         await self._client.finish(exchange)
