@@ -16,6 +16,7 @@ from mailplat.core.limits import elsewhere
 from mailplat.core.limits.imap import Bounds, ImapLimits
 from mailplat.core.limits.pop3 import Pop3Limits
 from mailplat.core.limits.store import StoreLimits
+from mailplat.core.limits.usage import GateLimits, UsageLimits
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/limits.md"
 
@@ -31,6 +32,12 @@ TABLES: tuple[tuple[str, type, str], ...] = (
         "store.limits",
         StoreLimits,
         "Mailboxes, keywords, annotations and the work of a shard. Past it: `NO [LIMIT]`.",
+    ),
+    ("usage", UsageLimits, "What each domain gets, hour by hour."),
+    (
+        "migration.gates",
+        GateLimits,
+        "When a domain that has moved does worse than those that have not (docs/migration.md).",
     ),
 )
 
