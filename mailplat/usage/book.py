@@ -25,6 +25,9 @@ usage = sa.Table(
 # Rows of one statement: at 15 values a row well below the 32,766 that SQLite takes (and the 65,535 of PostgreSQL).
 ROWS = 500
 
+# Domains of one question, for the same reason.
+DOMAINS = 10_000
+
 _COLUMNS = ("domain", "hour", "home", *NAMES)
 # Both dialects have it (SQLite from 3.24 on).
 _ADD = (
@@ -70,6 +73,25 @@ class UsageBook:
         with self._database.read() as connection:
             rows = connection.execute(query).fetchall()
         return [UsageRow(domain, hour, home, Counts(*numbers)) for domain, hour, home, *numbers in rows]
+
+    def by_hour(
+        self, since: float, until: float, domains: Collection[str], *, home: str = ""
+    ) -> list[Counts]:
+        """As `read`, all of these domains together: one for each hour in which there was something, the eldest first.
+        `home`: of accounts with a home that begins so."""
+        hours: dict[int, Counts] = {}
+        names = sorted(domains)
+        sums = [sa.func.sum(usage.c[name]) for name in NAMES]
+        query = sa.select(usage.c.hour, *sums).where(usage.c.hour >= since, usage.c.hour < until)
+        if home:
+            query = query.where(usage.c.home.startswith(home, autoescape=True))
+        with self._database.read() as connection:
+            for start in range(0, len(names), DOMAINS):
+                some = query.where(usage.c.domain.in_(names[start : start + DOMAINS])).group_by(usage.c.hour)
+                for hour, *numbers in connection.execute(some).fetchall():
+                    # PostgreSQL's sum of bigint is a numeric
+                    hours.setdefault(hour, Counts()).add(Counts(*(int(number) for number in numbers)))
+        return [hours[hour] for hour in sorted(hours)]
 
     def prune(self, before: float) -> int:
         """Hours that began before this Unix time go; how many rows."""
