@@ -2,8 +2,10 @@
 
 import asyncio
 import base64
+import contextlib
 import re
 import ssl
+from collections.abc import AsyncIterator
 
 from mailplat.core.errors import Unavailable
 from mailplat.directory import Backend
@@ -22,32 +24,42 @@ async def read_uidls(backend: Backend, account: str) -> list[tuple[str, int]]:
     try:
         async with asyncio.timeout(TIMEOUT_S):
             return await _read(backend, account)
-    except (OSError, TimeoutError, EOFError, ssl.SSLError, ValueError) as error:
+    except (OSError, TimeoutError, EOFError, ssl.SSLError, ValueError, asyncio.LimitOverrunError) as error:
         reason = tls.explain(error, "--pop3-tls", backend.pop3_tls)
         raise Unavailable(f"backend {backend.name}, POP3 at {backend.pop3}: {reason}") from error
 
 
 async def _read(backend: Backend, account: str) -> list[tuple[str, int]]:
+    async with logged_in(backend, account) as (reader, writer):
+        await _ask(reader, writer, b"LIST")
+        sizes = [int(line.split()[1]) for line in await _lines(reader)]
+        await _ask(reader, writer, b"UIDL")
+        uidls = [line.split()[1].decode("ascii") for line in await _lines(reader)]
+        await _ask(reader, writer, b"QUIT")
+    if len(sizes) != len(uidls):
+        raise Misbehaviour(f"POP3 LIST has {len(sizes)} messages, UIDL has {len(uidls)}")
+    return list(zip(uidls, sizes, strict=True))
+
+
+@contextlib.asynccontextmanager
+async def logged_in(
+    backend: Backend, account: str, *, limit: int = MAX_LINE
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """As `account`, by the master user; the connection is closed behind it. Raises Unavailable, Throttled, and what
+    the network raises."""
     host, _, port = backend.pop3.rpartition(":")
     host = host.strip("[]")
     secured = tls.context() if backend.pop3_tls == "implicit" else None
-    reader, writer = await asyncio.open_connection(host, int(port), ssl=secured, limit=MAX_LINE)
+    reader, writer = await asyncio.open_connection(host, int(port), ssl=secured, limit=limit)
     try:
         await _ok(reader)
         if backend.pop3_tls == "starttls":
             await _ask(reader, writer, b"STLS")
             await writer.start_tls(tls.context(), server_hostname=host)
         await _login(reader, writer, backend, account)
-        await _ask(reader, writer, b"LIST")
-        sizes = [int(line.split()[1]) for line in await _lines(reader)]
-        await _ask(reader, writer, b"UIDL")
-        uidls = [line.split()[1].decode("ascii") for line in await _lines(reader)]
-        await _ask(reader, writer, b"QUIT")
+        yield reader, writer
     finally:
         writer.close()
-    if len(sizes) != len(uidls):
-        raise Misbehaviour(f"POP3 LIST has {len(sizes)} messages, UIDL has {len(uidls)}")
-    return list(zip(uidls, sizes, strict=True))
 
 
 async def _login(
