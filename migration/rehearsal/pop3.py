@@ -40,7 +40,7 @@ async def compare_pop3(backend: Backend, address: str, doors: CopyDoors) -> tupl
                 here = await _read(asked)
             finally:
                 writer.close()
-    except (OSError, TimeoutError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
+    except (OSError, TimeoutError, EOFError, ValueError, IndexError, asyncio.LimitOverrunError) as error:
         raise Unavailable(f"POP3 could not be compared: {str(error) or type(error).__name__}") from error
     found = []
     for command in {**there, **here}:

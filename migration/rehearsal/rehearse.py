@@ -11,6 +11,7 @@ from mailplat.core.errors import MailplatError
 from mailplat.core.route import RouteState
 from mailplat.directory import Backend
 from mailplat.directory.audit import Audit
+from migration.errors import Misbehaviour
 from migration.ledger import Ledger, Move
 from migration.rehearsal import answers, judgement, script
 from migration.rehearsal.answers import Answer
@@ -24,6 +25,9 @@ from migration.sources.imap_account import ImapAccount
 # Mailboxes of an account that the whole script is asked of: INBOX, those with a special use, then the fullest. Of the
 # others STATUS is asked.
 MAILBOXES = 25
+# Messages of a mailbox beyond which STATUS alone is asked too: the answer to a SEARCH is one line, and of lines no
+# more than a MiB is read (sources/imap.py).
+MESSAGES = 50_000
 # Of one command in one mailbox that are listed; the others are counted.
 LISTED = 20
 # What differs is asked once more after so many seconds: users go on working, and the copy follows them.
@@ -54,7 +58,8 @@ class Pair:
         self._found = found
 
     async def ask(self, question: Question) -> tuple[Answer, Answer]:
-        """A refusal is an answer too, with the key "refused". Raises Unavailable, Misbehaviour."""
+        """A refusal, or what cannot be read, is an answer too, with the key "refused". Raises Unavailable, and
+        Misbehaviour where the connection is of no use any more."""
         self._found.commands += 1
         return await asyncio.gather(
             _answer(self.there, question.there, question), _answer(self.here, question.here, question)
@@ -75,6 +80,8 @@ async def _answer(side: ImapAccount, pieces: Sequence[bytes], question: Question
         if status != "OK":
             return {"refused": f"{status} {text.decode('utf-8', 'backslashreplace')}"}
         return question.reader(responses)
+    except (Misbehaviour, ValueError, IndexError) as error:
+        return {"refused": f"unreadable: {error}"}
     finally:
         answers.let_go(responses)
 
@@ -109,15 +116,24 @@ async def rehearse(platform: Platform, move: Move, who: str) -> Rehearsal:
             with tempfile.TemporaryDirectory(prefix="mailplat-rehearsal-") as spool:
                 await _over_imap(doors, backend, move, Path(spool), found)
             if backend.pop3:
-                differences, asked = await compare_pop3(backend, move.address, doors)
-                found.commands += asked
-                _list(found, differences)
+                await _over_pop3(doors, backend, found)
     except (MailplatError, OSError) as error:
         found.not_compared.append(("", str(error)))
     now = await run("migration", Ledger(platform.database, platform.clock).find_move, move.account_id)
     if now.route.state is not RouteState.READY:
         return Rehearsal(move.address, not_compared=[("", f"is {now.state} now: what was read says nothing")])
     return found
+
+
+async def _over_pop3(doors: CopyDoors, backend: Backend, found: Rehearsal) -> None:
+    """A user who is there over POP3 has the maildrop for himself (RFC 1939 4)."""
+    try:
+        differences, asked = await compare_pop3(backend, found.address, doors)
+    except MailplatError as error:
+        found.not_compared.append(("POP3", str(error)))
+        return
+    found.commands += asked
+    _list(found, differences)
 
 
 async def _over_imap(doors: CopyDoors, backend: Backend, move: Move, spool: Path, found: Rehearsal) -> None:
@@ -142,10 +158,13 @@ async def _both(pair: Pair, found: Rehearsal) -> None:
     common.sort(key=lambda each: _rank(each[0], sizes))
     for there, here in common:
         _list(found, await pair.compare(there.name, script.status(there.wire, here.wire)))
-    for there, here in common[:MAILBOXES]:
-        await _mailbox(pair, there, here, found)
-    for there, _ in common[MAILBOXES:]:
-        found.not_compared.append((there.name, f"only its STATUS: {MAILBOXES} mailboxes are looked into"))
+    for at, (there, here) in enumerate(common):
+        if at >= MAILBOXES:
+            found.not_compared.append((there.name, f"only its STATUS: {MAILBOXES} mailboxes are looked into"))
+        elif sizes.get(there.name, 0) > MESSAGES:
+            found.not_compared.append((there.name, f"only its STATUS: it has more than {MESSAGES} messages"))
+        else:
+            await _mailbox(pair, there, here, found)
 
 
 def _rank(mailbox: SourceMailbox, sizes: dict[str, int]) -> tuple[bool, bool, int, str]:

@@ -7,6 +7,7 @@ from zlib import MAX_WBITS, compressobj
 import pytest
 
 from mailplat.access import login
+from mailplat.core.route import ShardHome
 from mailplat.directory.reading_passes import ReadingPasses
 from mailplat.usage import Counts
 from mailplat.wire.sasl import derive_keys
@@ -88,6 +89,23 @@ async def test_a_session_that_stays_is_counted_while_it_does(house: House) -> No
     reply = b"\r\n".join(await client.tagged("b", "b NAMESPACE"))
     assert before > 0
     assert counted(house) == {"shard:s1": Counts(octets=len(reply) + 2)}
+
+
+async def test_a_connection_that_is_somebody_elses_then(house: House) -> None:
+    """UNAUTHENTICATE (RFC 8437)."""
+    house.add("anna")
+    house.add("bert", ShardHome("s2"))
+    client, _ = await imap(house)
+    await client.tagged("b", "b NAMESPACE")
+    await client.tagged("c", "c UNAUTHENTICATE")
+    first = counted(house)
+    assert first.keys() == {"shard:s1"}
+    await client.tagged("d", f'd LOGIN bert@{DOMAIN} "{PASSWORD}"')
+    reply = b"\r\n".join(await client.tagged("e", "e NAMESPACE"))
+    second = counted(house)
+    assert second.keys() == {"shard:s2"}
+    assert second["shard:s2"].logins == 1
+    assert second["shard:s2"].octets > len(reply)
 
 
 async def test_refused_passwords_of_accounts_that_there_are(house: House) -> None:

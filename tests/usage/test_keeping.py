@@ -6,12 +6,14 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from mailplat.core.clock import ManualClock
 from mailplat.core.disk import DIE_AT
+from mailplat.core.errors import InDoubt
 from mailplat.core.executors import Executors
 from mailplat.core.route import ShardHome
 from mailplat.db.engine import Database
@@ -84,6 +86,25 @@ async def test_what_a_locked_database_does_not_take_comes_later(
     assert logins(other) == 2
     for each in (impatient, other):
         each.close()
+
+
+async def test_what_is_in_doubt_is_not_counted_twice(
+    tmp_path: Path, sqlite_template: Path, executors: Executors
+) -> None:
+    class Doubtful(UsageBook):
+        def add(self, counts: Mapping[Key, Counts]) -> None:
+            super().add(counts)
+            raise InDoubt("the commit came, its answer did not")
+
+    shutil.copy(sqlite_template, tmp_path / "platform.db")
+    database, clock = Database(f"sqlite:///{tmp_path}/platform.db"), ManualClock()
+    meter = Meter(clock)
+    keeping = UsageKeeper(meter, Doubtful(database), executors, clock, every=1.0, days=2.0)
+    meter.login(1, "a.test", HERE)
+    await keeping.flush()
+    await keeping.flush()
+    assert logins(database) == 1
+    database.close()
 
 
 _COUNT_AND_FLUSH = """

@@ -9,10 +9,13 @@ import pytest
 from mailplat.core.route import RouteState
 from mailplat.directory.audit import Audit
 from migration.rehearsal import rehearse as module
+from migration.rehearsal import script
 from migration.rehearsal.answers import Answer
 from migration.rehearsal.judgement import Difference, Notice
 from migration.rehearsal.rehearse import Rehearsal, rehearse
 from migration.rehearsal.script import Question
+from migration.sources.imap_account import ImapAccount
+from migration.sources.replies import Response
 from tests.dovecot import Dovecot
 from tests.migration.house import House, client, content_of, letter
 
@@ -174,6 +177,62 @@ async def test_a_new_letter_that_the_copy_has_not_yet(
     found = await run(here, user)
     assert ("UID SEARCH ALL", "32") in {(each.command, each.key) for each in noticed(found)}
     assert found.worst is Notice.YES
+
+
+async def test_a_maildrop_that_is_in_use(dovecot: Dovecot, user: str, house: Callable[..., House]) -> None:
+    furnish(dovecot, user)
+    here = house(user)
+    await ready(here)
+    with here.platform.database.write() as connection:
+        connection.exec_driver_sql("UPDATE backend SET pop3 = '127.0.0.1:1'")
+    found = await run(here, user)
+    assert [where for where, _ in found.not_compared] == ["POP3"]
+    assert found.mailboxes == 3
+
+
+async def test_what_is_too_much_is_said(
+    dovecot: Dovecot, user: str, house: Callable[..., House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    furnish(dovecot, user)
+    here = house(user)
+    await ready(here)
+    monkeypatch.setattr(module, "MESSAGES", 29)
+    monkeypatch.setattr(module, "MAILBOXES", 2)
+    found = await run(here, user)
+    assert found.not_compared == [
+        ("INBOX", "only its STATUS: it has more than 29 messages"),
+        ("Sent", "only its STATUS: 2 mailboxes are looked into"),
+    ]
+    assert found.mailboxes == 1
+
+
+SIZES, DATES, _, STRUCTURES = script.details([1])[:4]
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        (script.EVERYTHING, b"* SEARCH 1 (2"),
+        (script.status(b"INBOX", b"INBOX"), b"* STATUS INBOX (MESSAGES x)"),
+        (script.status(b"INBOX", b"INBOX"), b"* STATUS INBOX (MESSAGES)"),
+        (SIZES, b"* 1 FETCH (UID 1 RFC822.SIZE x)"),
+        (DATES, b'* 1 FETCH (UID 1 INTERNALDATE "yesterday")'),
+        (STRUCTURES, b'* 1 FETCH (UID 1 BODYSTRUCTURE ("text"))'),
+        (script.ACCOUNT[2], b"* LIST x"),
+        (script.FLAGS, b"* 1 FETCH (UID 1 FLAGS ())))"),
+    ],
+)
+async def test_an_answer_that_nobody_can_read_is_a_difference(question: Question, answer: bytes) -> None:
+    class Side(ImapAccount):
+        def __init__(self, *responses: bytes) -> None:
+            self.responses = responses
+
+        async def ask(self, *pieces: bytes) -> tuple[str, bytes, list[Response]]:
+            return "OK", b"done", [[each] for each in self.responses]
+
+    (found,) = await module.Pair(Side(answer), Side(), Rehearsal("ada@moving.test")).compare("", question)
+    assert (found.here, found.notice) == ("OK", Notice.YES)
+    assert str(found.there).startswith("unreadable: ")
 
 
 async def test_an_account_that_leaves_the_state_is_not_judged(
