@@ -10,7 +10,7 @@ import structlog
 from mailplat.core.envelope import Envelope, Peer
 from mailplat.core.errors import DiskFull, MailplatError, OverQuota, StaleEpoch
 from mailplat.core.executors import Executors
-from mailplat.core.outcome import Result
+from mailplat.core.outcome import Outcome, Result
 from mailplat.core.quota import Quota
 from mailplat.core.reply import DISK_FULL, FENCED, LOOP, UNAVAILABLE, Reply, over_quota
 from mailplat.core.route import BackendHome, Door, Residence
@@ -79,8 +79,12 @@ class Delivery:
         the commit is over. Raises nothing that is expected."""
         mail = _Mail(envelope, body, prefix, peer)
         if separately:
-            return await to_the_end(self._separately(mail, targets))
-        return await to_the_end(self._together(mail, targets))
+            replies = await to_the_end(self._separately(mail, targets))
+            self._count_refusals(targets, replies)
+            return replies
+        reply = await to_the_end(self._together(mail, targets))
+        self._count_refusals(targets, [reply] * len(targets))
+        return reply
 
     async def _together(self, mail: _Mail, targets: Sequence[Target]) -> Reply:
         try:
@@ -134,6 +138,13 @@ class Delivery:
     def _count(self, target: Target) -> None:
         """The 250 is the delivery: nobody waits."""
         self._meter.delivery(target.address.domain, target.route.home, Result.DELIVERED)
+
+    def _count_refusals(self, targets: Sequence[Target], replies: Sequence[Reply]) -> None:
+        """Whoever sent it keeps the message, or tells its sender: the same for a recipient as if we had."""
+        for target, reply in zip(targets, replies, strict=True):
+            result = Outcome.from_reply(reply).result
+            if result is not Result.DELIVERED:
+                self._meter.delivery(target.address.domain, target.route.home, result)
 
     def _answer(self, answer: object) -> Reply:
         if not isinstance(answer, MailplatError):

@@ -17,7 +17,7 @@ class Counts:
     prompted: int = 0  # accounts that were refused, likewise: their owners were asked for a password
     octets: int = 0  # to clients over IMAP and POP3 after the login, as they are on the wire but for TLS
     delivered: int = 0  # recipients: into a shard, or taken by the next hop
-    deferred: int = 0  # attempts for a recipient that are to be made again
+    deferred: int = 0  # attempts for a recipient that are to be made again, by us or by whom we told to
     failed: int = 0  # recipients whose sender was told that it is over
     delay_ms: int = 0  # from our 250 to the delivery, of all that were delivered
     later_10: int = 0  # delivered more than 10 s after our 250

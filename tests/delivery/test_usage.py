@@ -1,9 +1,11 @@
 """What delivery counts, by the home of each recipient."""
 
+import pytest
+
 from mailplat.core.clock import ManualClock
 from mailplat.delivery import Delivery
 from mailplat.usage import Counts, Meter
-from tests.delivery.house import DOMAIN, HOSTNAME, House
+from tests.delivery.house import DOMAIN, HOSTNAME, MESSAGE, House
 from tests.delivery.remote import Remote, listening
 from tests.until import until
 
@@ -31,6 +33,18 @@ async def test_into_a_shard_at_once(house: House) -> None:
     await house.accept("anna", "bert")
     await house.accept("anna", "bert", separately=True)
     assert counted(meter) == {"shard:s1": Counts(delivered=4)}
+
+
+@pytest.mark.parametrize("separately", [False, True])
+async def test_what_we_refuse_is_put_off_for_the_recipient_too(house: House, separately: bool) -> None:
+    meter = metered(house)
+    house.add("anna", quota=len(MESSAGE))
+    house.add("bert")
+    await house.accept("anna", separately=separately)
+    assert counted(meter) == {"shard:s1": Counts(deferred=1)}
+    replies = await house.accept("anna", "bert", separately=True)
+    assert [reply.code for reply in replies] == [452, 250]  # type: ignore[union-attr]
+    assert counted(meter) == {"shard:s1": Counts(deferred=1, delivered=1)}
 
 
 async def test_relayed_refused_and_tried_again(house: House) -> None:

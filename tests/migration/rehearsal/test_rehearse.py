@@ -1,8 +1,10 @@
 """A rehearsal against a real Dovecot: what differs by itself, what was made to, and that nothing is changed."""
 
 import sqlite3
+import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +19,7 @@ from migration.rehearsal.script import Question
 from migration.sources.imap_account import ImapAccount
 from migration.sources.replies import Response
 from tests.dovecot import Dovecot
-from tests.migration.house import House, client, content_of, letter
+from tests.migration.house import DOMAIN, MASTER, PASSWORD, House, backend_of, client, content_of, letter
 
 pytestmark = pytest.mark.interop
 
@@ -265,3 +267,30 @@ async def test_a_backend_that_does_not_answer(
     ((where, why),) = found.not_compared
     assert (where, found.differences) == ("", [])
     assert "127.0.0.1:1" in why
+
+
+async def test_another_namespace_is_what_every_client_notices(tmp_path: Path) -> None:
+    """Names with a prefix and dots: each mailbox is found on both sides all the same, and answers alike."""
+    ada = f"ada@{DOMAIN}"
+    with tempfile.TemporaryDirectory(prefix="mailplat-rehearsal-") as root:
+        settings = "namespace inbox {\n separator = .\n prefix = INBOX.\n}\n"
+        server = Dovecot(Path(root), [(ada, PASSWORD)], MASTER, settings=settings)
+        here = House(tmp_path / "house", backend_of(server), [ada])
+        try:
+            with client(server, ada) as imap:
+                imap.create_folder("INBOX.Sent")
+                imap.subscribe_folder("INBOX.Sent")
+                imap.append("INBOX.Sent", letter(1))
+            await ready(here)
+            found = await run(here, ada)
+        finally:
+            here.close()
+            server.stop()
+    assert (found.mailboxes, found.not_compared) == (2, [])
+    worst = {
+        (each.mailbox, each.command, each.key) for each in found.differences if each.notice is Notice.YES
+    }
+    assert {mailbox for mailbox, _, _ in worst} == {""}
+    assert ("", "NAMESPACE", "personal") in worst
+    assert ("", 'LSUB "" "*"', "INBOX.Sent") in worst
+    assert ("", 'LIST "" "*"', "INBOX") in worst  # its separator
