@@ -23,6 +23,9 @@ false alarms.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+# Below it chi-square makes much of little: one case where 0.1 was to be expected (Cochran, Biometrics 10, 1954).
+LEAST_MEAN = 5.0
+
 # A term so much smaller than what is summed up already changes no digit of it.
 _NEGLIGIBLE = 1e-17
 # Beyond it a sum of terms next to 1 leaves nothing of the 1.
@@ -87,19 +90,32 @@ class Square:
 
 def dispersion(groups: Sequence[Sequence[Cell]]) -> float:
     """How many times more than Poisson's the counts of these hours vary, each group around its own rate; at least
-    1."""
+    1. Hours in a row are taken together until LEAST_MEAN cases are to be expected of them."""
     total, freedom = 0.0, 0
     for cells in groups:
-        exposed = [cell for cell in cells if cell.exposure]
-        exposure = sum(cell.exposure for cell in exposed)
-        cases = sum(cell.cases for cell in exposed)
-        if len(exposed) < 2 or not cases:
+        exposure, cases = sum(cell.exposure for cell in cells), sum(cell.cases for cell in cells)
+        if not exposure or not cases:
             continue
-        for cell in exposed:
-            mean = cell.exposure * cases / exposure
-            total += (cell.cases - mean) ** 2 / mean
-        freedom += len(exposed) - 1
+        blocks = _blocks(cells, cases / exposure)
+        for mean, count in blocks:
+            total += (count - mean) ** 2 / mean
+        freedom += len(blocks) - 1
     return max(1.0, total / freedom) if freedom else 1.0
+
+
+def _blocks(cells: Sequence[Cell], rate: float) -> list[tuple[float, int]]:
+    """(expected, counted) of neighbours; what is left over goes to the last."""
+    blocks: list[tuple[float, int]] = []
+    mean, count = 0.0, 0
+    for cell in cells:
+        mean, count = mean + cell.exposure * rate, count + cell.cases
+        if mean >= LEAST_MEAN:
+            blocks.append((mean, count))
+            mean, count = 0.0, 0
+    if mean and blocks:
+        last = blocks.pop()
+        blocks.append((last[0] + mean, last[1] + count))
+    return blocks or [(mean, count)]
 
 
 def rank_p_value(value: float, baseline: Sequence[float]) -> float:

@@ -136,6 +136,9 @@ def test_even_counts_are_left_as_they_are() -> None:
     assert dispersion([[Cell(5, 100)] * 50]) == 1.0
     assert dispersion([[], [Cell(0, 0)], [Cell(3, 10)]]) == 1.0
     assert dispersion([[Cell(0, 100), Cell(100, 100)] * 10]) > 40
+    # Few logins at night, one of them refused: no reason to take all counts for bursts.
+    night_and_day = [Cell(2, 2), *[Cell(0, 2)] * 7, *[Cell(2, 400)] * 16] * 7
+    assert dispersion([night_and_day]) < 2
 
 
 def test_ranks() -> None:
