@@ -22,6 +22,7 @@ from mailplat.core.executors import PATIENCE_S
 from mailplat.core.limits import check, elsewhere
 from mailplat.core.limits.imap import Bounds, ImapLimits
 from mailplat.core.limits.pop3 import Pop3Limits
+from mailplat.core.limits.rehearsal import RehearsalLimits
 from mailplat.core.limits.store import FulltextMode, StoreLimits
 from mailplat.core.limits.usage import GateLimits, UsageLimits
 from mailplat.core.wording import SUBJECT, TEXT
@@ -200,6 +201,7 @@ class MigrationSection(Section):
     # Accounts on their way from shard to shard at once: a disk reads for its users too
     transfers: int = Field(default=4, ge=1)
     gates: Annotated[GateLimits, AfterValidator(check)] = GateLimits()
+    rehearsal: Annotated[RehearsalLimits, AfterValidator(check)] = RehearsalLimits()
 
 
 class LogSection(Section):

@@ -14,8 +14,8 @@ from migration.sources.pop3 import MAX_MESSAGES, logged_in
 
 # Seconds for all of one side.
 TIMEOUT_S = 120.0
-# Messages whose header and first lines are asked for, the eldest and the newest; and lines of each.
-TOPS, LINES = 6, 5
+# Of each message whose header is asked for.
+LINES = 5
 # Octets of a line of a message; longer ones than RFC 5322 2.1.1 has are common.
 MAX_LINE = 1 << 20
 # Of one TOP.
@@ -25,19 +25,22 @@ Lines = dict[str, object]
 Answers = Mapping[str, Lines]
 
 
-async def compare_pop3(backend: Backend, address: str, doors: CopyDoors) -> tuple[list[Difference], int]:
-    """And how many commands were asked of both. Raises Unavailable, Misbehaviour."""
+async def compare_pop3(
+    backend: Backend, address: str, doors: CopyDoors, tops: int
+) -> tuple[list[Difference], int]:
+    """And how many commands were asked of both. `tops`: messages that are looked into, the eldest and the newest.
+    Raises Unavailable, Misbehaviour."""
     try:
         async with asyncio.timeout(TIMEOUT_S):
             async with logged_in(backend, address, limit=MAX_LINE) as streams:
-                there = await _read(_Asked(*streams))
+                there = await _read(_Asked(*streams), tops)
             reader, writer = await doors.pop3(MAX_LINE)
             try:
                 asked = _Asked(reader, writer)
                 await asked.line()
                 for command in (f"USER {address}", "PASS -"):
                     await asked.one(command)
-                here = await _read(asked)
+                here = await _read(asked, tops)
             finally:
                 writer.close()
     except (OSError, TimeoutError, EOFError, ValueError, IndexError, asyncio.LimitOverrunError) as error:
@@ -60,7 +63,7 @@ def _judge(command: str) -> tuple[Notice, str]:
     return Notice.PERHAPS, "numbers or sizes that a client shows while it downloads"
 
 
-async def _read(asked: "_Asked") -> Answers:
+async def _read(asked: "_Asked", tops: int) -> Answers:
     found: dict[str, Lines] = {}
     stat = (await asked.one("STAT")).split()
     count = int(stat[1])
@@ -68,7 +71,8 @@ async def _read(asked: "_Asked") -> Answers:
     for command in ("LIST", "UIDL"):
         lines = await asked.many(command, MAX_MESSAGES)
         found[command] = {number: value for number, _, value in (each.partition(" ") for each in lines)}
-    numbers = sorted({*range(1, count + 1)[: TOPS // 2], *range(1, count + 1)[-(TOPS - TOPS // 2) :]})
+    eldest = tops // 2
+    numbers = sorted({*range(1, count + 1)[:eldest], *range(1, count + 1)[eldest - tops :]})
     for number in numbers:
         lines = await asked.many(f"TOP {number} {LINES}", MAX_LINES)
         found[f"TOP {number} {LINES}"] = {"": "\n".join(lines)}

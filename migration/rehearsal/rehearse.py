@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mailplat.app.wiring import Platform
 from mailplat.core.errors import MailplatError
+from mailplat.core.limits.rehearsal import RehearsalLimits
 from mailplat.core.route import RouteState
 from mailplat.directory import Backend
 from mailplat.directory.audit import Audit
@@ -22,21 +23,11 @@ from migration.rehearsal.script import Question
 from migration.sources.contract import SourceMailbox
 from migration.sources.imap_account import ImapAccount
 
-# Mailboxes of an account that the whole script is asked of: INBOX, those with a special use, then the fullest. Of the
-# others STATUS is asked.
-MAILBOXES = 25
-# Messages of a mailbox beyond which STATUS alone is asked too: the answer to a SEARCH is one line, and of lines no
-# more than a MiB is read (sources/imap.py).
-MESSAGES = 50_000
-# Of one command in one mailbox that are listed; the others are counted.
-LISTED = 20
-# What differs is asked once more after so many seconds: users go on working, and the copy follows them.
-PAUSE_S = 3.0
-
 
 @dataclass(slots=True)
 class Rehearsal:
     address: str
+    listed: int = 20  # differences of one command in one mailbox, at most
     commands: int = 0  # that were asked of both
     mailboxes: int = 0  # that the whole script was asked of
     differences: list[Difference] = field(default_factory=list)
@@ -52,15 +43,18 @@ class Rehearsal:
 class Pair:
     """One connection to each side."""
 
-    def __init__(self, there: ImapAccount, here: ImapAccount, found: Rehearsal) -> None:
+    def __init__(
+        self, there: ImapAccount, here: ImapAccount, found: Rehearsal, limits: RehearsalLimits
+    ) -> None:
         self.there = there
         self.here = here
-        self._found = found
+        self.found = found
+        self.limits = limits
 
     async def ask(self, question: Question) -> tuple[Answer, Answer]:
         """A refusal, or what cannot be read, is an answer too, with the key "refused". Raises Unavailable, and
         Misbehaviour where the connection is of no use any more."""
-        self._found.commands += 1
+        self.found.commands += 1
         return await asyncio.gather(
             _answer(self.there, question.there, question), _answer(self.here, question.here, question)
         )
@@ -104,7 +98,8 @@ def _differences(mailbox: str, question: Question, there: Answer, here: Answer) 
 async def rehearse(platform: Platform, move: Move, who: str) -> Rehearsal:
     """Of an account that is READY. What cannot be compared now is said in the result. Raises Unavailable where the
     directory cannot be read."""
-    found = Rehearsal(move.address)
+    found = Rehearsal(move.address, platform.settings.migration.rehearsal.listed)
+    limits = platform.settings.migration.rehearsal
     run = platform.executors.run
     audit = Audit(platform.database, platform.clock)
     await run(
@@ -114,9 +109,9 @@ async def rehearse(platform: Platform, move: Move, who: str) -> Rehearsal:
     try:
         async with copy_doors(platform, move) as doors:
             with tempfile.TemporaryDirectory(prefix="mailplat-rehearsal-") as spool:
-                await _over_imap(doors, backend, move, Path(spool), found)
+                await _over_imap(doors, backend, Path(spool), found, limits)
             if backend.pop3:
-                await _over_pop3(doors, backend, found)
+                await _over_pop3(doors, backend, found, limits)
     except (MailplatError, OSError) as error:
         found.not_compared.append(("", str(error)))
     now = await run("migration", Ledger(platform.database, platform.clock).find_move, move.account_id)
@@ -125,10 +120,10 @@ async def rehearse(platform: Platform, move: Move, who: str) -> Rehearsal:
     return found
 
 
-async def _over_pop3(doors: CopyDoors, backend: Backend, found: Rehearsal) -> None:
+async def _over_pop3(doors: CopyDoors, backend: Backend, found: Rehearsal, limits: RehearsalLimits) -> None:
     """A user who is there over POP3 has the maildrop for himself (RFC 1939 4)."""
     try:
-        differences, asked = await compare_pop3(backend, found.address, doors)
+        differences, asked = await compare_pop3(backend, found.address, doors, limits.tops)
     except MailplatError as error:
         found.not_compared.append(("POP3", str(error)))
         return
@@ -136,19 +131,22 @@ async def _over_pop3(doors: CopyDoors, backend: Backend, found: Rehearsal) -> No
     _list(found, differences)
 
 
-async def _over_imap(doors: CopyDoors, backend: Backend, move: Move, spool: Path, found: Rehearsal) -> None:
-    there = await ImapAccount.open(backend, move.address, spool)
+async def _over_imap(
+    doors: CopyDoors, backend: Backend, spool: Path, found: Rehearsal, limits: RehearsalLimits
+) -> None:
+    there = await ImapAccount.open(backend, found.address, spool)
     try:
         here = await doors.imap(spool)
         try:
-            await _both(Pair(there, here, found), found)
+            await _both(Pair(there, here, found, limits))
         finally:
             await here.close()
     finally:
         await there.close()
 
 
-async def _both(pair: Pair, found: Rehearsal) -> None:
+async def _both(pair: Pair) -> None:
+    found, limits = pair.found, pair.limits
     for question in script.ACCOUNT:
         _list(found, await pair.compare("", question))
     old, new = (await pair.there.survey(), await pair.here.survey())
@@ -159,24 +157,28 @@ async def _both(pair: Pair, found: Rehearsal) -> None:
     for there, here in common:
         _list(found, await pair.compare(there.name, script.status(there.wire, here.wire)))
     for at, (there, here) in enumerate(common):
-        if at >= MAILBOXES:
-            found.not_compared.append((there.name, f"only its STATUS: {MAILBOXES} mailboxes are looked into"))
-        elif sizes.get(there.name, 0) > MESSAGES:
-            found.not_compared.append((there.name, f"only its STATUS: it has more than {MESSAGES} messages"))
+        why = ""
+        if at >= limits.mailboxes:
+            why = f"only its STATUS: {limits.mailboxes} mailboxes are looked into"
+        elif sizes.get(there.name, 0) > limits.messages:
+            why = f"only its STATUS: it has more than {limits.messages} messages"
+        if why:
+            found.not_compared.append((there.name, why))
         else:
-            await _mailbox(pair, there, here, found)
+            await _mailbox(pair, there, here)
 
 
 def _rank(mailbox: SourceMailbox, sizes: dict[str, int]) -> tuple[bool, bool, int, str]:
     return mailbox.name != "INBOX", not mailbox.special_use, -sizes.get(mailbox.name, 0), mailbox.name
 
 
-async def _mailbox(pair: Pair, there: SourceMailbox, here: SourceMailbox, found: Rehearsal) -> None:
+async def _mailbox(pair: Pair, there: SourceMailbox, here: SourceMailbox) -> None:
     """Twice, where it differs: what is gone then was on its way. One that its user changes meanwhile is left out."""
+    found = pair.found
     before = await _state(pair, there)
     differences = await _script(pair, there, here)
     if any(each.notice is not Notice.NO for each in differences):
-        await asyncio.sleep(PAUSE_S)
+        await asyncio.sleep(pair.limits.pause)
         before = await _state(pair, there)
         differences = await _script(pair, there, here)
     if before != await _state(pair, there):
@@ -201,10 +203,10 @@ async def _script(pair: Pair, there: SourceMailbox, here: SourceMailbox) -> list
     found += _differences(name, script.EVERYTHING, *everything)
     uids = sorted(int(uid) for uid in everything[0] if uid in everything[1])
     found += await pair.compare(name, script.FLAGS)
-    some = script.sample(uids)
+    some = script.sample(uids, pair.limits)
     envelope: dict[str, object] = {}
     middle = 0
-    for question in script.details(some):
+    for question in script.details(some, pair.limits):
         old, new = await pair.ask(question)
         found += _differences(name, question, old, new)
         if question.judge is judgement.envelope and some:
@@ -226,5 +228,5 @@ def _list(found: Rehearsal, differences: Sequence[Difference]) -> None:
         by_command.setdefault(each.command, []).append(each)
     for some in by_command.values():
         some.sort(key=lambda each: -order.index(each.notice))
-        found.differences += some[:LISTED]
-        found.more += len(some[LISTED:])
+        found.differences += some[: found.listed]
+        found.more += len(some[found.listed :])

@@ -5,17 +5,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mailplat.core.limits.rehearsal import RehearsalLimits
 from migration.rehearsal import answers, judgement
 from migration.rehearsal.answers import Reader
 from migration.rehearsal.judgement import Judge
 from migration.sources import replies
 from migration.sources.imap import command
-
-# Messages of a mailbox whose envelope, structure, size and date are asked for: the newest, which every client shows,
-# and the eldest, which came in other ways.
-NEWEST, ELDEST = 100, 20
-# Of these, whose octets are: header, text and first part, of each at most so many octets.
-BODIES, BODY_OCTETS = 12, 4096
 
 # Behind a login, and what STATUS can say of a mailbox that nobody has open (RFC 3501 6.3.10, RFC 7162 3.1.7).
 STATUS_ITEMS = b"(MESSAGES UIDNEXT UIDVALIDITY UNSEEN)"
@@ -62,28 +57,34 @@ EVERYTHING = _same("UID SEARCH ALL", answers.found_uids(b"SEARCH"), judgement.se
 FLAGS = _same("UID FETCH 1:* (FLAGS)", answers.fetched(answers.flags), judgement.flags)
 
 
-def sample(uids: Sequence[int]) -> list[int]:
+def sample(uids: Sequence[int], limits: RehearsalLimits) -> list[int]:
     """`uids` ascending."""
-    return sorted({*uids[:ELDEST], *uids[-NEWEST:]})
+    return sorted({*uids[: limits.eldest], *uids[-limits.newest :]})
 
 
-def details(uids: Sequence[int]) -> list[Question]:
+def details(uids: Sequence[int], limits: RehearsalLimits) -> list[Question]:
     """Of these messages; none where there are none."""
     if not uids:
         return []
     which = replies.uid_set(uids).decode()
-    few = replies.uid_set([*uids[: BODIES // 3], *uids[-(BODIES - BODIES // 3) :]]).decode()
+    some = limits.bodies // 3
+    few = replies.uid_set([*uids[:some], *uids[some - limits.bodies :]]).decode()
     kinds = (
         (which, "RFC822.SIZE", answers.fetched(answers.number), judgement.size),
         (which, "INTERNALDATE", answers.fetched(answers.instant), judgement.instant),
         (which, "ENVELOPE", answers.fetched(answers.envelope), judgement.envelope),
         (which, "BODYSTRUCTURE", answers.fetched(answers.structure), judgement.structure),
         *(
-            (few, f"BODY.PEEK[{section}]<0.{BODY_OCTETS}>", answers.fetched(answers.octets), judgement.octets)
+            (
+                few,
+                f"BODY.PEEK[{section}]<0.{limits.body_octets}>",
+                answers.fetched(answers.octets),
+                judgement.octets,
+            )
             for section in ("HEADER", "TEXT", "1", "HEADER.FIELDS (FROM TO SUBJECT DATE)")
         ),
     )
-    return [_same(f"UID FETCH {some} ({item})", reader, judge) for some, item, reader, judge in kinds]
+    return [_same(f"UID FETCH {uids_} ({item})", reader, judge) for uids_, item, reader, judge in kinds]
 
 
 def searches(uids: Sequence[int], envelope: Mapping[str, object], middle: int) -> list[Question]:

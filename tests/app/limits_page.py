@@ -15,6 +15,7 @@ from mailplat.app.settings import AuthSection, OauthSection
 from mailplat.core.limits import elsewhere
 from mailplat.core.limits.imap import Bounds, ImapLimits
 from mailplat.core.limits.pop3 import Pop3Limits
+from mailplat.core.limits.rehearsal import RehearsalLimits
 from mailplat.core.limits.store import StoreLimits
 from mailplat.core.limits.usage import GateLimits, UsageLimits
 
@@ -38,6 +39,11 @@ TABLES: tuple[tuple[str, type, str], ...] = (
         "migration.gates",
         GateLimits,
         "When a domain that has moved does worse than those that have not (docs/migration.md).",
+    ),
+    (
+        "migration.rehearsal",
+        RehearsalLimits,
+        "How much is asked of both sides before an account moves (docs/migration.md).",
     ),
 )
 

@@ -9,7 +9,6 @@ import pytest
 
 from mailplat.app.cli import main
 from mailplat.core.route import RouteState
-from migration.rehearsal import rehearse as module
 from tests.dovecot import Dovecot
 from tests.migration.house import DOMAIN, House, client, letter
 
@@ -18,7 +17,7 @@ pytestmark = pytest.mark.interop
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(module, "PAUSE_S", 0.0)
+    monkeypatch.setenv("MAILPLAT_MIGRATION__REHEARSAL", '{"pause": 0}')
     monkeypatch.setenv("MAILPLAT_CONFIG", str(tmp_path / "house" / "mailplat.toml"))
 
 

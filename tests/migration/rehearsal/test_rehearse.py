@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mailplat.core.limits.rehearsal import RehearsalLimits
 from mailplat.core.route import RouteState
 from mailplat.directory.audit import Audit
 from migration.rehearsal import rehearse as module
@@ -70,7 +71,12 @@ def furnish(dovecot: Dovecot, user: str) -> None:
         imap.uid_expunge([7])
 
 
-async def run(here: House, user: str) -> Rehearsal:
+async def run(here: House, user: str, **limits: int) -> Rehearsal:
+    """Without a pause."""
+    settings = here.platform.settings
+    rehearsal = RehearsalLimits(pause=0.0, **limits)
+    migration = settings.migration.model_copy(update={"rehearsal": rehearsal})
+    here.platform.settings = settings.model_copy(update={"migration": migration})
     return await rehearse(here.platform, here.move(user), "an admin")
 
 
@@ -83,11 +89,6 @@ async def ready(here: House) -> None:
 
 def noticed(found: Rehearsal) -> list[Difference]:
     return [each for each in found.differences if each.notice is not Notice.NO]
-
-
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PAUSE_S", 0.0)
 
 
 async def test_a_copy_answers_as_dovecot_does(
@@ -192,15 +193,11 @@ async def test_a_maildrop_that_is_in_use(dovecot: Dovecot, user: str, house: Cal
     assert found.mailboxes == 3
 
 
-async def test_what_is_too_much_is_said(
-    dovecot: Dovecot, user: str, house: Callable[..., House], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_is_too_much_is_said(dovecot: Dovecot, user: str, house: Callable[..., House]) -> None:
     furnish(dovecot, user)
     here = house(user)
     await ready(here)
-    monkeypatch.setattr(module, "MESSAGES", 29)
-    monkeypatch.setattr(module, "MAILBOXES", 2)
-    found = await run(here, user)
+    found = await run(here, user, messages=29, mailboxes=2)
     assert found.not_compared == [
         ("INBOX", "only its STATUS: it has more than 29 messages"),
         ("Sent", "only its STATUS: 2 mailboxes are looked into"),
@@ -208,7 +205,7 @@ async def test_what_is_too_much_is_said(
     assert found.mailboxes == 1
 
 
-SIZES, DATES, _, STRUCTURES = script.details([1])[:4]
+SIZES, DATES, _, STRUCTURES = script.details([1], RehearsalLimits())[:4]
 
 
 @pytest.mark.parametrize(
@@ -232,7 +229,8 @@ async def test_an_answer_that_nobody_can_read_is_a_difference(question: Question
         async def ask(self, *pieces: bytes) -> tuple[str, bytes, list[Response]]:
             return "OK", b"done", [[each] for each in self.responses]
 
-    (found,) = await module.Pair(Side(answer), Side(), Rehearsal("ada@moving.test")).compare("", question)
+    pair = module.Pair(Side(answer), Side(), Rehearsal("ada@moving.test"), RehearsalLimits())
+    (found,) = await pair.compare("", question)
     assert (found.here, found.notice) == ("OK", Notice.YES)
     assert str(found.there).startswith("unreadable: ")
 
