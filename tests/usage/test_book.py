@@ -40,3 +40,23 @@ def test_reading_by_domain_and_hour_and_forgetting(database: Database) -> None:
     assert [row.hour for row in book.read(0, 9 * HOUR_S, ["a.test"])] == [3 * HOUR_S, 4 * HOUR_S]
     assert book.prune(4 * HOUR_S) == 2
     assert [row.hour for row in book.read(0, 9 * HOUR_S)] == [4 * HOUR_S]
+
+
+def test_several_domains_together_hour_by_hour(database: Database) -> None:
+    book = UsageBook(database)
+    one, two = Counts(logins=1, octets=10), Counts(logins=2, octets=1 << 60)
+    book.add(
+        {
+            A: one,
+            A._replace(home="backend:old"): one,
+            A._replace(domain="b.test"): two,
+            A._replace(domain="c.test"): two,
+            A._replace(hour=4 * HOUR_S): one,
+            A._replace(hour=5 * HOUR_S): one,
+        }
+    )
+    both = book.by_hour(3 * HOUR_S, 5 * HOUR_S, ["a.test", "b.test"])
+    assert both == [Counts(logins=4, octets=20 + (1 << 60)), one]
+    assert book.by_hour(3 * HOUR_S, 4 * HOUR_S, ["a.test"], home="shard:") == [one]
+    assert book.by_hour(0, 9 * HOUR_S, ["a.test"], home="shard_") == []
+    assert book.by_hour(0, 9 * HOUR_S, []) == []
