@@ -1,10 +1,13 @@
 """Counting in memory."""
 
+import pytest
+
 from mailplat.core.clock import ManualClock
 from mailplat.core.outcome import Result
 from mailplat.core.route import BackendHome, ShardHome
 from mailplat.usage import Counts, Meter
-from mailplat.usage.meter import HOUR_S, MOST_ROWS, OPEN_EVERY_S, Key
+from mailplat.usage import meter as module
+from mailplat.usage.meter import HOUR_S, OPEN_EVERY_S, Key
 
 NOON = 1_700_000_000 // HOUR_S * HOUR_S
 HERE, THERE = ShardHome("s1"), BackendHome("old")
@@ -79,8 +82,9 @@ def test_what_could_not_be_kept_is_added_to_what_came_since() -> None:
     assert counts.logins == 2
 
 
-def test_a_database_that_is_away_for_long_does_not_fill_the_memory() -> None:
+def test_a_database_that_is_away_for_long_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_ROWS", 100)
     meter = Meter(ManualClock())
-    hours = {Key("a.test", hour, "shard:s1"): Counts(logins=1) for hour in range(MOST_ROWS + 5)}
+    hours = {Key("a.test", hour, "shard:s1"): Counts(logins=1) for hour in range(105)}
     assert meter.give_back(hours) == 5
     assert min(key.hour for key in meter.take()) == 5
