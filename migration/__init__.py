@@ -16,6 +16,8 @@ Plugs its commands and its role into mailplat through entry points; nothing in `
     verify       both sides compared anew;  compared: whose octets were
     fence        the seconds in which nobody writes; commit or abort
     sweep        what reached the legacy platform after the commit
+    rehearsal/   what clients would see otherwise, asked of both sides before the cutover
+    gates        does a domain that moved do worse than others;  breach, significance, matched: parts of it
     pacing       connections, latency and back-off for each legacy platform
     origins      where a way back begins, what each mailbox was on both sides at the commit
     back/        the way back: rollback, and `close`, after which there is none

@@ -35,6 +35,7 @@ from mailplat.directory.quotas import CurrentQuotas
 from mailplat.directory.reading_passes import ReadingPasses, is_pass
 from mailplat.directory.scram_keys import ScramStore
 from mailplat.store import Store
+from mailplat.usage import Meter
 from mailplat.wire.sasl import ScramKeys
 
 log = structlog.get_logger("login")
@@ -96,6 +97,11 @@ class Forward:
     capture: Capture = field(repr=False)
     protocol: Protocol
     peer: Peer  # whom the backend is told of
+    meter: Meter = field(repr=False)
+
+    @property
+    def found(self) -> Login:
+        return Login(self.account, self.route)
 
 
 Granted = Serve | Forward
@@ -127,6 +133,7 @@ class LoginService:
         throttle: ThrottleLimits | None = None,
         tokens: Introspection | None = None,
         rehash: bool = False,
+        meter: Meter | None = None,
         wait: float = LOGIN_WAIT_S,
     ) -> None:
         self._directory = directory
@@ -139,6 +146,7 @@ class LoginService:
         self._clock = clock
         self._master = master
         self._wait = wait
+        self.meter = meter or Meter(clock)
         self._tokens = tokens
         self._app_passwords = AppPasswords(directory.database, clock)
         self._passes = ReadingPasses(directory.database, clock)
@@ -206,35 +214,50 @@ class LoginService:
         if isinstance(route.home, BackendHome):
             if as_master or not account.active:
                 await self._verifier.verify(None, password)
-                await self.failed(name, peer, protocol, account)
+                await self.failed(name, peer, protocol, found)
             backend = await self._executors.run("directory", self._backend, route.home.backend)
             return Forward(
-                account, backend, route, name, password, self._sessions, self._capture, protocol, peer
+                account,
+                backend,
+                route,
+                name,
+                password,
+                self._sessions,
+                self._capture,
+                protocol,
+                peer,
+                self.meter,
             )
         right = as_master or await self._verify(account, password, protocol)
         if not right or not account.active:
-            await self.failed(name, peer, protocol, account)
-        return await self._serve(account, route, peer, protocol)
+            await self.failed(name, peer, protocol, found)
+        return self._counted(await self._serve(account, route, peer, protocol))
 
     async def _read(self, name: str, secret: str, peer: Peer, protocol: Protocol) -> Serve:
         """By a pass, over IMAP, to an account that lives here; one that is turned off can be read too."""
         found = await self._settled(name)
         if found is None or protocol != "imap" or isinstance(found.route.home, BackendHome):
-            await self.failed(name, peer, protocol, found.account if found else None)
+            await self.failed(name, peer, protocol)
         redeem = self._passes.redeem
         account = found.account
         if not await self._executors.run("directory", redeem, account.id, secret, peer.address, peer.port):
-            await self.failed(name, peer, protocol, account)
+            await self.failed(name, peer, protocol)
         served = await self._serve(account, found.route, peer, protocol)
         return replace(served, reading=True)
 
     async def _admit(self, name: str, peer: Peer, protocol: Protocol) -> Serve:
         found = await self._settled(name)
         if found is None or not found.account.active:
-            await self.failed(name, peer, protocol, found.account if found else None)
+            await self.failed(name, peer, protocol, found)
         if isinstance(found.route.home, BackendHome):
             raise PasswordNeeded(f"account {found.account.id} lives on {found.route.home}")
-        return await self._serve(found.account, found.route, peer, protocol)
+        return self._counted(await self._serve(found.account, found.route, peer, protocol))
+
+    def _counted(self, served: Serve) -> Serve:
+        """Not for a pass: what the platform reads is no use that somebody makes of it."""
+        account = served.account
+        self.meter.login(account.id, account.address.domain, ShardHome(served.residence.shard))
+        return served
 
     async def _serve(self, account: Account, route: Route, peer: Peer, protocol: Protocol) -> Serve:
         assert isinstance(route.home, ShardHome)
@@ -336,23 +359,29 @@ class LoginService:
                 f"a route leads to shard {residence.shard}, which is not here: {error}"
             ) from error
 
+    async def reject(self, name: str, peer: Peer, protocol: Protocol) -> NoReturn:
+        """A wrong proof or token counts as a wrong password does. Raises AuthenticationFailed, Unavailable."""
+        found = await self._executors.run("directory", self._directory.login, name) if name else None
+        await self.failed(name, peer, protocol, found)
+
     async def count_failure(
-        self, name: str, peer: Peer, protocol: Protocol, account: Account | None = None
+        self, name: str, peer: Peer, protocol: Protocol, found: Login | None = None
     ) -> int:
         """For who gets no answer that could be delayed. By how many the throttle's limits are passed."""
         excess = await self.throttle.excess(name, peer.address)
+        account = found.account if found else None
         log.info(
             "login failed", account=account.id if account else None, protocol=protocol, peer=peer.address
         )
+        if found is not None:
+            self.meter.refusal(found.account.id, found.account.address.domain, found.route.home)
         metrics.logins.labels(protocol, "refused").inc()
         return excess
 
-    async def failed(
-        self, name: str, peer: Peer, protocol: Protocol, account: Account | None = None
-    ) -> NoReturn:
+    async def failed(self, name: str, peer: Peer, protocol: Protocol, found: Login | None = None) -> NoReturn:
         """Count a failure, delay it where there were many, and raise AuthenticationFailed. The proxy calls it too,
-        when a backend said no."""
-        excess = await self.count_failure(name, peer, protocol, account)
+        when a backend said no. `found`: whose account that is."""
+        excess = await self.count_failure(name, peer, protocol, found)
         if excess:
             await asyncio.sleep(min(MAX_DELAY_S, FAILURE_DELAY_S * excess))
         raise AuthenticationFailed("wrong name or password")

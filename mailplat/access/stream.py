@@ -66,6 +66,7 @@ class Stream:
         "_handle",
         "_limits",
         "_loop",
+        "_sent",
         "_size",
         "_writing",
         "farewell",
@@ -91,6 +92,7 @@ class Stream:
         self.timeout = limits.preauth  # of one read, seconds
         self.farewell = farewell  # what the client is told when a read times out
         self.timed_out = False
+        self._sent = 0
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._gathered: list[bytes] = []
@@ -143,7 +145,14 @@ class Stream:
             octets = self._gathered[0] if len(self._gathered) == 1 else b"".join(self._gathered)
             self._gathered.clear()
             self._size = 0
-            self.writer.write(self._on_the_wire(octets))
+            wire = self._on_the_wire(octets)
+            self._sent += len(wire)
+            self.writer.write(wire)
+
+    @property
+    def sent(self) -> int:
+        """Octets to the client so far, with what is gathered; compressed by us, but not yet by TLS."""
+        return self._sent + self._size
 
     async def flush(self) -> None:
         """Send what is gathered; wait while the socket's buffer is above its limit."""

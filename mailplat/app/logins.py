@@ -30,6 +30,7 @@ async def open_logins(platform: Platform, forwarded: ForwardedSessions, capture:
         throttle=_limits(auth),
         tokens=open_tokens(platform.settings.oauth, platform.clock),
         rehash=auth.rehash,
+        meter=platform.meter,
     )
     await service.enrolment.look()  # the first client sees what is offered
     return service

@@ -22,7 +22,9 @@ from mailplat.core.executors import PATIENCE_S
 from mailplat.core.limits import check, elsewhere
 from mailplat.core.limits.imap import Bounds, ImapLimits
 from mailplat.core.limits.pop3 import Pop3Limits
+from mailplat.core.limits.rehearsal import RehearsalLimits
 from mailplat.core.limits.store import FulltextMode, StoreLimits
+from mailplat.core.limits.usage import GateLimits, UsageLimits
 from mailplat.core.wording import SUBJECT, TEXT
 
 ENVIRONMENT_PREFIX = "MAILPLAT_"
@@ -198,6 +200,8 @@ class MigrationSection(Section):
     latency: float = Field(default=0.1, ge=0)
     # Accounts on their way from shard to shard at once: a disk reads for its users too
     transfers: int = Field(default=4, ge=1)
+    gates: Annotated[GateLimits, AfterValidator(check)] = GateLimits()
+    rehearsal: Annotated[RehearsalLimits, AfterValidator(check)] = RehearsalLimits()
 
 
 class LogSection(Section):
@@ -222,6 +226,7 @@ class Settings(Section):
     pop3: Pop3Section = Pop3Section()
     queue: QueueSection = QueueSection()
     relay: RelaySection = RelaySection()
+    usage: Annotated[UsageLimits, AfterValidator(check)] = UsageLimits()
     migration: MigrationSection = MigrationSection()
     log: LogSection = LogSection()
     _file: Path | None = PrivateAttr(default=None)

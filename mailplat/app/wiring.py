@@ -23,6 +23,7 @@ from mailplat.directory.shares import Shares
 from mailplat.queue import Queue
 from mailplat.store import Shard, Store
 from mailplat.store.acl import all_grantees
+from mailplat.usage import Meter, UsageBook
 
 
 class Platform:
@@ -52,6 +53,8 @@ class Platform:
         )
         self.queue = Queue(self.database, queue_path(settings), self.clock, self.bus)
         self.verifier = Verifier(self.executors)
+        self.meter = Meter(self.clock)
+        self.usage = UsageBook(self.database)
         self.drains = Drains(self.database, self.clock)
         self.shares = Shares(self.database, self.clock)
         self.placement = Placement(

@@ -31,6 +31,7 @@ from mailplat.directory.watch import RouteWatch
 from mailplat.filtering.dns import open_dns
 from mailplat.filtering.pipeline import build
 from mailplat.ingress import IngressLimits, Rooms, SmtpServer
+from mailplat.usage import UsageKeeper
 from mailplat.wire.smtp.address import parse_address
 
 logger = structlog.get_logger("worker")
@@ -63,6 +64,7 @@ class Process:
             self.platform.queue,
             self.platform.executors,
             hostname=settings.platform.hostname,
+            meter=self.platform.meter,
         )
 
     async def run(self) -> int:
@@ -72,6 +74,7 @@ class Process:
         await self.platform.bus.start()
         try:
             self._start("route watch", self.watch.run())
+            self._start("usage", self._usage().run())
             if self.tls is not None:
                 self._start("certificate watch", self.certificate.watch(self.stop))
             await self._open_doors()
@@ -83,6 +86,17 @@ class Process:
 
     def _start(self, name: str, work: Coroutine[None, None, None]) -> None:
         self.background[name] = asyncio.create_task(work, name=name)
+
+    def _usage(self) -> UsageKeeper:
+        platform, usage = self.platform, self.settings.usage
+        return UsageKeeper(
+            platform.meter,
+            platform.usage,
+            platform.executors,
+            platform.clock,
+            every=usage.flush,
+            days=usage.days,
+        )
 
     async def _until_stopped(self) -> None:
         """A background work that ends before the stop is a bug or a broken machine: the process ends too, and
@@ -226,6 +240,7 @@ class Process:
             platform.clock,
             hostname=self.settings.platform.hostname,
             watch=self.watch,
+            meter=platform.meter,
         )
         self._start("queue worker", worker.run(self.stop))
         quotas = QuotaWatch(

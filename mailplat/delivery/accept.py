@@ -10,6 +10,7 @@ import structlog
 from mailplat.core.envelope import Envelope, Peer
 from mailplat.core.errors import DiskFull, MailplatError, OverQuota, StaleEpoch
 from mailplat.core.executors import Executors
+from mailplat.core.outcome import Outcome, Result
 from mailplat.core.quota import Quota
 from mailplat.core.reply import DISK_FULL, FENCED, LOOP, UNAVAILABLE, Reply, over_quota
 from mailplat.core.route import BackendHome, Door, Residence
@@ -20,6 +21,7 @@ from mailplat.delivery.trace import relayed_to
 from mailplat.directory import Directory, Target
 from mailplat.queue import Queue, QueueRecipient
 from mailplat.store import Store
+from mailplat.usage import Meter
 
 log = structlog.get_logger("delivery")
 
@@ -51,6 +53,7 @@ class Delivery:
         *,
         hostname: str,
         hold_limit: int = HOLD_LIMIT,
+        meter: Meter | None = None,
     ) -> None:
         self._directory = directory
         self._queue = queue
@@ -58,6 +61,7 @@ class Delivery:
         self._hostname = hostname
         self._hold_limit = hold_limit
         self._local = LocalTransport(store)
+        self._meter = meter or Meter()
 
     async def accept(
         self,
@@ -75,8 +79,12 @@ class Delivery:
         the commit is over. Raises nothing that is expected."""
         mail = _Mail(envelope, body, prefix, peer)
         if separately:
-            return await to_the_end(self._separately(mail, targets))
-        return await to_the_end(self._together(mail, targets))
+            replies = await to_the_end(self._separately(mail, targets))
+            self._count_refusals(targets, replies)
+            return replies
+        reply = await to_the_end(self._together(mail, targets))
+        self._count_refusals(targets, [reply] * len(targets))
+        return reply
 
     async def _together(self, mail: _Mail, targets: Sequence[Target]) -> Reply:
         try:
@@ -114,6 +122,8 @@ class Delivery:
             target.account_id: self._answer(answer) for target, answer in zip(group, answers, strict=True)
         }
         for target, answer in zip(group, answers, strict=True):
+            if not isinstance(answer, MailplatError):
+                self._count(target)
             if isinstance(answer, StaleEpoch):  # the home changed since RCPT
                 replies |= await self._alone(mail, [target])
         return replies
@@ -124,6 +134,17 @@ class Delivery:
         except OverQuota as error:
             reply = over_quota(error)
         return dict.fromkeys((target.account_id for target in group), reply)
+
+    def _count(self, target: Target) -> None:
+        """The 250 is the delivery: nobody waits."""
+        self._meter.delivery(target.address.domain, target.route.home, Result.DELIVERED)
+
+    def _count_refusals(self, targets: Sequence[Target], replies: Sequence[Reply]) -> None:
+        """Whoever sent it keeps the message, or tells its sender: the same for a recipient as if we had."""
+        for target, reply in zip(targets, replies, strict=True):
+            result = Outcome.from_reply(reply).result
+            if result is not Result.DELIVERED:
+                self._meter.delivery(target.address.domain, target.route.home, result)
 
     def _answer(self, answer: object) -> Reply:
         if not isinstance(answer, MailplatError):
@@ -145,11 +166,15 @@ class Delivery:
     async def _place(self, mail: _Mail, targets: Sequence[Target]) -> Reply:
         homes = [(home, target.quota) for target in targets if (home := residence_of(target.route))]
         if len(homes) == len(targets) and len({home.shard for home, _ in homes}) == 1:
-            return await self._store(mail, homes)
+            return await self._store(mail, homes, targets)
         return await self._enqueue(mail, targets)
 
-    async def _store(self, mail: _Mail, homes: Sequence[tuple[Residence, Quota]]) -> Reply:
+    async def _store(
+        self, mail: _Mail, homes: Sequence[tuple[Residence, Quota]], targets: Sequence[Target]
+    ) -> Reply:
         await self._local.deliver(homes, mail.envelope.reverse_path, mail.body, mail.prefix)
+        for target in targets:
+            self._count(target)
         return STORED
 
     async def _enqueue(self, mail: _Mail, targets: Sequence[Target]) -> Reply:

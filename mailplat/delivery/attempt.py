@@ -16,7 +16,7 @@ from mailplat.core.executors import Executors
 from mailplat.core.outcome import Outcome, Result
 from mailplat.core.quota import Quota
 from mailplat.core.reply import DISK_FULL, LOOP, UNAVAILABLE, UNKNOWN_RECIPIENT, Reply, over_quota
-from mailplat.core.route import BackendHome, Door, Residence
+from mailplat.core.route import BackendHome, Door, Home, Residence
 from mailplat.core.spool import Body
 from mailplat.delivery import dsn
 from mailplat.delivery.flights import Abandoned, Flight, Flights
@@ -25,6 +25,7 @@ from mailplat.delivery.relay import RelayTransport
 from mailplat.delivery.trace import header_block, relay_field, relayed_to
 from mailplat.directory import Directory
 from mailplat.queue import Leased, LeasedRecipient, Notice, Queue, QueueRecipient, StaleLease
+from mailplat.usage import Meter
 
 log = structlog.get_logger("delivery")
 
@@ -85,6 +86,7 @@ class Tools:
     flights: Flights
     hostname: str
     healthy: Callable[[], bool]
+    meter: Meter
     smart_host: str = ""
 
 
@@ -96,6 +98,7 @@ class Attempt:
         self._tools = tools
         self._flights: list[Flight] = []
         self._seen: frozenset[str] | None = None
+        self._homes: dict[int, Home] = {}  # of recipients that are accounts of ours, as their routes were
 
     def abandon(self) -> None:
         """The lease is lost or the process must end: stop what has not passed its final dot."""
@@ -169,6 +172,7 @@ class Attempt:
             quota = tools.directory.account_by_id(recipient.account_id).allowance
         except NotFound:
             return Outcome(Result.FAILED, UNKNOWN_RECIPIENT)  # removed since it was accepted
+        self._homes[recipient.id] = route.home
         if route.door is Door.HOLD:
             return Hold()
         residence = residence_of(route)
@@ -340,8 +344,7 @@ class Attempt:
                         "spool", tools.queue.submit_settlement, leased, outcomes, held=held, notice=notice
                     )
                 )
-                for outcome in outcomes.values():
-                    metrics.attempts.labels(outcome.result.name.lower()).inc()
+                self._count(some, outcomes)
                 return
             except StaleLease as error:
                 log.error("settled too late", reason=str(error))
@@ -351,6 +354,15 @@ class Attempt:
                     raise
                 log.warning("not settled yet", id=leased.message.id, reason=str(error))
                 await asyncio.sleep(SETTLE_PAUSE_S)
+
+    def _count(self, some: Sequence[LeasedRecipient], outcomes: Mapping[int, Outcome]) -> None:
+        delay = self._tools.clock.now() - self.leased.message.arrived
+        for one in some:
+            outcome, home = outcomes.get(one.id), self._homes.get(one.id)
+            if outcome is not None:
+                metrics.attempts.labels(outcome.result.name.lower()).inc()
+            if outcome is not None and home is not None:
+                self._tools.meter.delivery(one.address.domain, home, outcome.result, delay)
 
     def _give_up(self, outcome: Outcome) -> Outcome:
         """Temporary for too long is permanent (RFC 5321 4.5.4.1)."""

@@ -22,6 +22,7 @@ from mailplat.directory import Directory
 from mailplat.directory.watch import RouteWatch
 from mailplat.queue import Queue
 from mailplat.store import Store
+from mailplat.usage import Meter
 
 log = structlog.get_logger("worker")
 
@@ -69,6 +70,7 @@ class Worker:
         limits: WorkerLimits | None = None,
         relay_limits: RelayLimits | None = None,
         smart_host: str = "",
+        meter: Meter | None = None,
     ) -> None:
         self.name = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._queue = queue
@@ -90,6 +92,7 @@ class Worker:
             self._flights,
             hostname,
             lambda: watch is None or watch.healthy,
+            meter or Meter(clock),
             smart_host,
         )
 

@@ -10,6 +10,7 @@
     resample    the source once more, where it still answers: octets against the digests, POP3's list
     evidence    one account: reads, compares, keeps what came of it
     events      throttling, mail that was held: what the ledger counts nowhere else
+    downloads   what clients were sent after the move, beside the days before: was mail downloaded again?
     grades      Perfect, Good, Investigate, Poor; approvals; `may_close`
     document    the content of a domain's certificate;  signing: its canonical form and signature;  page: for people
 

@@ -5,7 +5,6 @@ import json
 import re
 import statistics
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,8 +15,9 @@ from mailplat.core import disk
 from mailplat.core.errors import NotFound
 from mailplat.core.route import RouteState
 from mailplat.db.engine import Database
-from migration.certificate import events, evidence, grades, merkle, signing, tables
+from migration.certificate import downloads, events, evidence, grades, merkle, signing, tables
 from migration.certificate.grades import Finding, Grade
+from migration.certificate.moment import moment
 from migration.compared import Compared
 from migration.ledger import Ledger, Move
 
@@ -34,7 +34,14 @@ def compose(platform: Platform, domain: str, who: str) -> dict[str, Any]:
     moves = _moves(platform.database, platform, domain)
     approved = grades.approvals(platform.database, domain)
     accounts = [_account(platform, move) for move in moves]
-    found = [finding for account in accounts for finding in _findings(account)]
+    previous = last(platform.database, domain)
+    downloaded = downloads.section(
+        platform,
+        domain,
+        [move for move in moves if has_moved(move)],
+        previous["certificate"].get("downloads") if previous else None,
+    )
+    found = findings_of({"accounts": accounts, "downloads": downloaded})
     grade = grades.worst(found)
     fences = [account["fence"]["total_ms"] for account in accounts if account["moved"]]
     return {
@@ -63,6 +70,7 @@ def compose(platform: Platform, domain: str, who: str) -> dict[str, Any]:
             {"item": a.item, "text": a.text, "by": a.who, "reason": a.reason, "at": moment(a.at)}
             for a in approved.values()
         ],
+        "downloads": downloaded,
         "accounts": accounts,
     }
 
@@ -72,12 +80,10 @@ def has_moved(move: Move) -> bool:
     return move.moved > 0 and move.route.state in _MOVED
 
 
-def moment(at: float) -> str | None:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds") if at else None
-
-
 def findings_of(content: Mapping[str, Any]) -> list[Finding]:
-    return [finding for account in content["accounts"] for finding in _findings(account)]
+    """Of all accounts, and of the domain."""
+    found = [finding for account in content["accounts"] for finding in _findings(account)]
+    return found + downloads.findings(content)
 
 
 def keep(database: Database, at: float, signed: dict[str, Any]) -> None:

@@ -42,6 +42,7 @@ def render(signed: Mapping[str, Any]) -> str:
     parts = [
         _summary(content, signature),
         _approvals(content["approvals"]),
+        _domains_findings(content.get("downloads")),
         *(_account(each) for each in content["accounts"]),
     ]
     return (
@@ -115,11 +116,20 @@ def _summary(content: Mapping[str, Any], signature: Mapping[str, Any]) -> str:
                 ("Signed with", f"<code>{_text(signature['algorithm'])} {_text(signature['key'])}</code>"),
                 ("Changed since by its owners", _number(totals["changed_since"])),
                 ("Expunged since by its owners", _number(totals["expunged_since"])),
+                ("Sent for each login", _downloads(content.get("downloads"))),
             )
         )
         + '<p class="soft">This page is a picture of the certificate. What is signed, and can be checked, is its'
         " JSON.</p></section>\n"
     )
+
+
+def _downloads(found: Mapping[str, Any] | None) -> str:
+    """Certificates of earlier releases have none."""
+    if found is None:
+        return "–"
+    before, since = _number(found["baseline_octets_per_login"]), _number(found["octets_per_login"])
+    return f"{_text(found['verdict'])}: {since} octets within a day of the move, {before} before"
 
 
 def _approvals(approvals: Sequence[Mapping[str, Any]]) -> str:
@@ -170,6 +180,14 @@ def _account(account: Mapping[str, Any]) -> str:
         f'<section><div class="head"><h2>{_text(account["address"])}</h2>{_grade(account["grade"])}</div>'
         f"{_pairs(rows)}{_findings(account)}{_mailboxes(account['mailboxes'])}{_rounds(account['rounds'])}</section>\n"
     )
+
+
+def _domains_findings(found: Mapping[str, Any] | None) -> str:
+    """What is said of the domain and of no account."""
+    if found is None or not found["findings"]:
+        return ""
+    shown = _findings({"findings": found["findings"], "more_findings": 0})
+    return f"<section><h2>Of all accounts together</h2>{shown}</section>\n"
 
 
 def _findings(account: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ import asyncio
 import re
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,12 @@ _LATER = re.compile(rb"\[(?:LIMIT|INUSE|UNAVAILABLE|THROTTLED|SERVERBUG|CONTACTA
 _ABSENT = re.compile(rb"\[(?:NONEXISTENT|TRYCREATE)\]|doesn't exist|does not exist", re.IGNORECASE)
 _BACKOFF = re.compile(rb"Suggested Backoff Time: (\d{1,7}) milliseconds", re.IGNORECASE)
 
+
+def asks_to_wait(text: bytes) -> bool:
+    """What stands behind a NO that is none for good (RFC 5530 3)."""
+    return bool(_LATER.search(text) or _BACKOFF.search(text))
+
+
 Found = Callable[[Listed, bytes | Body | None], None]
 
 
@@ -50,6 +56,7 @@ class Exchange(aioimaplib.Command):  # type: ignore[misc]
         self.responses: list[replies.Response] = []
         self.found: Found | None = None
         self.wanted: set[int] | None = None  # UIDs whose messages are ours; None: all
+        self.raw = False  # FETCH responses are responses like all others; nothing else may be in flight then
 
     @property
     def text(self) -> bytes:
@@ -202,7 +209,7 @@ class Protocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]
             raise Misbehaviour(f"unreadable: {first[:80]!r}")
 
     def _untagged(self, parts: list[bytes | Body], first: bytes) -> None:
-        if replies.is_fetch(parts):
+        if replies.is_fetch(parts) and not any(each.raw for each in self._flying.values()):
             listed, body = replies.parse_fetch(parts)
             for exchange in self._flying.values():
                 if (
@@ -228,6 +235,9 @@ class Protocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]
         self._watcher = self.loop.call_later(SILENCE_S / 10, self._watch)
 
 
+Connect = Callable[[Callable[[], Protocol]], Coroutine[Any, Any, Any]]
+
+
 class Client(aioimaplib.IMAP4):  # type: ignore[misc]
     """One connection with our protocol in it."""
 
@@ -238,11 +248,14 @@ class Client(aioimaplib.IMAP4):  # type: ignore[misc]
     def create_client(
         self, host: str, port: int, loop: Any, conn_lost_cb: Any = None, ssl_context: Any = None
     ) -> None:
+        self._make_protocol(
+            lambda made: asyncio.get_running_loop().create_connection(made, host, port, ssl=ssl_context)
+        )
+
+    def _make_protocol(self, connect: Connect) -> None:
         loop = asyncio.get_running_loop()
         self.protocol = Protocol(loop, self._spool)
-        self._client_task = loop.create_task(
-            loop.create_connection(lambda: self.protocol, host, port, ssl=ssl_context)
-        )
+        self._client_task = loop.create_task(connect(lambda: self.protocol))
 
     async def greeting(self) -> bytes:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
@@ -268,7 +281,7 @@ class Client(aioimaplib.IMAP4):  # type: ignore[misc]
         what = f"{exchange.name}: {status} {text[:200].decode('utf-8', 'replace')}"
         if status == "BAD":
             raise Misbehaviour(f"the source answered {what}")
-        if _LATER.search(text) or _BACKOFF.search(text):
+        if asks_to_wait(text):
             found = _BACKOFF.search(text)
             raise Throttled(f"the source answered {what}", int(found[1]) / 1000 if found else None)
         raise (NotFound if _ABSENT.search(text) else Unavailable)(f"the source answered {what}")

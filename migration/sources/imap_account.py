@@ -12,9 +12,10 @@ from typing import Self
 from mailplat.core.errors import NotFound, Unavailable
 from mailplat.core.spool import Body
 from mailplat.directory import Backend
+from migration.errors import Throttled
 from migration.sources import replies, tls
 from migration.sources.contract import Fetched, Listed, Naming, SourceMailbox, Status, Survey
-from migration.sources.imap import Client, command
+from migration.sources.imap import Client, asks_to_wait, command
 from migration.sources.names import check_collisions, decode_name, naming
 
 _CAPABILITY = re.compile(rb"\[CAPABILITY ([^\]]*)\]", re.IGNORECASE)
@@ -56,6 +57,28 @@ class ImapAccount:
                 raise Unavailable(f"backend {backend.name} at {backend.imap}: {reason}") from error
             raise
         return source
+
+    async def log_in(self, user: str, password: str) -> Self:
+        """Over a connection that nobody else has: no TLS. Raises Unavailable, Throttled, Misbehaviour."""
+        try:
+            await self._client.greeting()
+            done = await self._client.run(*command(b"LOGIN", user.encode(), password.encode()))
+            await self._learn(done.text)
+        except BaseException:
+            self._client.abort()
+            raise
+        return self
+
+    async def ask(self, *pieces: bytes) -> tuple[str, bytes, list[replies.Response]]:
+        """One command as `command` makes it, and its answer as it came: status, what stands behind it, untagged
+        responses, FETCH too. Nothing else may be in flight. Raises Unavailable, Throttled, Misbehaviour."""
+        exchange = self._client.begin(*pieces)
+        exchange.raw = True
+        self._opened = self._opened or exchange.name == "EXAMINE"
+        await exchange.wait()
+        if exchange.response.result == "NO" and asks_to_wait(exchange.text):
+            raise Throttled(f"the source answered {exchange.name}: NO {exchange.text[:200]!r}")
+        return exchange.response.result, exchange.text, exchange.responses
 
     async def _learn(self, text: bytes) -> None:
         found = _CAPABILITY.search(text)
@@ -136,6 +159,11 @@ class ImapAccount:
         if self._opened:
             self._opened = False
             await self._client.run(b"UNSELECT" if b"UNSELECT" in self.capabilities else b"CLOSE")
+
+    async def status(self, mailbox: SourceMailbox) -> Status | None:
+        """Its numbers now; None where it is not there any more. Leaves no mailbox open."""
+        await self._leave()
+        return (await self._statuses([mailbox])).get(mailbox.name)
 
     async def _statuses(self, mailboxes: Sequence[SourceMailbox]) -> dict[str, Status]:
         items = b"(UIDVALIDITY UIDNEXT MESSAGES%b)" % (b" HIGHESTMODSEQ" if self.condstore else b"")

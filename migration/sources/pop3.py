@@ -64,27 +64,36 @@ async def _digest(reader: asyncio.StreamReader) -> bytes:
 async def _session(
     backend: Backend, account: str
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """As the account, by the right of the master user. Raises as read_uidls."""
+    """As the account, until QUIT; at most SESSION_S. Raises as read_uidls."""
     try:
-        async with asyncio.timeout(TIMEOUT_S) as patience:
-            host, _, port = backend.pop3.rpartition(":")
-            host = host.strip("[]")
-            secured = tls.context() if backend.pop3_tls == "implicit" else None
-            reader, writer = await asyncio.open_connection(host, int(port), ssl=secured, limit=MAX_LINE)
-            try:
-                await _ok(reader)
-                if backend.pop3_tls == "starttls":
-                    await _ask(reader, writer, b"STLS")
-                    await writer.start_tls(tls.context(), server_hostname=host)
-                await _login(reader, writer, backend, account)
-                patience.reschedule(asyncio.get_running_loop().time() + SESSION_S)
-                yield reader, writer
-                await _ask(reader, writer, b"QUIT")
-            finally:
-                writer.close()
-    except (OSError, TimeoutError, EOFError, ssl.SSLError, ValueError) as error:
+        async with asyncio.timeout(TIMEOUT_S) as patience, logged_in(backend, account) as (reader, writer):
+            patience.reschedule(asyncio.get_running_loop().time() + SESSION_S)
+            yield reader, writer
+            await _ask(reader, writer, b"QUIT")
+    except (OSError, TimeoutError, EOFError, ssl.SSLError, ValueError, asyncio.LimitOverrunError) as error:
         reason = tls.explain(error, "--pop3-tls", backend.pop3_tls)
         raise Unavailable(f"backend {backend.name}, POP3 at {backend.pop3}: {reason}") from error
+
+
+@contextlib.asynccontextmanager
+async def logged_in(
+    backend: Backend, account: str, *, limit: int = MAX_LINE
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """As `account`, by the master user; the connection is closed behind it. Raises Unavailable, Throttled, and what
+    the network raises."""
+    host, _, port = backend.pop3.rpartition(":")
+    host = host.strip("[]")
+    secured = tls.context() if backend.pop3_tls == "implicit" else None
+    reader, writer = await asyncio.open_connection(host, int(port), ssl=secured, limit=limit)
+    try:
+        await _ok(reader)
+        if backend.pop3_tls == "starttls":
+            await _ask(reader, writer, b"STLS")
+            await writer.start_tls(tls.context(), server_hostname=host)
+        await _login(reader, writer, backend, account)
+        yield reader, writer
+    finally:
+        writer.close()
 
 
 async def _login(

@@ -143,8 +143,9 @@ def unquote(text: bytes) -> bytes:
     return re.sub(rb"\\(.)", rb"\1", text) if b"\\" in text else text
 
 
-def tokens(response: Response, start: int = 0) -> list[Token]:
-    """Everything from `start` of the first text on: atoms and strings as bytes, lists as lists."""
+def tokens(response: Response, start: int = 0, *, depth: int = MAX_DEPTH) -> list[Token]:
+    """Everything from `start` of the first text on: atoms and strings as bytes, lists as lists, at most `depth` deep.
+    Raises Misbehaviour."""
     top: list[Token] = []
     stack: list[list[Token]] = [top]
     for number, piece in enumerate(response):
@@ -154,7 +155,7 @@ def tokens(response: Response, start: int = 0) -> list[Token]:
         assert isinstance(piece, bytes)
         for kind, value in _walk(piece, start if number == 0 else 0):
             if kind == 1:
-                if len(stack) > MAX_DEPTH:
+                if len(stack) > depth:
                     raise Misbehaviour("lists too deep")
                 inner: list[Token] = []
                 stack[-1].append(inner)

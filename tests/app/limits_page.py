@@ -15,7 +15,9 @@ from mailplat.app.settings import AuthSection, OauthSection
 from mailplat.core.limits import elsewhere
 from mailplat.core.limits.imap import Bounds, ImapLimits
 from mailplat.core.limits.pop3 import Pop3Limits
+from mailplat.core.limits.rehearsal import RehearsalLimits
 from mailplat.core.limits.store import StoreLimits
+from mailplat.core.limits.usage import GateLimits, UsageLimits
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/limits.md"
 
@@ -31,6 +33,17 @@ TABLES: tuple[tuple[str, type, str], ...] = (
         "store.limits",
         StoreLimits,
         "Mailboxes, keywords, annotations and the work of a shard. Past it: `NO [LIMIT]`.",
+    ),
+    ("usage", UsageLimits, "What each domain gets, hour by hour."),
+    (
+        "migration.gates",
+        GateLimits,
+        "When a domain that has moved does worse than those that have not (docs/migration.md).",
+    ),
+    (
+        "migration.rehearsal",
+        RehearsalLimits,
+        "How much is asked of both sides before an account moves (docs/migration.md).",
     ),
 )
 

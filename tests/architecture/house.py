@@ -17,6 +17,7 @@ FLOORS = {
     "mailplat.directory": 2,
     "mailplat.queue": 2,
     "mailplat.sieve": 2,
+    "mailplat.usage": 2,
     "mailplat.store": 3,
     "mailplat.admin": 3,
     "mailplat.delivery": 4,

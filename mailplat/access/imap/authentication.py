@@ -41,9 +41,12 @@ async def authenticate(session: Session, tag: str, claim: Plain | Proven) -> Tag
 async def rejected(session: Session, tag: str, name: str) -> Tagged:
     """A wrong proof or token counts as a wrong password does."""
     try:
-        await session.services.login.failed(name, session.peer, "imap")
+        await session.services.login.reject(name, session.peer, "imap")
     except AuthenticationFailed:
         return failed(session, tag)
+    except Unavailable as error:
+        log.warning("login not possible now", reason=str(error))
+        return UNAVAILABLE
 
 
 def _enter(session: Session, granted: Serve) -> Tagged:
@@ -71,7 +74,7 @@ async def _forward(session: Session, tag: str, granted: Forward) -> Tagged | Non
     try:
         upstream = await connect_imap(granted)
     except AuthenticationFailed:
-        await session.services.login.failed(granted.name, session.peer, "imap", granted.account)
+        await session.services.login.failed(granted.name, session.peer, "imap", granted.found)
         raise
     session.handed_over = True
     session.ticket.close()

@@ -15,9 +15,13 @@ READING = frozenset(
         "NAMESPACE",
         "NOOP",
         "SEARCH",
+        "SORT",
         "STATUS",
+        "THREAD",
         "UID FETCH",
         "UID SEARCH",
+        "UID SORT",
+        "UID THREAD",
         "UNSELECT",
     }
 )

@@ -44,7 +44,7 @@ class ImapServer:
         sharing: Sharing | None = None,
     ) -> None:
         registry()  # a command that cannot be loaded is found at start, not by the first client
-        self.sessions = Sessions(limits)
+        self.sessions = Sessions(limits, login_service.meter)
         self._services = Services(
             login=login_service,
             store=store,

@@ -8,15 +8,18 @@ from mailplat.access.imap.session import MOVED, Session
 from mailplat.access.login import Serve
 from mailplat.core.errors import LimitReached, StaleEpoch, Unavailable
 from mailplat.core.limits.imap import ImapLimits
-from mailplat.core.route import Route
+from mailplat.core.route import Route, ShardHome
+from mailplat.usage import Meter, Tap
 
 # Routes whose last change is remembered, for logins that were under way when they changed.
 _REMEMBERED = 10_000
 
 
 class Sessions:
-    def __init__(self, limits: ImapLimits) -> None:
+    def __init__(self, limits: ImapLimits, meter: Meter) -> None:
         self._limits = limits
+        self._meter = meter
+        self._taps: dict[Session, Tap] = {}
         self._all: set[Session] = set()
         self._by_account: dict[int, set[Session]] = {}
         self._guests: dict[int, set[Session]] = {}  # by the owner of the mailbox that they have selected
@@ -45,6 +48,9 @@ class Sessions:
         if len(there) >= self._limits.connections_per_account:
             raise LimitReached(f"account {account_id} has {len(there)} IMAP connections")
         there.add(session)
+        if not granted.reading:
+            domain, home = granted.account.address.domain, ShardHome(granted.residence.shard)
+            self._taps[session] = self._meter.open_tap(domain, home, lambda: session.stream.sent)
 
     def look(self, session: Session) -> None:
         """What the session has selected is another mailbox now, or none. Raises Unavailable where that of somebody
@@ -71,6 +77,8 @@ class Sessions:
 
     def leave(self, session: Session) -> None:
         """The session is not logged in any more."""
+        if (tap := self._taps.pop(session, None)) is not None:
+            tap.close()
         account_id = session.account_id
         if account_id is not None and (there := self._by_account.get(account_id)) is not None:
             there.discard(session)

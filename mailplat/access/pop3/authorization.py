@@ -11,6 +11,7 @@ from mailplat.access.pop3.session import NOT_NOW, Session, State, log
 from mailplat.access.proxy import connect_pop3, splice
 from mailplat.access.stream import PlaintextInjection, peer_of
 from mailplat.core.errors import InvalidInput, StaleEpoch, Unavailable
+from mailplat.core.route import ShardHome
 from mailplat.wire import pop3, sasl
 
 # The route may change between its reading and the session's entry into the list; it is then read again.
@@ -100,7 +101,7 @@ async def _negotiate(session: Session, steps: sasl.Exchange, initial: bytes | No
         _give_up(session, f"Cannot be understood: {error}")
     except sasl.Rejected as error:  # counts as a wrong password does
         with contextlib.suppress(AuthenticationFailed):
-            await session.services.login.failed(error.name, session.peer, "pop3")
+            await session.services.login.reject(error.name, session.peer, "pop3")
         refuse(session)
     else:
         if exchange.acts_for_another(claim):
@@ -170,6 +171,9 @@ async def _enter(session: Session, granted: Serve) -> None:
     session.state = State.TRANSACTION
     session.ticket.close()
     session.stream.timeout = session.limits.autologout
+    session.tap = session.services.login.meter.open_tap(
+        granted.account.address.domain, ShardHome(residence.shard), lambda: session.stream.sent
+    )
     session.out(pop3.ok(f"{session.drop.count} messages ({session.drop.octets} octets)"))
 
 
@@ -179,7 +183,7 @@ async def _forward(session: Session, granted: Forward) -> None:
     try:
         upstream = await connect_pop3(granted, utf8=session.utf8)
     except AuthenticationFailed:
-        await session.services.login.failed(granted.name, session.peer, "pop3", granted.account)
+        await session.services.login.failed(granted.name, session.peer, "pop3", granted.found)
         raise
     session.handed_over = True
     session.ticket.close()

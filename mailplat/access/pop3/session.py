@@ -17,6 +17,7 @@ from mailplat.core.errors import StaleEpoch, Unavailable
 from mailplat.core.executors import Executors
 from mailplat.core.limits.pop3 import Pop3Limits
 from mailplat.store import Store
+from mailplat.usage import Tap
 from mailplat.wire import pop3
 
 log = structlog.get_logger("pop3")
@@ -74,6 +75,7 @@ class Session:
         self.ticket = services.login.throttle.admit(self.peer.address)  # until it is logged in
         self.handed_over = False  # to a backend: nothing of ours is said any more
         self.task = asyncio.current_task()
+        self.tap: Tap | None = None  # counts what the client gets, from the login on
         self._commands = commands
         self._bad = 0  # lines that were no command, in a row
         self._ending = False  # the server wants it to end
@@ -147,6 +149,8 @@ class Session:
     async def close(self) -> None:
         """Give the maildrop back."""
         self.ticket.close()
+        if self.tap is not None:
+            self.tap.close()
         drop, self.maildrop = self.maildrop, None
         if drop is not None:
             await self.call(drop.close)

@@ -80,6 +80,8 @@ async def splice(
     client."""
     boundary = Boundary() if upstream.imap else None
     up, down = Flow(), Flow()
+    granted = upstream.granted
+    tap = granted.meter.open_tap(granted.account.address.domain, granted.route.home, lambda: down.octets)
     sending = asyncio.ensure_future(_send(reader, upstream.writer, up, boundary, leftover))
     receiving = asyncio.ensure_future(_receive(upstream.reader, writer, down, boundary))
     wanted = asyncio.ensure_future(upstream.ending.wanted.wait())
@@ -103,10 +105,11 @@ async def splice(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        tap.close()
         upstream.close()
     if upstream.ending.wanted.is_set():
         await _farewell(writer, boundary)
-    log.debug("forwarded session ended", account=upstream.granted.account.id, up=up.octets, down=down.octets)
+    log.debug("forwarded session ended", account=granted.account.id, up=up.octets, down=down.octets)
     return up.octets, down.octets
 
 

@@ -78,6 +78,8 @@ async def logging_in(
         reset(writer)
         raise
     metrics.logins.labels(granted.protocol, "forwarded").inc()
+    account = granted.account
+    granted.meter.login(account.id, account.address.domain, granted.route.home)
     granted.capture.taken(granted.account, granted.password)
 
 
