@@ -116,13 +116,13 @@ class Target:
 
     async def places(self, mailbox_id: int) -> dict[str, tuple[int, float]]:
         """UIDs and their places in POP3's order, by UIDL."""
-        listing: Listing = await self._run("listing", mailbox_id)
+        listing: Listing = await self._run("maildrop", mailbox_id)
         places, ordered = listing.places(), listing.in_order()
         return {ordered.uidl(place): (uid, places[uid]) for place, uid in enumerate(ordered.uids)}
 
     async def maildrop(self, mailbox_id: int) -> list[tuple[int, str]]:
         """UIDs and UIDLs as POP3 shows them here, in its order."""
-        listing: Listing = await self._run("listing", mailbox_id)
+        listing: Listing = await self._run("maildrop", mailbox_id)
         ordered = listing.in_order()
         return [(uid, ordered.uidl(place)) for place, uid in enumerate(ordered.uids)]
 

@@ -95,6 +95,12 @@ def listing(site: Site, listings: Ready[Listing], residence: Residence, mailbox_
     return found
 
 
+def fresh(site: Site, residence: Residence, mailbox_id: int) -> Listing:
+    """Nothing of it is from memory. Raises NotFound, Unavailable."""
+    with site.read() as connection:
+        return _read(connection, site.mailbox_by_id(connection, residence.account_id, mailbox_id), None)
+
+
 def _read(connection: Connection, row: MailboxRow, known: Listing | None) -> Listing:
     """What is known and what came behind it; all of it where nothing is."""
     since = known.uidnext if known is not None else 0

@@ -257,6 +257,10 @@ class Shard:
     def listing(self, residence: Residence, mailbox_id: int) -> Listing:
         return listing.listing(self.site, self._listings, residence, mailbox_id)
 
+    def maildrop(self, residence: Residence, mailbox_id: int) -> Listing:
+        """The same from the rows alone, whatever is remembered: to compare with."""
+        return listing.fresh(self.site, residence, mailbox_id)
+
     def changes(self, residence: Residence, mailbox_id: int, since_modseq: int) -> Changes:
         return changes.changes(self.site, residence, mailbox_id, since_modseq)
 

@@ -268,7 +268,8 @@ async def test_a_backend_that_does_not_answer(
 
 
 async def test_another_namespace_is_what_every_client_notices(tmp_path: Path) -> None:
-    """Names with a prefix and dots: each mailbox is found on both sides all the same, and answers alike."""
+    """Names with a prefix and dots are kept, and no client notices; were they not, each mailbox is found on both sides
+    all the same, and answers alike."""
     ada = f"ada@{DOMAIN}"
     with tempfile.TemporaryDirectory(prefix="mailplat-rehearsal-") as root:
         settings = "namespace inbox {\n separator = .\n prefix = INBOX.\n}\n"
@@ -280,10 +281,13 @@ async def test_another_namespace_is_what_every_client_notices(tmp_path: Path) ->
                 imap.subscribe_folder("INBOX.Sent")
                 imap.append("INBOX.Sent", letter(1))
             await ready(here)
+            kept = await run(here, ada)
+            here.platform.directory.set_account(here.move(ada).account_id, separator="/", prefix="")
             found = await run(here, ada)
         finally:
             here.close()
             server.stop()
+    assert not [each for each in kept.differences if each.notice is Notice.YES]
     assert (found.mailboxes, found.not_compared) == (2, [])
     worst = {
         (each.mailbox, each.command, each.key) for each in found.differences if each.notice is Notice.YES
