@@ -4,6 +4,8 @@ Each change takes the next number of one sequence inside its own transaction. Th
 until the commit, so that numbers become visible in their order: a watcher that has read up to N has missed nothing.
 """
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -63,6 +65,17 @@ def insert(connection: Connection, account_id: int, home: Home, state: RouteStat
             fence_deadline=0.0,
             changed=next_change(connection),
         )
+    )
+
+
+def insert_all(connection: Connection, account_ids: Sequence[int], home: Home, state: RouteState) -> None:
+    """At epoch 1, each a change of its own."""
+    connection.execute(route_change.update().values(last=route_change.c.last + len(account_ids)))
+    first = last_change(connection) - len(account_ids) + 1
+    row = {"home": str(home), "epoch": 1, "state": state.value, "fence_deadline": 0.0}
+    connection.execute(
+        table.insert(),
+        [{**row, "account_id": number, "changed": first + at} for at, number in enumerate(account_ids)],
     )
 
 

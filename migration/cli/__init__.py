@@ -5,7 +5,7 @@ Exit status as everywhere: 0 done, 1 failed (a check, an aborted cutover), 2 wro
 """
 
 from mailplat.app.console import Subparsers
-from migration.cli import approve, backend, move, plan, progress, report, rollback
+from migration.cli import approve, backend, directory, move, plan, progress, report, rollback
 
 
 def register(verbs: Subparsers) -> None:
@@ -14,5 +14,5 @@ def register(verbs: Subparsers) -> None:
         "migrate", help="move domains here from another platform, and accounts between shards"
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    for module in (backend, plan, progress, report, approve, rollback, move):
+    for module in (backend, directory, plan, progress, report, approve, rollback, move):
         module.register(actions)

@@ -1,0 +1,73 @@
+"""Columns of a table or a query, and what a row of them comes to. Each of them but `address` may be left out.
+
+address   the account's
+password  its hash, with the scheme's tag or in the source's scheme; empty: not known
+quota     octets, or 10G; 0 or -1: none
+active    yes or no (true, 1; false, 0): whether it takes mail
+aliases   more addresses of it
+forward   where its mail goes; with its own address a copy stays
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mailplat.core.errors import InvalidInput
+from migration.directory import sizes
+from migration.directory.addresses import address, aliases, split
+from migration.directory.entries import AccountEntry, Entries, Remark
+from migration.directory.options import tagged
+
+ACCOUNT = ("address", "password", "quota", "active", "aliases", "forward")
+
+_YES = frozenset({"yes", "y", "true", "t", "1"})
+_NO = frozenset({"no", "n", "false", "f", "0"})
+
+
+def text(value: Any) -> str:
+    return "" if value is None else str(value).strip()
+
+
+def flag(value: Any) -> bool | None:
+    """Raises InvalidInput."""
+    word = text(value).lower()
+    if word and word not in _YES | _NO:
+        raise InvalidInput("active is yes or no")
+    return word in _YES if word else None
+
+
+def account(row: Mapping[str, Any], place: str, scheme: str) -> Entries:
+    """What cannot be read of a row is left out, with a remark that has nothing of the row in it but its address."""
+    try:
+        who = address(text(row.get("address")))
+    except InvalidInput:
+        yield Remark(place, "column address has no address")
+        return
+    stored: str | None = None
+    quota: int | None = None
+    active: bool | None = None
+    try:
+        if text(row.get("password")):
+            stored = tagged(text(row["password"]), scheme)
+    except InvalidInput as error:
+        yield Remark(
+            place, f"{who}: {error}; taken without it, its owner's next login through mailplat brings one"
+        )
+    try:
+        quota = sizes.cell(row.get("quota"))
+        active = flag(row.get("active"))
+    except InvalidInput as error:
+        yield Remark(place, f"{who}: {error}; taken without it")
+    yield AccountEntry(who, place, stored, quota, active)
+    try:
+        others, forward = split(text(row.get("aliases"))), split(text(row.get("forward")))
+    except InvalidInput as error:
+        yield Remark(place, f"{who}: {error}; taken without aliases and forward")
+        return
+    for each in others:
+        yield from aliases(each, [_written(row)], place)
+    if forward:
+        yield from aliases(_written(row), forward, place)
+
+
+def _written(row: Mapping[str, Any]) -> str:
+    return text(row["address"])
