@@ -33,17 +33,23 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 def physical(path: Path) -> Iterator[Line | Remark]:
     """Without their ends; empty ones too."""
+    for line, _ in _numbered(path):
+        yield line
+
+
+def _numbered(path: Path) -> Iterator[tuple[Line | Remark, bool]]:
+    """With whether it begins with white space."""
     with opened(path) as file:
         number = 0
         while octets := file.readline(MAX_LINE + 1):
             number += 1
-            yield _line(file, octets, f"{path}:{number}")
+            yield _line(file, octets, f"{path}:{number}"), octets[:1].isspace()
 
 
 def _line(file: BinaryIO, octets: bytes, place: str) -> Line | Remark:
     if len(octets) > MAX_LINE:
         while octets and not octets.endswith(b"\n"):
-            octets = octets[-1:] and file.readline(MAX_LINE)
+            octets = file.readline(MAX_LINE)
         return Remark(place, f"a line has at most {MAX_LINE} octets; shorten it")
     try:
         text = octets.rstrip(b"\r\n").decode()
@@ -56,31 +62,28 @@ def _line(file: BinaryIO, octets: bytes, place: str) -> Line | Remark:
 
 def logical(path: Path) -> Iterator[Line | Remark]:
     """As Postfix reads its tables (postconf(5), readllines): a line that begins with white space continues the one
-    before; empty lines and comments are skipped, between the two as well."""
-    place, parts, size, spoilt = "", list[str](), 0, False
-    for line in physical(path):
+    before; empty lines and comments are skipped, between the two as well. One of which a part cannot be read is left
+    out whole."""
+    place, parts, size, spoilt = "", list[str](), 0, True
+    for line, continues in _numbered(path):
+        stripped = line.text.strip() if isinstance(line, Line) else ""
+        if isinstance(line, Line) and (not stripped or stripped.startswith("#")):
+            continue
+        if not continues:
+            if not spoilt:
+                yield Line(place, " ".join(parts))
+            place, parts, size, spoilt = line.place, [], 0, False
+        elif not place:
+            yield Remark(line.place, "continues nothing: a line must not begin with white space")
+            continue
         if isinstance(line, Remark):
             yield line
-            spoilt = True  # it may have been a part of the one that is being read, or have begun another
-            continue
-        stripped = line.text.strip()
-        if not stripped or stripped.startswith("#"):
-            continue
-        if not line.text[0].isspace():
-            if parts and not spoilt:
-                yield Line(place, " ".join(parts))
-            place, parts, size, spoilt = line.place, [stripped], len(stripped), False
-        elif not parts:
-            if not spoilt:
-                yield Remark(line.place, "continues nothing: a line must not begin with white space")
+            spoilt = True
         elif not spoilt:
             size += len(stripped)
-            if size > MAX_LINE:
-                yield Remark(
-                    place, f"a line has at most {MAX_LINE} octets with its continuations; shorten it"
-                )
-                spoilt = True
-            else:
-                parts.append(stripped)
-    if parts and not spoilt:
+            parts.append(stripped)
+        if size > MAX_LINE and not spoilt:
+            yield Remark(place, f"a line has at most {MAX_LINE} octets with its continuations; shorten it")
+            parts, spoilt = [], True
+    if not spoilt:
         yield Line(place, " ".join(parts))

@@ -37,7 +37,10 @@ def read(options: Options, folder: Path) -> Entries:
 
 def _entries(text: str, place: str, scheme: str, domain: str) -> Entries:
     user, *rest = text.split(":")
-    password, rest = (rest[0], rest[1:]) if rest else ("", [])
+    if not rest:
+        yield Remark(place, "has no colon: Dovecot passes it over, and so does this")
+        return
+    password, *rest = rest
     try:
         who = address(user, domain)
     except InvalidInput:  # whose text could show a hash that is in the wrong field

@@ -1,0 +1,51 @@
+"""CSV files with a header."""
+
+from pathlib import Path
+
+import pytest
+
+from mailplat.core.errors import InvalidInput
+from migration.directory.entries import AccountEntry
+from tests.migration.directory.reading import DOMAIN, lists, read, remarks
+
+
+def test_csv(tmp_path: Path) -> None:
+    text = (
+        "\ufeffQuota,address,password,active,aliases,forward\r\n"
+        f'10G,ada@{DOMAIN},{{PLAIN}}x,yes,"a@{DOMAIN} b@{DOMAIN}","ada@{DOMAIN}, bob@{DOMAIN}"\r\n'
+        f"0,bob@{DOMAIN},,no,,\r\n"
+        "\r\n"
+        f"lots,carl@{DOMAIN},{{NOPE}}hush,perhaps,,\r\n"
+        "1,{PLAIN}hush,,,,\r\n"
+        f"1,dan@{DOMAIN}\r\n"
+    )
+    entries = read(tmp_path, "csv", text)
+    people = {str(each.address): each for each in entries if isinstance(each, AccountEntry)}
+    ada, bob = people[f"ada@{DOMAIN}"], people[f"bob@{DOMAIN}"]
+    assert (ada.password_hash, ada.quota, ada.active) == ("{PLAIN}x", 10 << 30, True)
+    assert (bob.password_hash, bob.quota, bob.active) == (None, 0, False)
+    assert lists(entries) == {
+        f"a@{DOMAIN}": [f"ada@{DOMAIN}"],
+        f"b@{DOMAIN}": [f"ada@{DOMAIN}"],
+        f"ada@{DOMAIN}": [f"ada@{DOMAIN}", f"bob@{DOMAIN}"],
+    }
+    said = remarks(entries)
+    for words in ("source:5: carl", "source:6: column address", "source:7: has 2 columns, the header 6"):
+        assert words in said
+    assert "hush" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("adress\n", "'adress' is no column; known: address, password"),
+        ("quota\n", "no column address"),
+        ("address,address\n", "there twice"),
+        (f'address\n"a@{DOMAIN}\n', "source:2: unexpected end of data"),
+        (b"address\n\xff\n", "source:2: is not UTF-8"),
+    ],
+)
+def test_csv_that_cannot_be_read(tmp_path: Path, text: str | bytes, said: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        read(tmp_path, "csv", text)
+    assert said in str(refused.value)
