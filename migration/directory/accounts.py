@@ -4,7 +4,7 @@ The legacy directory is believed as long as an account lives on its backend, and
 there since the last time: a password that was captured at a login, or a quota that was set here, stays.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +35,7 @@ class Work:
     remarks: list[Remark] = field(default_factory=list)
     elsewhere: int = 0
     same: int = 0
+    closed: int = 0
 
     @property
     def is_empty(self) -> bool:
@@ -42,11 +43,19 @@ class Work:
 
 
 class Accounts:
-    def __init__(self, backend: str, digester: origins.Digester, made: frozenset[str] = frozenset()) -> None:
-        """`made`: domains that a dry run would have made."""
+    def __init__(
+        self,
+        backend: str,
+        digester: origins.Digester,
+        closed: Collection[str],
+        made: frozenset[str] = frozenset(),
+    ) -> None:
+        """`closed`: domains that have moved for good, whose accounts are ours alone. `made`: domains that a dry run
+        would have made."""
         self._backend = backend
         self._home = BackendHome(backend)
         self._digester = digester
+        self._closed = frozenset(closed)
         self._made = made
 
     def compare(self, connection: Connection, batch: Sequence[StagedAccount]) -> Work:
@@ -70,7 +79,9 @@ class Accounts:
         work = Work()
         for each in batch:
             ours, origin = found.get(each.address.key), known.get(each.address.key)
-            if ours is None:
+            if each.address.domain in self._closed:
+                work.closed += 1
+            elif ours is None:
                 self._add(work, each, origin, domains)
             elif ours.home != str(self._home):
                 work.elsewhere += 1
@@ -160,6 +171,8 @@ def tell(work: Work, report: Report) -> None:
         report.remark(remark)
     if work.elsewhere:
         report.count("elsewhere", "account", work.elsewhere)
+    if work.closed:
+        report.count("of a closed domain", "account", work.closed)
     if work.same:
         report.count("as there", "account", work.same)
 

@@ -5,7 +5,7 @@ changed here by hand stays, and is named.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,11 +38,18 @@ class Work:
 
 
 class Aliases:
-    def __init__(self, backend: str, closed: Collection[str], made: frozenset[str] = frozenset()) -> None:
-        """`closed`: domains that have moved for good, whose aliases are ours alone. `made`: domains that a dry run
-        would have made."""
+    def __init__(
+        self,
+        backend: str,
+        closed: Collection[str],
+        uncaught: Callable[[str], int],
+        made: frozenset[str] = frozenset(),
+    ) -> None:
+        """`closed`: domains that have moved for good, whose aliases are ours alone. `uncaught`: how many accounts of
+        a domain have no alias of their own. `made`: domains that a dry run would have made."""
         self._backend = backend
         self._closed = frozenset(closed)
+        self._uncaught = uncaught
         self._made = made
 
     def compare(self, connection: Connection, batch: Sequence[StagedAlias]) -> Work:
@@ -157,8 +164,15 @@ class Aliases:
         work.rows.append(
             Row(change, "alias", each.source, ", ".join(after.get("targets", ())) or "to itself")
         )
+        text = ""
         if each.source in accounts and targets and each.source not in {target.key for target in targets}:
             text = f"{each.source} is an account and an alias: its mail goes to the alias's targets, none to itself"
+        elif each.source.startswith("@") and targets and (some := self._uncaught(each.source[1:])):
+            text = (
+                f"{each.source} is a catch-all, and {some} accounts of that domain have no entry of their own:"
+                " Postfix sends their mail to the catch-all, here they get it themselves"
+            )
+        if text:
             work.remarks.append(Remark(each.place, text, refused=False))
 
     def _left(self, work: Work, each: StagedAlias, text: str) -> None:

@@ -24,7 +24,17 @@ _NO = frozenset({"no", "n", "false", "f", "0"})
 
 
 def text(value: Any) -> str:
-    return "" if value is None else str(value).strip()
+    return _raw(value).strip()
+
+
+def _raw(value: Any) -> str:
+    """A password of {PLAIN} may end with a space. Raises InvalidInput."""
+    if isinstance(value, bytes | memoryview):
+        try:
+            return bytes(value).decode()
+        except UnicodeDecodeError:
+            raise InvalidInput("a column is not UTF-8") from None
+    return "" if value is None else str(value)
 
 
 def flag(value: Any) -> bool | None:
@@ -46,8 +56,8 @@ def account(row: Mapping[str, Any], place: str, scheme: str) -> Entries:
     quota: int | None = None
     active: bool | None = None
     try:
-        if text(row.get("password")):
-            stored = tagged(text(row["password"]), scheme)
+        if password := _raw(row.get("password")):
+            stored = tagged(password, scheme)
     except InvalidInput as error:
         yield Remark(
             place, f"{who}: {error}; taken without it, its owner's next login through mailplat brings one"

@@ -53,11 +53,12 @@ class MapOptions(FileOptions):
 def tagged(stored: str, scheme: str) -> str:
     """A hash with its tag; "" for what opens nothing: empty, or locked as crypt(3) has it. Raises InvalidInput, whose
     text has nothing of the hash, for a scheme that is not known here and for one that is too long."""
-    if not stored or stored.startswith(("!", "*")):
+    if not stored:
         return ""
     if not stored.startswith("{"):
         stored = f"{{{scheme}}}{stored}"
-    if stored.partition("}")[2].startswith(("!", "*")):
+    tag, _, hashed = stored.partition("}")
+    if not hashed or (tag.upper().endswith("CRYPT") and hashed.startswith(("!", "*"))):
         return ""
     if len(stored) > MAX_HASH:
         raise InvalidInput(f"a password hash has at most {MAX_HASH} characters")

@@ -224,9 +224,11 @@ class Staging:
             }
         return [name for name in names if name not in found]
 
-    def count(self, table: str) -> int:
+    def uncaught(self, domain: str) -> int:
+        """How many accounts of a domain have no alias of their own."""
+        query = "SELECT count(*) FROM account WHERE domain = ? AND key NOT IN (SELECT source FROM alias)"
         with self._database.read() as connection:
-            row = fetch_one(connection, f"SELECT count(*) FROM {table}")
+            row = fetch_one(connection, query, (domain,))
             return int(row[0]) if row else 0
 
     def _some(self, query: str, last: str) -> list[Row]:

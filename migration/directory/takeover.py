@@ -53,7 +53,7 @@ class Takeover:
             disk.step("directory.staged")
             made = self._domains(staged, report, write)
             closed = self._closed()
-            self._accounts(description, staged, report, made, write)
+            self._accounts(description, staged, report, closed, made, write)
             self._aliases(description, staged, report, closed, made, write)
             gone = Gone(
                 self._database,
@@ -106,9 +106,15 @@ class Takeover:
         return frozenset(made)
 
     def _accounts(
-        self, description: Description, staged: Staging, report: Report, made: frozenset[str], write: bool
+        self,
+        description: Description,
+        staged: Staging,
+        report: Report,
+        closed: frozenset[str],
+        made: frozenset[str],
+        write: bool,
     ) -> None:
-        compared = Accounts(description.backend, origins.Digester(self._database), made)
+        compared = Accounts(description.backend, origins.Digester(self._database), closed, made)
         for batch in staged.accounts():
             with self._database.read() as connection:
                 work = compared.compare(connection, batch)
@@ -130,7 +136,7 @@ class Takeover:
         made: frozenset[str],
         write: bool,
     ) -> None:
-        compared = Aliases(description.backend, closed, made)
+        compared = Aliases(description.backend, closed, staged.uncaught, made)
         for batch in staged.aliases():
             with self._database.read() as connection:
                 work = compared.compare(connection, batch)

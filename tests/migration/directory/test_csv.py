@@ -49,3 +49,28 @@ def test_csv_that_cannot_be_read(tmp_path: Path, text: str | bytes, said: str) -
     with pytest.raises(InvalidInput) as refused:
         read(tmp_path, "csv", text)
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("stored", "scheme", "taken"),
+    [
+        ("$6$x$y", "CRYPT", "{CRYPT}$6$x$y"),
+        ("!$6$x$y", "CRYPT", ""),
+        ("{SHA512-CRYPT}*", "CRYPT", ""),
+        ("!secret ", "PLAIN", "{PLAIN}!secret "),
+        ("{SSHA}", "CRYPT", ""),
+        ("{ssha}x", "CRYPT", "{ssha}x"),
+        ("", "CRYPT", None),
+    ],
+)
+def test_what_a_hash_is_taken_for(tmp_path: Path, stored: str, scheme: str, taken: str | None) -> None:
+    entries = read(tmp_path, "csv", f"password,address\n{stored},ada@{DOMAIN}\n", scheme=scheme)
+    assert [each.password_hash for each in entries if isinstance(each, AccountEntry)] == [taken]
+
+
+def test_a_hash_that_is_too_long_or_no_text(tmp_path: Path) -> None:
+    text = f"password,address\n{{PLAIN}}{'x' * 512},ada@{DOMAIN}\n{{PLAIN}}\x07,bob@{DOMAIN}\n"
+    entries = read(tmp_path, "csv", text)
+    assert [each.password_hash for each in entries if isinstance(each, AccountEntry)] == [None, None]
+    assert "at most 512 characters" in remarks(entries)
+    assert "is printable text" in remarks(entries)
