@@ -97,7 +97,7 @@ class Database:
                 max_overflow=0,
                 pool_timeout=POOL_TIMEOUT_S,
                 pool_pre_ping=True,
-                connect_args={"options": "-c default_transaction_read_only=on"} if foreign else {},
+                execution_options={"postgresql_readonly": foreign},
             )
         else:
             raise InvalidInput(f"database.url {self.url.drivername}: use sqlite:///FILE or postgresql://...")

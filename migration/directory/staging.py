@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import Connection
 
+from mailplat.core import disk
 from mailplat.core.address import Address
 from mailplat.core.errors import Unavailable
 from mailplat.db.driver import Row, change, fetch_all, fetch_one
@@ -226,7 +227,10 @@ class Staging:
 
     def uncaught(self, domain: str) -> int:
         """How many accounts of a domain have no alias of their own."""
-        query = "SELECT count(*) FROM account WHERE domain = ? AND key NOT IN (SELECT source FROM alias)"
+        query = (
+            "SELECT count(*) FROM account WHERE domain = ?"
+            " AND NOT EXISTS (SELECT 1 FROM alias WHERE source = account.key)"
+        )
         with self._database.read() as connection:
             row = fetch_one(connection, query, (domain,))
             return int(row[0]) if row else 0
@@ -244,20 +248,24 @@ def _among(connection: Connection, query: str, names: Sequence[str]) -> list[Row
 @contextlib.contextmanager
 def staging(folder: Path, description: Description, remark: Callable[[Remark], None]) -> Iterator[Staging]:
     """In `folder`, which is made and emptied. Raises Unavailable while another process of this machine uses it."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open(folder / "lock", "w") as lock:
+    with contextlib.ExitStack() as stack:
+        with disk.failures(folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = stack.enter_context(open(folder / "lock", "w"))
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise Unavailable(
                 "a directory is being taken over by another process; try again when it is done"
             ) from error
+        _empty(folder)
+        stack.callback(_empty, folder)
+        database = Database(f"sqlite:///{folder}/staging.db", derived=True)
+        stack.callback(database.close)
+        yield Staging(database, description, remark)
+
+
+def _empty(folder: Path) -> None:
+    with disk.failures(folder):
         for left in folder.glob("staging.db*"):
             left.unlink()
-        database = Database(f"sqlite:///{folder}/staging.db", derived=True)
-        try:
-            yield Staging(database, description, remark)
-        finally:
-            database.close()
-            for left in folder.glob("staging.db*"):
-                left.unlink()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import fcntl
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from mailplat.admin import metrics
 from mailplat.core.route import RouteState
-from migration.directory.drift import Drift
+from migration.directory.drift import Drift, folder_of
 from migration.directory.register import Register
 from migration.ledger import PLANNED, RUNNING, Ledger
 from tests.dovecot import Dovecot
@@ -41,6 +42,15 @@ def register(here: House, path: Path, began: float = 0.0) -> Register:
 
 def value(name: str, **labels: str) -> float:
     return metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+def is_free(lock: Path) -> bool:
+    with open(lock, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 async def test_what_changed_there_is_taken(here: House) -> None:
@@ -115,8 +125,7 @@ async def test_a_stop_is_between_two_batches(here: House) -> None:
 
         drift._pause = pause  # type: ignore[method-assign]
         await until(reached.is_set)
-    await here.platform.executors.run("migration", lambda: None)
-    await until(lambda: not (here.root / "data/legacy-directory/staging.db").exists())
+    await until(lambda: is_free(folder_of(here.platform) / "lock"))
     assert len(here.directory.accounts()) == 500
     assert found.all()[0].note == ""
     here.take_over(path)

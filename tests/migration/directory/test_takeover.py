@@ -5,11 +5,16 @@ from pathlib import Path
 import pytest
 
 from mailplat.core.address import Address
-from mailplat.core.errors import InvalidInput, NotFound
+from mailplat.core.errors import AlreadyExists, InvalidInput, NotFound, Unavailable
 from mailplat.core.route import BackendHome, RouteState, ShardHome
 from mailplat.directory import audit as audit_log
 from mailplat.directory import routes
+from mailplat.directory.tables import domain
+from migration.directory.description import load as describe
+from migration.directory.drift import folder_of
 from migration.directory.report import ADDED, CHANGED, LEFT, NOTED, REFUSED, REMOVED
+from migration.directory.staging import staging
+from migration.directory.takeover import Takeover
 from migration.ledger import CLOSED, PLANNED, Ledger
 from tests.migration.directory.house import DOMAIN, OTHER, SECRET, House, address
 
@@ -328,3 +333,19 @@ def test_addresses_as_the_directory_has_them(here: House) -> None:
     here.write("users", f'"John Doe"@{DOMAIN.upper()}:{SECRET}\n')
     here.take_over(here.describe(PASSWD))
     assert here.directory.account(Address("John Doe", DOMAIN)).password_hash == SECRET
+
+
+def test_one_at_a_time(here: House, description: Path) -> None:
+    with staging(folder_of(here.platform), describe(description), lambda remark: None) as staged:
+        staged.fill(lambda: None)
+        folder = folder_of(here.platform)
+        assert (folder.stat().st_mode & 0o777, (folder / "staging.db").exists()) == (0o700, True)
+        with pytest.raises(Unavailable, match="by another process"):
+            here.take_over(description)
+    assert here.take_over(description).writes == 4
+
+
+def test_what_another_process_made_meanwhile_is_said(here: House) -> None:
+    takeover = Takeover(here.platform.database, here.platform.clock, here.root, who="tester")
+    with pytest.raises(AlreadyExists, match="run it again"), takeover._writing() as connection:
+        connection.execute(domain.insert().values(name=DOMAIN, quota=0))
