@@ -1,23 +1,36 @@
-"""Columns of a table or a query, and what a row of them comes to. Each of them but `address` may be left out.
+"""Columns of a table or a query, and what a row of them comes to. There are four kinds of tables; which columns may be
+left out says KINDS.
 
-address   the account's
-password  its hash, with the scheme's tag or in the source's scheme; empty: not known
-quota     octets, or 10G; 0 or -1: none
-active    yes or no (true, 1; false, 0): whether it takes mail
-aliases   more addresses of it
-forward   where its mail goes; with its own address a copy stays
+    accounts       address: the account's
+                   password: its hash, with the scheme's tag or in the source's scheme; empty: not known
+                   quota: octets, or 10G; 0 or -1: none
+                   active: yes or no (true, 1; false, 0), whether it takes mail
+                   aliases: more addresses of it
+                   forward: where its mail goes; with its own address a copy stays
+    aliases        source: an address, or @domain for the catch-all; targets: a list
+    domains        domain; quota: that all its accounts share
+    alias_domains  alias_domain: each of its addresses is that of target_domain
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from mailplat.core.errors import InvalidInput
+from mailplat.directory.names import domain_key
 from migration.directory import sizes
 from migration.directory.addresses import address, aliases, split
-from migration.directory.entries import AccountEntry, Entries, Remark
+from migration.directory.entries import AccountEntry, DomainAliasEntry, DomainEntry, Entries, Remark
 from migration.directory.options import tagged
 
 ACCOUNT = ("address", "password", "quota", "active", "aliases", "forward")
+
+# By kind: columns that must be there, columns that may.
+KINDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "domains": (("domain",), ("quota",)),
+    "accounts": (("address",), ACCOUNT[1:]),
+    "aliases": (("source", "targets"), ()),
+    "alias_domains": (("alias_domain", "target_domain"), ()),
+}
 
 _YES = frozenset({"yes", "y", "true", "t", "1"})
 _NO = frozenset({"no", "n", "false", "f", "0"})
@@ -45,7 +58,24 @@ def flag(value: Any) -> bool | None:
     return word in _YES if word else None
 
 
-def account(row: Mapping[str, Any], place: str, scheme: str) -> Entries:
+def entries(kind: str, row: Mapping[str, Any], place: str, scheme: str) -> Entries:
+    """`row` has the columns that `kind` must have; `scheme` is that of hashes without a tag."""
+    if kind == "accounts":
+        yield from _account(row, place, scheme)
+        return
+    try:
+        if kind == "domains":
+            yield DomainEntry(domain_key(text(row["domain"])), place, sizes.cell(row.get("quota")))
+        elif kind == "aliases":
+            yield from aliases(text(row["source"]), split(text(row["targets"])), place)
+        else:
+            name, target = (domain_key(text(row[column])) for column in KINDS[kind][0])
+            yield DomainAliasEntry(name, target, place)
+    except InvalidInput as error:
+        yield Remark(place, str(error))
+
+
+def _account(row: Mapping[str, Any], place: str, scheme: str) -> Entries:
     """What cannot be read of a row is left out, with a remark that has nothing of the row in it but its address."""
     try:
         who = address(text(row.get("address")))

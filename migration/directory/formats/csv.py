@@ -1,4 +1,4 @@
-"""Comma-separated values (RFC 4180) with a header: the columns of cells.py, in any order."""
+"""Comma-separated values (RFC 4180) with a header: the columns of one kind of cells.py, in any order."""
 
 import csv
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ from migration.directory.options import FileOptions
 class Options(FileOptions):
     scheme: str = "CRYPT"  # of hashes without a tag
     delimiter: str = ","
+    null: str = ""  # a cell that says no more than an empty one: "NULL", as `mysql -B` prints it
 
 
 class _Spoilt(Exception):
@@ -30,7 +31,7 @@ def read(options: Options, folder: Path) -> Entries:
     reader = csv.reader(_lines(path), delimiter=options.delimiter, strict=True)
     try:
         header = [name.strip().lower().removeprefix("\ufeff") for name in next(reader, [])]
-        _check(header, path)
+        kind = _kind(header, path)
         for row in reader:
             place = f"{path}:{reader.line_num}"
             if not any(row):
@@ -38,7 +39,8 @@ def read(options: Options, folder: Path) -> Entries:
             if len(row) != len(header):
                 yield Remark(place, f"has {len(row)} columns, the header {len(header)}")
                 continue
-            yield from cells.account(dict(zip(header, row, strict=True)), place, options.scheme)
+            cell = dict(zip(header, ("" if each == options.null else each for each in row), strict=True))
+            yield from cells.entries(kind, cell, place, options.scheme)
     except csv.Error as error:
         raise InvalidInput(f"{path}:{reader.line_num}: {error}") from error
     except _Spoilt as spoilt:
@@ -52,12 +54,17 @@ def _lines(path: Path) -> Iterator[str]:
         yield line.text + "\n"
 
 
-def _check(header: list[str], path: Path) -> None:
-    known = ", ".join(cells.ACCOUNT)
+def _kind(header: list[str], path: Path) -> str:
+    """Raises InvalidInput."""
     for name in header:
-        if name not in cells.ACCOUNT:
-            raise InvalidInput(f"{path}:1: {name[:40]!r} is no column; known: {known}")
         if header.count(name) > 1:
-            raise InvalidInput(f"{path}:1: column {name} is there twice")
-    if "address" not in header:
-        raise InvalidInput(f"{path}:1: there is no column address; known: {known}")
+            raise InvalidInput(f"{path}:1: column {name[:40]!r} is there twice")
+    for kind, (needed, more) in sorted(cells.KINDS.items()):
+        if set(needed) <= set(header):
+            for name in header:
+                if name not in (*needed, *more):
+                    known = ", ".join((*needed, *more))
+                    raise InvalidInput(f"{path}:1: {name[:40]!r} is no column of {kind}; known: {known}")
+            return kind
+    wanted = " or ".join(" and ".join(needed) for _, (needed, _) in sorted(cells.KINDS.items()))
+    raise InvalidInput(f"{path}:1: the header needs {wanted}")

@@ -1,9 +1,5 @@
-"""A database of the legacy platform: by a preset for a schema that is known, or by queries of one's own.
-
-    accounts       columns of cells.py
-    aliases        source, targets (a list)
-    domains        domain, and quota where all accounts of it share one
-    alias_domains  alias_domain, target_domain
+"""A database of the legacy platform: by a preset for a schema that is known, or by queries of one's own. The names of
+the queries and the columns that each gives are those of cells.py.
 
 The database is only read, in one transaction a query; rows are fetched as they are used.
 """
@@ -16,10 +12,8 @@ import sqlalchemy as sa
 
 from mailplat.core.errors import InvalidInput, Unavailable
 from mailplat.db.engine import Database
-from mailplat.directory.names import domain_key
-from migration.directory import cells, sizes
-from migration.directory.addresses import aliases, split
-from migration.directory.entries import DomainAliasEntry, DomainEntry, Entries, Remark
+from migration.directory import cells
+from migration.directory.entries import Entries
 from migration.directory.options import Options as Plain
 
 # Of PostfixAdmin 3: the row "ALL" is its own, backup MX domains have no accounts here. Quotas of domains are in MB.
@@ -31,9 +25,6 @@ _POSTFIXADMIN = {
     "alias_domains": "SELECT alias_domain, target_domain FROM alias_domain WHERE active",
 }
 PRESETS: Mapping[str, Mapping[str, str]] = {"postfixadmin": _POSTFIXADMIN}
-
-# In this order: a domain is there before its accounts.
-_QUERIES = ("domains", "accounts", "aliases", "alias_domains")
 
 # Rows that the driver fetches at once.
 _ROWS = 500
@@ -54,7 +45,7 @@ def read(options: Options, folder: Path) -> Entries:
     queries = _queries(options)
     database = Database(_url(options, folder), foreign=True)
     try:
-        for name in _QUERIES:
+        for name in cells.KINDS:
             if name in queries:
                 yield from _entries(database, name, queries[name], options.scheme)
     finally:
@@ -65,11 +56,11 @@ def _queries(options: Options) -> dict[str, str]:
     """Raises InvalidInput."""
     if options.preset and options.preset not in PRESETS:
         raise InvalidInput(f"{options.preset!r} is no preset; known: {', '.join(PRESETS)}")
-    own = {name: getattr(options, name) for name in _QUERIES if getattr(options, name)}
+    own = {name: getattr(options, name) for name in cells.KINDS if getattr(options, name)}
     queries = {**PRESETS.get(options.preset, {}), **own}
     if not queries:
         raise InvalidInput(
-            f"format sql needs a preset ({', '.join(PRESETS)}), or queries: {', '.join(_QUERIES)}"
+            f"format sql needs a preset ({', '.join(PRESETS)}), or queries: {', '.join(cells.KINDS)}"
         )
     return queries
 
@@ -110,31 +101,11 @@ def _rows(database: Database, name: str, query: str) -> Iterator[tuple[str, dict
         raise Unavailable(f"{place}: {error}") from error
 
 
-def _need(row: Mapping[str, Any], name: str, *columns: str) -> None:
-    for column in columns:
-        if column not in row:
-            raise InvalidInput(f"query {name} has no column {column}; write SELECT ... AS {column}")
-
-
 def _entries(database: Database, name: str, query: str, scheme: str) -> Entries:
-    needed = {
-        "domains": ("domain",),
-        "accounts": ("address",),
-        "aliases": ("source", "targets"),
-        "alias_domains": ("alias_domain", "target_domain"),
-    }[name]
+    """Raises InvalidInput."""
+    needed, _ = cells.KINDS[name]
     for place, row in _rows(database, name, query):
-        _need(row, name, *needed)
-        if name == "accounts":
-            yield from cells.account(row, place, scheme)
-            continue
-        try:
-            if name == "domains":
-                yield DomainEntry(domain_key(cells.text(row["domain"])), place, sizes.cell(row.get("quota")))
-            elif name == "aliases":
-                yield from aliases(cells.text(row["source"]), split(cells.text(row["targets"])), place)
-            else:
-                name, target = (domain_key(cells.text(row[column])) for column in needed)
-                yield DomainAliasEntry(name, target, place)
-        except InvalidInput as error:
-            yield Remark(place, str(error))
+        for column in needed:
+            if column not in row:
+                raise InvalidInput(f"query {name} has no column {column}; write SELECT ... AS {column}")
+        yield from cells.entries(name, row, place, scheme)

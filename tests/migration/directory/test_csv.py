@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mailplat.core.errors import InvalidInput
-from migration.directory.entries import AccountEntry
+from migration.directory.entries import AccountEntry, DomainAliasEntry, DomainEntry
 from tests.migration.directory.reading import DOMAIN, lists, read, remarks
 
 
@@ -38,8 +38,9 @@ def test_csv(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("adress\n", "'adress' is no column; known: address, password"),
-        ("quota\n", "no column address"),
+        ("address,adress\n", "'adress' is no column of accounts; known: address, password"),
+        ("quota\n", "the header needs address or alias_domain and target_domain or source and"),
+        ("source,targets,quota\n", "'quota' is no column of aliases"),
         ("address,address\n", "there twice"),
         (f'address\n"a@{DOMAIN}\n', "source:2: unexpected end of data"),
         (b"address\n\xff\n", "source:2: is not UTF-8"),
@@ -74,3 +75,24 @@ def test_a_hash_that_is_too_long_or_no_text(tmp_path: Path) -> None:
     assert [each.password_hash for each in entries if isinstance(each, AccountEntry)] == [None, None]
     assert "at most 512 characters" in remarks(entries)
     assert "is printable text" in remarks(entries)
+
+
+def test_tables_of_the_other_kinds(tmp_path: Path) -> None:
+    """As `mysql -B` prints a query: tabs, a header."""
+    aliases = f"source\ttargets\nsales@{DOMAIN}\tada@{DOMAIN},bob@{DOMAIN}\n@{DOMAIN}\tada@{DOMAIN}\nx\ty@{DOMAIN}\n"
+    entries = read(tmp_path, "csv", aliases, delimiter="\t")
+    assert lists(entries) == {
+        f"sales@{DOMAIN}": [f"ada@{DOMAIN}", f"bob@{DOMAIN}"],
+        f"@{DOMAIN}": [f"ada@{DOMAIN}"],
+    }
+    assert "source:4: alias 'x'" in remarks(entries)
+    text = f"address\tpassword\tquota\tactive\nada@{DOMAIN}\tNULL\tNULL\t1\n"
+    [ada] = read(tmp_path, "csv", text, delimiter="\t", null="NULL")
+    assert isinstance(ada, AccountEntry)
+    assert (ada.password_hash, ada.quota, ada.active) == (None, None, True)
+    [domain, _] = read(tmp_path, "csv", "quota,domain\n2G,Moving.Test\n1,not a domain\n")
+    assert isinstance(domain, DomainEntry)
+    assert (domain.name, domain.quota) == (DOMAIN, 2 << 30)
+    [twin] = read(tmp_path, "csv", f"alias_domain,target_domain\ntwin.test,{DOMAIN}\n")
+    assert isinstance(twin, DomainAliasEntry)
+    assert (twin.name, twin.target) == ("twin.test", DOMAIN)
