@@ -1,5 +1,5 @@
-"""Columns of a table or a query, and what a row of them comes to. There are four kinds of tables; which columns may be
-left out says KINDS.
+"""Columns of a table or a query, and what a row of them comes to. There are four kinds of tables; KINDS says which
+columns may be left out.
 
     accounts       address: the account's
                    password: its hash, with the scheme's tag or in the source's scheme; empty: not known
