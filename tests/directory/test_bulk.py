@@ -30,11 +30,7 @@ def test_as_if_added_one_by_one(directory: Directory) -> None:
     route = directory.route(found.id)
     assert (route.home, route.state, route.epoch) == (BackendHome("legacy"), RouteState.LEGACY, 1)
     with directory.database.read() as connection:
-        assert routes.last_change(connection) == before + 700
-        assert [each.account_id for each in routes.changed_since(connection, before + 698)] == [
-            numbers["u698@example.org"],
-            numbers["u699@example.org"],
-        ]
+        assert routes.changed_since(connection, before) == [], "nobody has to act on them"
     assert directory.route(add(directory, "later").id).state is RouteState.FINAL
 
 

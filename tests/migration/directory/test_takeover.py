@@ -66,14 +66,18 @@ def test_a_second_time_there_is_nothing_to_change(here: House, description: Path
     assert here.content() == before
 
 
-def test_each_new_account_is_a_change_of_its_own(here: House, description: Path) -> None:
-    """Who watches the routes has seen all up to a number."""
+def test_no_process_is_told_of_accounts_that_are_new(here: House, description: Path) -> None:
+    """Thousands at once would keep every fence waiting."""
     with here.platform.database.read() as connection:
         before = routes.last_change(connection)
     here.take_over(description)
     with here.platform.database.read() as connection:
-        assert routes.last_change(connection) == before + 2
-        assert [len(routes.changed_since(connection, before + seen)) for seen in range(3)] == [2, 1, 0]
+        assert routes.last_change(connection) == before
+        assert routes.changed_since(connection, before) == []
+    here.settle(f"ada@{DOMAIN}")
+    with here.platform.database.read() as connection:
+        [route] = routes.changed_since(connection, before)
+    assert route.home == ShardHome("s1")
 
 
 def test_what_changed_there_is_taken_and_what_changed_here_stays(here: House, description: Path) -> None:
