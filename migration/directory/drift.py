@@ -6,7 +6,7 @@ Nothing is removed. An account that has vanished there is marked, and its move h
 
 import asyncio
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import structlog
@@ -23,6 +23,9 @@ from migration.directory.report import WRITES, Report
 from migration.directory.takeover import Takeover
 
 log = structlog.get_logger("migration")
+
+# What was shown of a backend before: it is zero where a later takeover does not find it.
+_shown: defaultdict[str, set[str]] = defaultdict(set)
 
 # How often it is looked whether one is due, seconds.
 LOOK_S = 5.0
@@ -129,8 +132,10 @@ def _measure(backend: str, figures: Counter[str]) -> None:
     for name, number in figures.items():
         if name.rpartition(" ")[2] in WRITES:
             changes.labels(backend, name).inc(number)
-    for name in (*LEVELS, *(each for each in figures if each not in LEVELS)):
+    levels = {name for name in figures if name.rpartition(" ")[2] not in WRITES}
+    for name in _shown[backend].union(LEVELS, levels):
         found.labels(backend, name).set(figures[name])
+    _shown[backend] |= levels
 
 
 def _names(figures: Counter[str]) -> dict[str, int]:
