@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 
 from mailplat.admin import metrics
+from mailplat.core.errors import OverQuota
 from mailplat.core.route import RouteState
+from mailplat.directory.credentials import verify_password
 from migration.directory.drift import Drift, folder_of
 from migration.directory.register import Register
 from migration.ledger import PLANNED, RUNNING, Ledger
 from tests.dovecot import Dovecot
 from tests.migration.directory.house import DOMAIN, OTHER, SECRET, House
+from tests.migration.house import PASSWORD, client, letter
 from tests.migration.house import House as Moving
-from tests.migration.house import client, letter
 from tests.until import until
 
 PASSWD = 'format = "dovecot-passwd-file"\nfile = "users"'
@@ -136,25 +138,38 @@ async def test_a_stop_is_between_two_batches(here: House) -> None:
 async def test_a_real_move_halts_when_its_account_vanishes(
     dovecot: Dovecot, user: str, house: Callable[..., Moving], tmp_path: Path
 ) -> None:
+    """And goes on when a person says so: with its password, and from then on with its quota."""
     with client(dovecot, user) as imap:
         imap.append("INBOX", letter(1))
     moving = house(user)
+    moving.platform.directory.set_account(moving.accounts[user].id, password_hash="{PLAIN}another")
     moving.plan()
     folder = tmp_path / "described"
     folder.mkdir()
-    (folder / "users").write_text(f"{user}:{SECRET}\n")
+    users = folder / "users"
+    users.write_text(f"{user}:{{PLAIN}}{PASSWORD}::::::userdb_quota_rule=*:storage=1M\n")
     (folder / "old.toml").write_text(f'backend = "old"\n[[source]]\n{PASSWD}\n')
     found = Register(moving.platform.database, moving.platform.clock)
     found.put("old", str(folder / "old.toml"), 0.0, {})
     async with moving.engine():
         await moving.reach(RouteState.READY)
         await until(lambda: found.all()[0].figures)
-        (folder / "users").write_text("")
-        found.put("old", str(folder / "old.toml"), 0.0, {})
+    users.write_text("")
+    found.put("old", str(folder / "old.toml"), 0.0, {})
+    async with moving.engine():
         reason = await moving.halted(user)
         assert reason.startswith("gone in the directory of the legacy platform since 20")
         moving.ledger.request_cutover(DOMAIN)
-    assert moving.move(user).route.state is RouteState.READY, "it is where it was"
+        assert moving.move(user).route.state is RouteState.READY, "it is where it was"
+        moving.ledger.clear_halts(DOMAIN)
+        moving.ledger.request_cutover(DOMAIN)
+        await moving.reach(RouteState.NEW)
+    account = moving.platform.directory.account_by_id(moving.accounts[user].id)
+    assert verify_password(PASSWORD, account.password_hash)
+    shard = moving.platform.store.shard(moving.residence(user).shard)
+    shard.check_room(moving.residence(user), 1 << 19, account.allowance)
+    with pytest.raises(OverQuota):
+        shard.check_room(moving.residence(user), 1 << 20, account.allowance)
 
 
 async def test_a_halt_needs_a_move(here: House) -> None:
