@@ -72,7 +72,8 @@ class Database:
         foreign: bool = False,
     ) -> None:
         self.url = make_url(url)
-        self.name = self.url.render_as_string(hide_password=True)  # for people
+        # For people; behind the ? there may be a password too.
+        self.name = self.url.set(query={}).render_as_string(hide_password=True)
         self._busy_timeout = busy_timeout
         self.derived = derived
         self.dialect = self.url.get_backend_name()

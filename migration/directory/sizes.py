@@ -1,12 +1,15 @@
 """Quotas as other platforms write them, in octets."""
 
 import re
+from decimal import Decimal
 
-from mailplat.app.console import LARGEST, parse_size
+from mailplat.app.console import LARGEST
 from mailplat.core.errors import InvalidInput
 
 _UNITS = {"B": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 _NUMBER = re.compile(r"(\d{1,19})([A-Za-z]?)[A-Za-z]*", re.ASCII)
+_NEGATIVE = re.compile(r"-\d{1,19}", re.ASCII)
+_MAILDIR = re.compile(r"(\d{1,19})([SCsc])", re.ASCII)
 
 
 def size(text: str, default: str = "B") -> int:
@@ -39,22 +42,22 @@ def dovecot_rule(rule: str) -> int | None:
 def maildir_quota(text: str) -> int | None:
     """Maildir++'s "10000000S,1000C"; None where it limits the number of messages alone. Raises InvalidInput."""
     for limit in text.split(","):
-        number, kind = limit.strip()[:-1], limit.strip()[-1:].upper()
-        if not number.isdigit() or kind not in ("S", "C"):
+        found = _MAILDIR.fullmatch(limit.strip())
+        if found is None:
             raise InvalidInput(f"{text[:40]!r} is no quota of Maildir++, such as 10000000S")
-        if kind == "S":
-            return _bounded(int(number), text)
+        if found[2] in "Ss":
+            return _bounded(int(found[1]), text)
     return None
 
 
 def cell(value: object) -> int | None:
     """Of a table: octets, or 10G; "" and NULL do not say; -1 is none, as PostfixAdmin has it. Raises InvalidInput."""
+    if isinstance(value, float | Decimal) and value == value // 1:  # a column that is numeric
+        value = int(value)
     text = str(value).strip() if value is not None else ""
     if not text:
         return None
-    if text.startswith("-"):
-        return 0
-    return _bounded(int(text), text) if text.isdigit() else parse_size(text)
+    return 0 if _NEGATIVE.fullmatch(text) else size(text)
 
 
 def _bounded(octets: int, text: str) -> int:

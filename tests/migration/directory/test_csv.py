@@ -96,3 +96,21 @@ def test_tables_of_the_other_kinds(tmp_path: Path) -> None:
     [twin] = read(tmp_path, "csv", f"alias_domain,target_domain\ntwin.test,{DOMAIN}\n")
     assert isinstance(twin, DomainAliasEntry)
     assert (twin.name, twin.target) == ("twin.test", DOMAIN)
+
+
+@pytest.mark.parametrize(
+    ("quota", "octets"),
+    [
+        ("10G", 10 << 30),
+        ("1024", 1024),
+        ("-1", 0),
+        ("0", 0),
+        ("²", None),
+        ("9" * 5000, None),
+        ("9999999999T", None),
+    ],
+)
+def test_quotas_of_a_table(tmp_path: Path, quota: str, octets: int | None) -> None:
+    entries = read(tmp_path, "csv", f"address,quota\nada@{DOMAIN},{quota}\n")
+    assert [each.quota for each in entries if isinstance(each, AccountEntry)] == [octets]
+    assert bool(remarks(entries)) == (octets is None)

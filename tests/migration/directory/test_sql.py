@@ -85,7 +85,7 @@ def test_queries_of_ones_own(tmp_path: Path, url: str) -> None:
     entries = read(tmp_path, url=url, accounts=query + " WHERE active")
     [ada] = [each for each in entries if isinstance(each, AccountEntry)]
     assert (str(ada.address), ada.password_hash, ada.quota) == ("ada@moving.test", "{PLAIN}hush", None)
-    assert "accounts, row 1: ada@moving.test: 'x1073741824' is not a size" in remarks(entries)
+    assert "accounts, row 1: ada@moving.test: 'x1073741824' is no size" in remarks(entries)
     with pytest.raises(InvalidInput, match="query aliases has no column targets"):
         read(tmp_path, url=url, aliases="SELECT address AS source, goto FROM alias")
     with pytest.raises((InvalidInput, Unavailable), match="nowhere"):
@@ -127,11 +127,12 @@ def test_a_foreign_database_takes_no_writes(tmp_path: Path) -> None:
         ({"url": "sqlite:///x"}, "needs a preset"),
         ({"preset": "postfixadmin", "url": "mysql://u:hush@h/n"}, "MySQL and MariaDB are not read"),
         ({"preset": "postfixadmin", "url": "oracle://u:hush@h/n"}, "use sqlite"),
+        ({"preset": "postfixadmin", "url": "sqlite:///nowhere.db?password=hush"}, "unable to open"),
         ({"preset": "postfixadmin", "url_file": "nowhere"}, "nowhere: No such file"),
     ],
 )
 def test_what_cannot_be_right(tmp_path: Path, options: dict[str, str], said: str) -> None:
-    with pytest.raises(InvalidInput) as refused:
+    with pytest.raises((InvalidInput, Unavailable)) as refused:
         read(tmp_path, **options)
     assert said in str(refused.value)
     assert "hush" not in str(refused.value)
@@ -139,5 +140,11 @@ def test_what_cannot_be_right(tmp_path: Path, options: dict[str, str], said: str
 
 def test_a_password_of_the_url_is_told_to_nobody(tmp_path: Path) -> None:
     with pytest.raises(Unavailable) as refused:
-        read(tmp_path, url="postgresql://ada:hush@127.0.0.1:1/mail", preset="postfixadmin")
+        read(tmp_path, url="postgresql://ada:hush@127.0.0.1:1/mail?password=hush", preset="postfixadmin")
     assert "hush" not in str(refused.value)
+
+
+def test_a_quota_may_be_numeric(tmp_path: Path, url: str) -> None:
+    query = "SELECT username AS address, quota * 1.0 AS quota FROM mailbox WHERE quota > 0"
+    [ada] = [each for each in read(tmp_path, url=url, accounts=query) if isinstance(each, AccountEntry)]
+    assert ada.quota == 1 << 30
