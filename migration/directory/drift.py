@@ -30,6 +30,9 @@ _shown: defaultdict[str, set[str]] = defaultdict(set)
 # How often it is looked whether one is due, seconds.
 LOOK_S = 5.0
 
+# Seconds that a rest between two batches lasts at most.
+MOST_REST_S = 0.5
+
 # Figures that are shown when they are zero too: somebody is alerted by them.
 LEVELS = ("account gone", "alias gone", "refused")
 
@@ -70,6 +73,7 @@ class Drift:
         self._every = every
         self._look_s = look
         self._stopped = threading.Event()
+        self._rested = 0.0  # monotonic, until when
 
     async def run(self) -> None:
         """Until cancelled: then after the batch that is being written."""
@@ -96,6 +100,7 @@ class Drift:
     def _take_over(self, each: Registered) -> None:
         report = Report(lambda row: None)
         platform = self._platform
+        self._rested = platform.clock.monotonic()
         takeover = Takeover(
             platform.database,
             platform.clock,
@@ -120,8 +125,11 @@ class Drift:
         self._register.end(each.backend, "", report.figures)
 
     def _pause(self) -> None:
-        if self._stopped.is_set():
+        """Rests as long as the batch took: this worker's clients wait for the interpreter meanwhile."""
+        took = self._platform.clock.monotonic() - self._rested
+        if self._stopped.wait(min(took, MOST_REST_S)):
             raise _Stopped("the process ends")
+        self._rested = self._platform.clock.monotonic()
 
 
 def folder_of(platform: Platform) -> Path:
