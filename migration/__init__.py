@@ -22,6 +22,7 @@ Plugs its commands and its role into mailplat through entry points; nothing in `
     origins      where a way back begins, what each mailbox was on both sides at the commit
     back/        the way back: rollback, and `close`, after which there is none
     closing      what speaks against closing a domain
+    directory/   accounts and aliases of a legacy platform, in bulk, and their drift
     book         what is written down of any move: watermarks, rounds;  tables: `migration_*`
     ledger, shardmoves   plans and moves of each kind
     crossing     what one account's move works with;  target: its shard;  sources/: where mail comes from

@@ -9,6 +9,7 @@ import structlog
 from mailplat.app.wiring import Platform
 from mailplat.core.errors import Unavailable
 from migration.between_shards import BetweenShards
+from migration.directory.drift import Drift
 from migration.drains import Drains
 from migration.from_backends import FromBackends
 
@@ -35,11 +36,14 @@ class Migration:
             FromBackends(platform, part, ready_every, settings.connections, settings.latency),
             BetweenShards(platform, part, settings.transfers),
         )
-        self._drains = Drains(platform) if part[0] == 0 else None
+        # What one worker of a machine does for all.
+        self._chores: tuple[Drains | Drift, ...] = ()
+        if part[0] == 0:
+            self._chores = (Drains(platform), Drift(platform, settings.directory_every))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; then every account is left between two batches, and no fence stays behind."""
-        draining = asyncio.create_task(self._drains.run()) if self._drains else None
+        chores = [asyncio.create_task(each.run()) for each in self._chores]
         try:
             while not stop.is_set():
                 began = self._clock.monotonic()
@@ -54,8 +58,8 @@ class Migration:
                 except TimeoutError:
                     continue
         finally:
-            if draining is not None:
-                draining.cancel()
-                await asyncio.gather(draining, return_exceptions=True)
-            for each in self._attended:
-                await each.leave()
+            for chore in chores:
+                chore.cancel()
+            await asyncio.gather(*chores, return_exceptions=True)
+            for kind in self._attended:
+                await kind.leave()

@@ -53,7 +53,7 @@ def _visible(text: str) -> str:
 def parse_size(text: str) -> int:
     """`10G` -> octets; units K M G T are powers of 1024; `0` is no limit. Raises InvalidInput."""
     number, unit = (text[:-1], text[-1:].upper()) if text[-1:].isalpha() else (text, "")
-    if unit not in SIZES or not number.isdigit():
+    if unit not in SIZES or not number.isdecimal() or len(number) > len(str(LARGEST)):
         raise InvalidInput(
             f"{text!r} is not a size; write octets, or a number with K, M, G or T, such as 10G"
         )

@@ -200,6 +200,9 @@ class MigrationSection(Section):
     latency: float = Field(default=0.1, ge=0)
     # Accounts on their way from shard to shard at once: a disk reads for its users too
     transfers: int = Field(default=4, ge=1)
+    # Seconds from one takeover of a legacy platform's directory to the next: how long a password that was changed
+    # there is not known here. 0: only when it is asked for
+    directory_every: float = Field(default=900.0, ge=0)
     gates: Annotated[GateLimits, AfterValidator(check)] = GateLimits()
     rehearsal: Annotated[RehearsalLimits, AfterValidator(check)] = RehearsalLimits()
 

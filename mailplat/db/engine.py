@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, make_url
@@ -57,6 +58,8 @@ class Database:
     `derived`: all in it can be made again. Commits of an SQLite file are then not durable at once (a power cut takes
     the last ones back, each whole), so that they do not come in the way of those that must be; what is deleted is
     overwritten; pages are large.
+
+    `foreign`: another platform's. It is only read: a `write` fails, and nothing of an SQLite file is tuned.
     """
 
     def __init__(
@@ -66,9 +69,11 @@ class Database:
         busy_timeout: float = BUSY_TIMEOUT_S,
         pool_size: int = POOL_SIZE,
         derived: bool = False,
+        foreign: bool = False,
     ) -> None:
         self.url = make_url(url)
-        self.name = self.url.render_as_string(hide_password=True)  # for people
+        # For people; behind the ? there may be a password too.
+        self.name = self.url.set(query={}).render_as_string(hide_password=True)
         self._busy_timeout = busy_timeout
         self.derived = derived
         self.dialect = self.url.get_backend_name()
@@ -76,14 +81,15 @@ class Database:
             if not self.url.database or self.url.database == ":memory:":
                 raise InvalidInput("a database of sqlite needs a file: sqlite:///path/to/file.db")
             self.engine = sa.create_engine(
-                self.url,
+                _read_only(self.url) if foreign else self.url,
                 pool_size=pool_size,
                 max_overflow=0,
                 pool_timeout=POOL_TIMEOUT_S,
                 pool_use_lifo=True,  # the one used last: its cache is warm, and those of the others stay small
                 connect_args={"isolation_level": None, "timeout": busy_timeout, "check_same_thread": False},
             )
-            sa.event.listen(self.engine, "connect", _tune_derived if derived else _tune_sqlite)
+            if not foreign:
+                sa.event.listen(self.engine, "connect", _tune_derived if derived else _tune_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
         elif self.dialect == "postgresql":
             self.engine = sa.create_engine(
@@ -92,6 +98,7 @@ class Database:
                 max_overflow=0,
                 pool_timeout=POOL_TIMEOUT_S,
                 pool_pre_ping=True,
+                execution_options={"postgresql_readonly": foreign},
             )
         else:
             raise InvalidInput(f"database.url {self.url.drivername}: use sqlite:///FILE or postgresql://...")
@@ -213,6 +220,11 @@ def _refusals(database: Database) -> Iterator[None]:
             " mailplat shard rebuild"
         )
         raise Damaged(f"{name}: {cause}. {cure}") from error
+
+
+def _read_only(url: URL) -> URL:
+    """Of a file that must not be changed: no journal of another kind, and none made where there was none."""
+    return url.set(database=f"file:{quote(url.database or '')}", query={"mode": "ro", "uri": "true"})
 
 
 def _tune_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:

@@ -6,6 +6,7 @@
     watch        RouteWatch: each process learns of changed routes, acts, and acknowledges
     credentials  password hashes, verified off the loop.   schemes, crypt, cram: hashes of other platforms
     app_passwords  secrets of single programs.   scram_keys: what SCRAM checks a proof with
+    bulk         accounts and aliases, many in one transaction
     quotas       of accounts and domains: in bulk, summed, and read again by long sessions
     shares       who shares mailboxes with whom
     records      rows as text and back: what a backup carries

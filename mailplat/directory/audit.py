@@ -5,11 +5,12 @@ line says what was about to be done, so; what came of it is a line of its own wh
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from mailplat.core.clock import Clock, SystemClock
 from mailplat.db.engine import Database
@@ -25,6 +26,27 @@ class Entry:
     subject: str
     before: Mapping[str, Any]
     after: Mapping[str, Any]
+
+
+# Action, subject, before, after.
+Line = tuple[str, str, Mapping[str, Any], Mapping[str, Any]]
+
+
+def write(connection: Connection, at: float, who: str, lines: Sequence[Line]) -> None:
+    """In the transaction of what they tell of: both are kept or neither. No secrets, as in `Audit.record`."""
+    rows = [
+        {
+            "at": at,
+            "who": who,
+            "action": action,
+            "subject": subject,
+            "before": json.dumps(before, ensure_ascii=False, default=str),
+            "after": json.dumps(after, ensure_ascii=False, default=str),
+        }
+        for action, subject, before, after in lines
+    ]
+    if rows:
+        connection.execute(tables.audit.insert(), rows)
 
 
 class Audit:
@@ -45,16 +67,7 @@ class Audit:
     ) -> None:
         """Durable when this returns. No secrets and no mail: whoever may read the log may read this."""
         with self._database.write() as connection:
-            connection.execute(
-                tables.audit.insert().values(
-                    at=self._clock.now(),
-                    who=who,
-                    action=action,
-                    subject=subject,
-                    before=json.dumps(before or {}, ensure_ascii=False, default=str),
-                    after=json.dumps(after or {}, ensure_ascii=False, default=str),
-                )
-            )
+            write(connection, self._clock.now(), who, [(action, subject, before or {}, after or {})])
 
     def entries(
         self,

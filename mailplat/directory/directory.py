@@ -12,7 +12,7 @@ from mailplat.core.clock import Clock, SystemClock
 from mailplat.core.errors import AlreadyExists, InvalidInput, NotFound, StaleEpoch
 from mailplat.core.route import BackendHome, Home, Route, RouteState
 from mailplat.db.engine import Database
-from mailplat.directory import quotas, resolution, routes, scram_keys, tables
+from mailplat.directory import bulk, quotas, resolution, routes, scram_keys, tables
 from mailplat.directory.names import alias_source, domain_key
 from mailplat.directory.quotas import Promised
 from mailplat.directory.types import Account, Alias, Backend, Domain, Login, Resolution
@@ -105,19 +105,10 @@ class Directory:
         self, address: Address, *, home: Home, password_hash: str = "", quota: int = 0
     ) -> Account:
         """The account and its route: FINAL when the home is a shard, LEGACY when it is a backend."""
-        state = RouteState.LEGACY if isinstance(home, BackendHome) else RouteState.FINAL
         with self._unique(f"account {address}"), self.database.write() as connection:
             domain = self._need_domain(connection, address.domain)
-            row = tables.account.insert().values(
-                key=address.key,
-                local=address.local,
-                domain=address.domain,
-                password_hash=password_hash,
-                quota=quota,
-                active=True,
-            )
-            account_id = connection.execute(row.returning(tables.account.c.id)).scalar_one()
-            routes.insert(connection, account_id, home, state)
+            new = bulk.NewAccount(address, password_hash, quota)
+            account_id = bulk.insert_accounts(connection, [new], home)[address.key]
         return Account(
             account_id,
             address,
@@ -246,19 +237,7 @@ class Directory:
             found = sa.select(sa.literal(1)).where(tables.alias.c.source == key).limit(1)
             if connection.execute(found).first():
                 raise AlreadyExists(f"alias {key} exists already; remove it first")
-            connection.execute(
-                tables.alias.insert(),
-                [
-                    {
-                        "source": key,
-                        "position": position,
-                        "domain": domain,
-                        "target_local": target.local,
-                        "target_domain": target.domain,
-                    }
-                    for position, target in enumerate(unique)
-                ],
-            )
+            bulk.put_aliases(connection, {key: unique})
         return Alias(key, tuple(unique))
 
     def aliases(self, domain: str | None = None) -> list[Alias]:

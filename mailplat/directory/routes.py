@@ -4,6 +4,8 @@ Each change takes the next number of one sequence inside its own transaction. Th
 until the commit, so that numbers become visible in their order: a watcher that has read up to N has missed nothing.
 """
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -64,6 +66,13 @@ def insert(connection: Connection, account_id: int, home: Home, state: RouteStat
             changed=next_change(connection),
         )
     )
+
+
+def insert_all(connection: Connection, account_ids: Sequence[int], home: Home, state: RouteState) -> None:
+    """Of accounts that have just got their numbers, at epoch 1. Nothing of theirs can be under way in any process, so
+    that nobody is told: thousands at once, each a transaction in each process, would keep every fence waiting."""
+    row = {"home": str(home), "epoch": 1, "state": state.value, "fence_deadline": 0.0, "changed": 0}
+    connection.execute(table.insert(), [{**row, "account_id": number} for number in account_ids])
 
 
 def advance(

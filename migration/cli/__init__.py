@@ -5,7 +5,19 @@ Exit status as everywhere: 0 done, 1 failed (a check, an aborted cutover), 2 wro
 """
 
 from mailplat.app.console import Subparsers
-from migration.cli import approve, backend, forecast, gates, move, plan, progress, rehearse, report, rollback
+from migration.cli import (
+    approve,
+    backend,
+    directory,
+    forecast,
+    gates,
+    move,
+    plan,
+    progress,
+    rehearse,
+    report,
+    rollback,
+)
 
 
 def register(verbs: Subparsers) -> None:
@@ -14,5 +26,6 @@ def register(verbs: Subparsers) -> None:
         "migrate", help="move domains here from another platform, and accounts between shards"
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    for module in (backend, plan, progress, rehearse, report, approve, gates, rollback, move, forecast):
+    order = (backend, directory, plan, progress, rehearse, report, approve, gates, rollback, move, forecast)
+    for module in order:
         module.register(actions)

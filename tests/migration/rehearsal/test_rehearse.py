@@ -268,8 +268,8 @@ async def test_a_backend_that_does_not_answer(
 
 
 async def test_another_namespace_is_what_every_client_notices(tmp_path: Path) -> None:
-    """Names with a prefix and dots are kept, and no client notices; were they not, each mailbox is found on both sides
-    all the same, and answers alike."""
+    """Names with a prefix and dots are kept, and no client notices; were they not, each mailbox is found on both
+    sides all the same, and answers alike."""
     ada = f"ada@{DOMAIN}"
     with tempfile.TemporaryDirectory(prefix="mailplat-rehearsal-") as root:
         settings = "namespace inbox {\n separator = .\n prefix = INBOX.\n}\n"
