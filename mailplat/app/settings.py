@@ -22,6 +22,7 @@ from mailplat.core.executors import PATIENCE_S
 from mailplat.core.limits import check, elsewhere
 from mailplat.core.limits.imap import Bounds, ImapLimits
 from mailplat.core.limits.pop3 import Pop3Limits
+from mailplat.core.limits.sieve import SieveLimits
 from mailplat.core.limits.store import FulltextMode, StoreLimits
 from mailplat.core.wording import SUBJECT, TEXT
 
@@ -183,6 +184,10 @@ class Pop3Section(Section):
     limits: Annotated[Pop3Limits, AfterValidator(check)] = Pop3Limits()
 
 
+class SieveSection(Section):
+    limits: Annotated[SieveLimits, AfterValidator(check)] = SieveLimits()
+
+
 class QueueSection(Section):
     path: Path | None = None  # spool of messages on their way; default: data_dir/queue
 
@@ -220,6 +225,7 @@ class Settings(Section):
     smtp: SmtpSection = SmtpSection()
     imap: ImapSection = ImapSection()
     pop3: Pop3Section = Pop3Section()
+    sieve: SieveSection = SieveSection()
     queue: QueueSection = QueueSection()
     relay: RelaySection = RelaySection()
     migration: MigrationSection = MigrationSection()
