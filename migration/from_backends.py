@@ -14,6 +14,8 @@ from migration.attendance import Account, Attendance
 from migration.back.returning import Return
 from migration.back.travel import finish, residence
 from migration.back.travel import travel as travel_back
+from migration.beside.carrier import Carrier
+from migration.beside.giving import Giver
 from migration.compared import Compared
 from migration.crossing import LegacyCrossing
 from migration.errors import Halt
@@ -154,6 +156,14 @@ class FromBackends(Attendance[Move]):
                     origins=self._origins,
                     here=here,
                     there=there,
+                    beside=Giver(
+                        database=self.platform.database,
+                        executors=tools.executors,
+                        clock=tools.clock,
+                        backend=backend,
+                        account_id=move.account_id,
+                        address=move.address,
+                    ),
                     running=lambda: move.account_id in self.running,
                 )
             )
@@ -164,12 +174,26 @@ class FromBackends(Attendance[Move]):
         """Once it is new, its home: it may have moved on to another shard since."""
         return Target(self.platform.store, self.platform.executors, residence(move), move.domain)
 
+    def _carrier(self, move: Move, target: Target, backend: Backend, ledger: Ledger) -> Carrier:
+        return Carrier(
+            ledger=ledger,
+            executors=self.tools.executors,
+            clock=self.tools.clock,
+            backend=backend,
+            account_id=move.account_id,
+            address=move.address,
+            target=target,
+            limits=self.platform.settings.sieve.limits,
+        )
+
     def _crossing(
         self, move: Move, target: Target, backend: Backend, source: Source, pacer: Pacer
     ) -> LegacyCrossing:
         tools = self.tools
+        ledger = self._ledger.bound(move.account_id, lambda: target.residence.epoch)
         return LegacyCrossing(
-            ledger=self._ledger.bound(move.account_id, lambda: target.residence.epoch),
+            ledger=ledger,
+            beside=self._carrier(move, target, backend, ledger),
             executors=tools.executors,
             clock=tools.clock,
             bus=tools.bus,

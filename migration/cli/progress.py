@@ -18,6 +18,7 @@ from mailplat.core.route import RouteState
 from mailplat.directory.names import domain_key
 from mailplat.directory.tables import route_watcher
 from mailplat.directory.watch import DEAD_AFTER_S
+from migration.beside.findings import running
 from migration.book import Passage
 from migration.cli.display import remark, render, summary
 from migration.compared import Compared
@@ -132,12 +133,25 @@ def cutover(args: argparse.Namespace) -> int:
             raise NotFound(f"there is no plan for {domain}; make one: mailplat migrate plan {domain}")
         ledger.set_plan(domain, RUNNING, expected={RUNNING})
         ledger.request_cutover(domain, unknown_passwords=args.unknown_passwords)
+        _warn_of_scripts(platform, moves)
         check_engine(platform, "the cutover is noted")
         moves = follow(lambda: ledger.moves(domain), _settled)
         left = [move for move in moves if move.route.state not in _MOVED]
         for move in left:
             print(f"mailplat: {move.address} was not moved: {remark(move)}", file=sys.stderr)
         return 1 if left else 0
+
+
+def _warn_of_scripts(platform: Platform, moves: Sequence[Move]) -> None:
+    """Mail that was filed, forwarded or answered comes to INBOX from now on."""
+    coming = {each.account_id: each.address for each in moves if each.route.state not in _MOVED}
+    names = sorted(coming[number] for number in running(platform.database, list(coming)))
+    if names:
+        print(
+            f"mailplat: Sieve scripts are stored here and do not run yet. These accounts have an active one:"
+            f" {', '.join(names)}",
+            file=sys.stderr,
+        )
 
 
 def check_engine(platform: Platform, noted: str) -> None:

@@ -96,6 +96,9 @@ def rollback(args: argparse.Namespace) -> int:
         left = [each for each in moves if each.route.state in (RouteState.NEW, RouteState.ROLLBACK_FENCED)]
         for move in left:
             print(f"mailplat: {move.address} has not gone back: {remark(move)}", file=sys.stderr)
+        for move in moves:
+            if move not in left and move.note:
+                print(f"mailplat: {move.address}: {remark(move)}", file=sys.stderr)
         return 1 if left else 0
 
 

@@ -27,6 +27,7 @@ ROUND = [
     "back.expunged",
     "back.deleted",
     "back.round",
+    "back.scripts",
 ]
 # Each is taken back by the next start (failure mode 3, mirrored).
 FENCE = ["move.fenced", "move.acknowledged", "move.closed", "move.delta"]

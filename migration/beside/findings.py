@@ -1,0 +1,95 @@
+"""What a certificate says of what lies beside mail."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import sqlalchemy as sa
+
+from mailplat.db.engine import Database
+from mailplat.sieve import tables as sieve
+from migration.beside import kept
+from migration.beside.kept import Kept
+from migration.beside.scripts import digest
+from migration.certificate.grades import Grade
+
+Remark = tuple[Grade, str]
+
+_NAMES = {
+    kept.SCRIPTS: "Sieve scripts",
+    kept.RIGHTS: "rights of others",
+    kept.ANSWERS: "answers of a vacation",
+}
+
+
+def members(database: Database, account_id: int) -> dict[str, Any]:
+    """Of the account in a certificate; null where nobody said where to look for it."""
+    known = kept.of(database, account_id)
+    scripts, answers = known.get(kept.SCRIPTS), known.get(kept.ANSWERS)
+    return {
+        "scripts": None
+        if scripts is None
+        else {
+            "source": scripts.source,
+            "unread": scripts.unread,
+            "active": scripts.active,
+            "scripts": [{"name": name, **each} for name, each in sorted(scripts.things.items())],
+            "left": [asdict(each) for each in scripts.left],
+        },
+        "vacation_answers": None
+        if answers is None
+        else {"source": answers.source, "unread": answers.unread, **answers.things},
+    }
+
+
+def findings(database: Database, account_id: int, moved: float) -> list[Remark]:
+    """Of an account that has moved, at `moved`."""
+    known = kept.of(database, account_id)
+    return [*_unread(known), *_left(known), *_scripts(database, account_id, moved, known.get(kept.SCRIPTS))]
+
+
+def _unread(known: Mapping[str, Kept]) -> Iterator[Remark]:
+    for kind, content in known.items():
+        if content.unread and kind in _NAMES:
+            # Whoever is answered twice notices, and nothing is lost.
+            grade = Grade.GOOD if kind == kept.ANSWERS else Grade.INVESTIGATE
+            yield grade, f"{_NAMES[kind]} could not be read inside the fence: {content.unread}"
+
+
+def _left(known: Mapping[str, Kept]) -> Iterator[Remark]:
+    for kind, content in known.items():
+        for each in content.left:
+            yield Grade.INVESTIGATE, f"{_NAMES.get(kind, kind)}, not here as it was: {each.what}: {each.why}"
+
+
+def _scripts(database: Database, account_id: int, moved: float, known: Kept | None) -> Iterator[Remark]:
+    column = sieve.script.c
+    query = sa.select(column.name, column.octets, column.active, column.changed)
+    with database.read() as connection:
+        rows = connection.execute(query.where(column.account_id == account_id)).fetchall()
+    here = {name: (digest(bytes(octets)), changed) for name, octets, _, changed in rows}
+    active = next((name for name, _, on, _ in rows if on), "")
+    if active:
+        yield Grade.INVESTIGATE, f"Sieve script {active!r} is stored and does not run yet"
+    if known is None:
+        return
+    for name, each in known.things.items():
+        said, changed = here.get(name, ("", 0.0))
+        if said == each["sha256"]:
+            continue
+        if changed > moved:
+            yield Grade.GOOD, f"Sieve script {name!r} was changed here since the commit"
+        else:
+            what = "has other octets than" if said else "is not here as"
+            yield Grade.INVESTIGATE, f"Sieve script {name!r} {what} inside the fence"
+    if active != known.active:
+        yield Grade.GOOD, f"the active Sieve script was {known.active!r} at the commit, is {active!r}"
+
+
+def running(database: Database, accounts: Sequence[int]) -> set[int]:
+    """Those of the accounts whose mail a script sorts on the legacy platform: here none runs yet."""
+    known = sa.select(kept.table.c.account_id, kept.table.c.content).where(kept.table.c.kind == kept.SCRIPTS)
+    with database.read() as connection:
+        rows = connection.execute(known).fetchall()
+    wanted = set(accounts)
+    return {number for number, text in rows if number in wanted and Kept.from_json(text).active}

@@ -1,0 +1,125 @@
+"""The way back of what lies beside mail: what changed here since the cutover, and nothing else.
+
+It stops no way back, which may be taken in need: what the backend does not take stays here, and is told of.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from mailplat.core import disk
+from mailplat.core.clock import Clock
+from mailplat.core.errors import MailplatError, NotFound
+from mailplat.core.executors import Executors
+from mailplat.db.engine import Database
+from mailplat.directory import Backend
+from mailplat.sieve import scripts, vacation
+from mailplat.sieve.scripts import Scripts
+from migration.beside import kept
+from migration.beside.carrier import FENCE_S, PATIENCE_S
+from migration.beside.kept import Kept, Left
+from migration.beside.scripts import digest
+from migration.sources.managesieve import ManageSieve, Refused
+
+log = structlog.get_logger("migration")
+
+
+@dataclass(slots=True, kw_only=True)
+class Giver:
+    """Of one account. What did not go back is kept by the last `give`, for `forget` to tell."""
+
+    database: Database
+    executors: Executors
+    backend: Backend
+    account_id: int
+    address: str
+    clock: Clock
+    left: dict[str, list[Left]] = field(default_factory=dict)  # by kind
+
+    async def give(self, *, fenced: bool = False) -> None:
+        """Idempotent. Raises Unavailable where our own side cannot answer; never for the backend's sake."""
+        self.left = {}
+        known = await self.executors.run("migration", kept.of, self.database, self.account_id)
+        await self._attempt(kept.SCRIPTS, lambda: self._scripts(known.get(kept.SCRIPTS)), fenced)
+        disk.step("back.scripts")
+        if fenced:
+            await self.executors.run("migration", self._keep)
+
+    def _keep(self) -> None:
+        every = [each for some in self.left.values() for each in some]
+        content = Kept(things={kind: len(some) for kind, some in self.left.items()}, left=every)
+        with self.database.write() as connection:
+            kept.put(connection, self.account_id, kept.GIVEN, self.clock.now(), content)
+
+    def _leave(self, kind: str, what: str, why: str) -> None:
+        self.left.setdefault(kind, []).append(Left(what, why))
+
+    async def _attempt(self, kind: str, work: Callable[[], Awaitable[None]], fenced: bool) -> None:
+        longest = FENCE_S if fenced else PATIENCE_S
+        try:
+            async with asyncio.timeout(longest):
+                await work()
+        except (MailplatError, TimeoutError) as error:
+            why = str(error) or f"no answer in {longest:g} s"
+            log.warning("did not go back", account=self.address, what=kind, reason=why)
+            self._leave(kind, f"{kind} that changed here", why)
+
+    async def _scripts(self, known: Kept | None) -> None:
+        ours = await self.executors.run("migration", _read, self.database, self.account_id)
+        if known is None:
+            known = Kept()
+        then = {name: each["sha256"] for name, each in known.things.items()}
+        changed = [name for name, octets in ours.octets.items() if then.get(name) != digest(octets)]
+        gone = [name for name in then if name not in ours.octets]
+        if not changed and not gone and ours.active == known.active:
+            return
+        if not self.backend.managesieve:
+            what = ", ".join([*changed, *gone]) or "which script is active"
+            self._leave(kept.SCRIPTS, f"scripts: {what}", "the backend has no --managesieve to give them to")
+            return
+        there = await ManageSieve.open(self.backend, self.address)
+        try:
+            await self._send(there, ours, changed, {name: then[name] for name in gone})
+        finally:
+            await there.close()
+
+    async def _send(
+        self, there: ManageSieve, ours: Scripts, changed: list[str], gone: dict[str, str]
+    ) -> None:
+        now = await there.read()
+        for name in changed:
+            if now.octets.get(name) != ours.octets[name]:
+                await self._say(f"script {name!r}", there.put(name, ours.octets[name]))
+        if now.active != ours.active:
+            await self._say(f"script {ours.active!r} as the active one", there.activate(ours.active))
+        for name, was in gone.items():
+            # What somebody has changed there since is not ours to remove.
+            if name in now.octets and digest(now.octets[name]) == was:
+                await self._say(f"the removal of script {name!r}", there.remove(name))
+
+    async def _say(self, what: str, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except (Refused, NotFound) as error:
+            self._leave(kept.SCRIPTS, what, str(error))
+
+
+def _read(database: Database, account_id: int) -> Scripts:
+    with database.read() as connection:
+        return scripts.read(connection, account_id)
+
+
+def forget(database: Database, account_id: int) -> str:
+    """Behind the commit: nothing of it is needed here any more, but scripts that did not go back. What is to be told
+    of those. Idempotent but for that."""
+    with database.write() as connection:
+        given = kept.read(connection, account_id).get(kept.GIVEN, Kept())
+        kept.forget(connection, account_id)
+        vacation.forget(connection, account_id)
+        if given.things.get(kept.SCRIPTS):
+            kept.put(connection, account_id, kept.GIVEN, 0.0, given)  # the next start tells it again
+        else:
+            scripts.forget(connection, account_id)
+    return "".join(f"did not go back: {each.what}: {each.why}; " for each in given.left).removesuffix("; ")
