@@ -13,8 +13,13 @@ from mailplat.core.errors import MailplatError, StaleEpoch
 from mailplat.core.executors import Executors
 from mailplat.core.limits.sieve import SieveLimits
 from mailplat.directory import Backend
+from mailplat.sieve.scripts import Scripts
 from migration.beside import kept, scripts
+from migration.beside.kept import Kept
+from migration.beside.mapping import Given
+from migration.beside.rights import Lists, RightsHere, from_kept, to_kept
 from migration.book import Book
+from migration.sources.contract import Source
 from migration.sources.maildir import location as locations
 from migration.sources.maildir.home import HomeFolder
 from migration.sources.maildir.location import Location
@@ -42,12 +47,35 @@ class Carrier:
     address: str
     target: Target
     limits: SieveLimits
+    source: Source
+    here: RightsHere
+    _listed: bool = False  # rights could be read the last time
 
     async def bring(self, *, fenced: bool = False) -> None:
         """Raises StaleEpoch, and Unavailable where our own side cannot answer; never for the source's sake."""
         longest = FENCE_S if fenced else PATIENCE_S
-        await self._attempt(kept.SCRIPTS, self._scripts_source, self._scripts, longest)
+        source = self._scripts_source
+        found = await self._read(kept.SCRIPTS, source, self._scripts, longest)
+        if found is not None:
+            now = self.clock.now()
+            await self._write(scripts.keep, self.account_id, source, found, self.limits, now)
         disk.step("beside.scripts")
+        source = self._rights_source
+        wanted = await self._read(kept.RIGHTS, source, self._translated, longest)
+        self._listed = wanted is not None
+        if wanted is None:
+            wanted = await self._known_rights()
+        await self.here.put(wanted)
+        if self._listed:
+            content = to_kept(source, wanted, await self.target.mailboxes())
+            await self._write(kept.put, self.account_id, kept.RIGHTS, self.clock.now(), content)
+        disk.step("beside.rights")
+
+    async def differences(self) -> list[str]:
+        """Of rights, from what both sides say now. Raises what the source raises."""
+        if not self._listed:
+            return []  # why, is kept
+        return await self.here.differences(await self._translated())
 
     @property
     def _home(self) -> Location | None:
@@ -61,53 +89,51 @@ class Carrier:
     def _scripts_source(self) -> str:
         return "managesieve" if self.backend.managesieve else "mount" if self._home is not None else ""
 
-    async def _scripts(self) -> Callable[..., None] | None:
+    async def _scripts(self) -> Scripts:
         home = self._home
         if self.backend.managesieve:
-            found = await scripts.read(self.backend, self.address)
-        else:
-            assert home is not None
-            found = await self._from_mount(HomeFolder(home, self.address).scripts)
-
-        def keep(connection: Any) -> None:
-            scripts.keep(
-                connection,
-                self.account_id,
-                self._scripts_source,
-                found,
-                self.limits,
-                self.clock.now(),
-            )
-
-        return keep
+            return await scripts.read(self.backend, self.address)
+        assert home is not None
+        return await self._from_mount(HomeFolder(home, self.address).scripts)
 
     async def _from_mount(self, function: Callable[[], T]) -> T:
         return await self.executors.run(f"maildir/{self.backend.name}", function)
 
-    async def _attempt(
-        self,
-        kind: str,
-        source: str,
-        read: Callable[[], Awaitable[Callable[..., None] | None]],
-        longest: float,
-    ) -> None:
-        """`read` asks the source and returns what is to be written then, in one transaction."""
+    @property
+    def _rights_source(self) -> str:
+        if not isinstance(self.source, Lists) or not self.source.offers_acl:
+            return ""
+        return "mount" if self.backend.maildir else "imap"
+
+    async def _translated(self) -> dict[str, Given]:
+        assert isinstance(self.source, Lists)
+        marks = await self.executors.run("migration", self.ledger.watermarks, self.account_id)
+        said = await self.source.access_lists({name: mark.wire for name, mark in marks.items()})
+        return await self.here.translate(said, old=self.source.has_old_rights)
+
+    async def _known_rights(self) -> dict[str, Given]:
+        """Where they cannot be read: those of the last time, and none on what was made since, which began with the
+        rights of the mailbox above it."""
+        known = await self.executors.run("migration", kept.of, self.ledger.database, self.account_id)
+        return from_kept(known.get(kept.RIGHTS, Kept()), await self.target.mailboxes())
+
+    async def _read(
+        self, kind: str, source: str, read: Callable[[], Awaitable[T]], longest: float
+    ) -> T | None:
+        """None where nobody said where to look, or it could not be read: then it is kept why."""
         if not source:
             await self._write(kept.drop, self.account_id, kind)
-            return
+            return None
         try:
             async with asyncio.timeout(longest):
-                keep = await read()
+                return await read()
         except StaleEpoch:
             raise
         except (MailplatError, TimeoutError) as error:
             why = str(error) or f"no answer in {longest:g} s"
             log.warning("not read", account=self.address, what=kind, source=source, reason=why)
-            now = self.clock.now()
-            await self._write(kept.unread, self.account_id, kind, now, source, why)
-            return
-        if keep is not None:
-            await self._write(keep)
+            await self._write(kept.unread, self.account_id, kind, self.clock.now(), source, why)
+            return None
 
     async def _write(self, function: Callable[..., None], *args: Any) -> None:
         await self.executors.run("migration", self.ledger.within, function, *args)

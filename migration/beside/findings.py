@@ -1,11 +1,12 @@
 """What a certificate says of what lies beside mail."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
 
+from mailplat.core.rights import ALL, NONE, render
 from mailplat.db.engine import Database
 from mailplat.sieve import tables as sieve
 from migration.beside import kept
@@ -25,7 +26,7 @@ _NAMES = {
 def members(database: Database, account_id: int) -> dict[str, Any]:
     """Of the account in a certificate; null where nobody said where to look for it."""
     known = kept.of(database, account_id)
-    scripts, answers = known.get(kept.SCRIPTS), known.get(kept.ANSWERS)
+    scripts, answers, rights = (known.get(kind) for kind in (kept.SCRIPTS, kept.ANSWERS, kept.RIGHTS))
     return {
         "scripts": None
         if scripts is None
@@ -36,16 +37,43 @@ def members(database: Database, account_id: int) -> dict[str, Any]:
             "scripts": [{"name": name, **each} for name, each in sorted(scripts.things.items())],
             "left": [asdict(each) for each in scripts.left],
         },
+        "shared": None
+        if rights is None
+        else {
+            "source": rights.source,
+            "unread": rights.unread,
+            "mailboxes": sorted(
+                (
+                    {
+                        "name": each["name"],
+                        "rights": [
+                            {"identifier": who, "rights": letters}
+                            for who, letters in sorted(each["rights"].items())
+                        ],
+                    }
+                    for each in rights.things.values()
+                ),
+                key=lambda one: str(one["name"]),
+            ),
+            "left": [asdict(each) for each in rights.left],
+        },
         "vacation_answers": None
         if answers is None
         else {"source": answers.source, "unread": answers.unread, **answers.things},
     }
 
 
-def findings(database: Database, account_id: int, moved: float) -> list[Remark]:
-    """Of an account that has moved, at `moved`."""
+def findings(
+    database: Database, account_id: int, moved: float, mailboxes: Iterable[Mapping[str, Any]] = ()
+) -> list[Remark]:
+    """Of an account that has moved, at `moved`; `mailboxes` as they were read again since."""
     known = kept.of(database, account_id)
-    return [*_unread(known), *_left(known), *_scripts(database, account_id, moved, known.get(kept.SCRIPTS))]
+    return [
+        *_unread(known),
+        *_left(known),
+        *_scripts(database, account_id, moved, known.get(kept.SCRIPTS)),
+        *_rights(known.get(kept.RIGHTS, Kept()), mailboxes),
+    ]
 
 
 def _unread(known: Mapping[str, Kept]) -> Iterator[Remark]:
@@ -84,6 +112,19 @@ def _scripts(database: Database, account_id: int, moved: float, known: Kept | No
             yield Grade.INVESTIGATE, f"Sieve script {name!r} {what} inside the fence"
     if active != known.active:
         yield Grade.GOOD, f"the active Sieve script was {known.active!r} at the commit, is {active!r}"
+
+
+def _rights(known: Kept, mailboxes: Iterable[Mapping[str, Any]]) -> Iterator[Remark]:
+    """Those that our own server shows the owner, beside those of the fence. Whoever changed them since cannot be told
+    from who lost them."""
+    then = {each["name"]: each["rights"] for each in known.things.values()}
+    for mailbox in mailboxes:
+        shown = {each["identifier"]: ALL.intersection(each["rights"]) for each in mailbox["rights"]}
+        for who, letters in sorted(then.get(mailbox["name"], {}).items()):
+            lost = render(ALL.intersection(letters) - shown.get(who, NONE))
+            if lost and shown:
+                text = f"{mailbox['name']}: {who} had {letters} inside the fence and has not {lost} any more"
+                yield Grade.INVESTIGATE, text
 
 
 def running(database: Database, accounts: Sequence[int]) -> set[int]:

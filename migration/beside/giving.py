@@ -11,8 +11,9 @@ import structlog
 
 from mailplat.core import disk
 from mailplat.core.clock import Clock
-from mailplat.core.errors import MailplatError, NotFound
+from mailplat.core.errors import MailplatError, NotFound, Unavailable
 from mailplat.core.executors import Executors
+from mailplat.core.rights import NONE, Rights, parse, render
 from mailplat.db.engine import Database
 from mailplat.directory import Backend
 from mailplat.sieve import scripts, vacation
@@ -20,8 +21,13 @@ from mailplat.sieve.scripts import Scripts
 from migration.beside import kept
 from migration.beside.carrier import FENCE_S, PATIENCE_S
 from migration.beside.kept import Kept, Left
+from migration.beside.mapping import letters_for, letters_of
 from migration.beside.scripts import digest
+from migration.errors import Throttled
+from migration.origins import Origins
+from migration.sources.imap_writer import ImapWriter
 from migration.sources.managesieve import ManageSieve, Refused
+from migration.target import Target
 
 log = structlog.get_logger("migration")
 
@@ -36,6 +42,9 @@ class Giver:
     account_id: int
     address: str
     clock: Clock
+    here: Target
+    there: ImapWriter
+    origins: Origins
     left: dict[str, list[Left]] = field(default_factory=dict)  # by kind
 
     async def give(self, *, fenced: bool = False) -> None:
@@ -44,6 +53,8 @@ class Giver:
         known = await self.executors.run("migration", kept.of, self.database, self.account_id)
         await self._attempt(kept.SCRIPTS, lambda: self._scripts(known.get(kept.SCRIPTS)), fenced)
         disk.step("back.scripts")
+        await self._attempt(kept.RIGHTS, lambda: self._rights(known.get(kept.RIGHTS)), fenced)
+        disk.step("back.rights")
         if fenced:
             await self.executors.run("migration", self._keep)
 
@@ -98,6 +109,44 @@ class Giver:
             # What somebody has changed there since is not ours to remove.
             if name in now.octets and digest(now.octets[name]) == was:
                 await self._say(f"the removal of script {name!r}", there.remove(name))
+
+    async def _rights(self, known: Kept | None) -> None:
+        """Of each mailbox, what was given or taken since. What else its list has there stays as it is."""
+        origins = await self.executors.run("migration", self.origins.of, self.account_id)
+        for mailbox in (await self.here.mailboxes()).values():
+            then = (known or Kept()).things.get(mailbox.object_id, {})
+            before, spelled = then.get("rights", {}), then.get("spelled", {})
+            entries = await self.here.acl(mailbox.id)
+            now = {key: render(entry.rights) for key, entry in entries.items()}
+            changed = [key for key in sorted({*before, *now}) if before.get(key, "") != now.get(key, "")]
+            origin = origins.get(mailbox.object_id)
+            if not changed:
+                continue
+            if origin is None or not origin.wire or not self.there.offers_acl:
+                why = "the backend has no ACL" if origin is not None else "the mailbox is not on the backend"
+                self._leave(kept.RIGHTS, f"rights on {mailbox.name}: {', '.join(changed)}", why)
+                continue
+            for key in changed:
+                what = f"rights on {mailbox.name}: {key} {now.get(key, 'none')}"
+                await self._set_rights(origin.wire, spelled.get(key, key), parse(now.get(key, "")), what)
+
+    async def _set_rights(self, wire: bytes, identifier: str, rights: Rights, what: str) -> None:
+        """Again and again the same. Read back: a server may take less than it is told."""
+        try:
+            await self.there.set_rights(wire, identifier, letters_for(rights, old=self.there.has_old_rights))
+            said = (await self.there.access_lists({"": wire})).get("") or []
+        except Throttled:
+            raise
+        except (NotFound, Unavailable) as error:
+            self._leave(kept.RIGHTS, what, str(error))
+            return
+        old = self.there.has_old_rights
+        has = {name.lower(): letters_of(letters, old=old)[0] for name, letters in said}.get(
+            identifier.lower(), NONE
+        )
+        if has != rights:
+            why = f"the backend has {identifier} {render(has) or 'without rights'} now"
+            self._leave(kept.RIGHTS, what, why)
 
     async def _say(self, what: str, work: Awaitable[None]) -> None:
         try:

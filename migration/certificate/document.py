@@ -183,7 +183,7 @@ def _account(platform: Platform, move: Move) -> dict[str, Any]:
     found = [Finding(Grade[f["grade"].upper()], f["where"], f["text"]) for f in seen.get("findings", [])]
     found += _circumstances(move, content, kept is not None)
     if has_moved(move):
-        remarks = beside.findings(database, move.account_id, move.moved)
+        remarks = beside.findings(database, move.account_id, move.moved, content["mailboxes"])
         found += [Finding(grade, move.address, text) for grade, text in remarks]
     found.sort(key=lambda each: -each.grade)
     content["grade"] = grades.worst(found).label

@@ -5,7 +5,7 @@ import base64
 import contextlib
 import re
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -24,6 +24,11 @@ _SPECIAL = {
     each.casefold(): each
     for each in ("\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\\Trash")
 }
+
+
+def longest(wire: bytes, prefixes: Sequence[bytes]) -> bytes:
+    """Of the namespaces with these prefixes the one that a mailbox is in."""
+    return max((each for each in prefixes if wire.startswith(each)), key=len, default=b"")
 
 
 class ImapAccount:
@@ -139,6 +144,37 @@ class ImapAccount:
     def condstore(self) -> bool:
         """Whether changes can be asked for by MODSEQ (RFC 7162)."""
         return bool({b"CONDSTORE", b"QRESYNC"} & self.capabilities)
+
+    @property
+    def offers_acl(self) -> bool:
+        return b"ACL" in self.capabilities
+
+    @property
+    def has_old_rights(self) -> bool:
+        """Those of RFC 2086; RFC 4314 2.2 says RIGHTS= where there are more."""
+        return not any(each.startswith(b"RIGHTS=") for each in self.capabilities)
+
+    async def access_lists(self, wires: Mapping[str, bytes]) -> dict[str, list[tuple[str, str]] | None]:
+        """Identifiers and letters of mailboxes (ours to the server's names) of the user's own namespace; None where
+        the server does not tell. One that has gone is left out."""
+        known = await self.namespaces()
+        own = {
+            name: wire for name, wire in wires.items() if name == "INBOX" or longest(wire, known) == known[0]
+        }
+        flying = [(name, self._client.begin(*command(b"GETACL", wire))) for name, wire in own.items()]
+        found: dict[str, list[tuple[str, str]] | None] = {}
+        for name, exchange in flying:
+            try:
+                done = await self._client.finish(exchange)
+            except NotFound:
+                continue
+            except Unavailable:
+                if not exchange.refused:
+                    raise
+                found[name] = None
+                continue
+            found[name] = [pair for each in done.named(b"ACL") for pair in replies.parse_acl(each)[1]]
+        return found
 
     async def glance(self) -> None:
         """What clients ask all day."""
