@@ -14,7 +14,8 @@ from mailplat.core.executors import Executors
 from mailplat.core.limits.sieve import SieveLimits
 from mailplat.directory import Backend
 from mailplat.sieve.scripts import Scripts
-from migration.beside import kept, scripts
+from migration.beside import answers, kept, scripts
+from migration.beside.answers import Memory
 from migration.beside.kept import Kept
 from migration.beside.mapping import Given
 from migration.beside.rights import Lists, RightsHere, from_kept, to_kept
@@ -70,6 +71,12 @@ class Carrier:
             content = to_kept(source, wanted, await self.target.mailboxes())
             await self._write(kept.put, self.account_id, kept.RIGHTS, self.clock.now(), content)
         disk.step("beside.rights")
+        source = "mount" if self._home is not None else ""
+        memory = await self._read(kept.ANSWERS, source, self._answers, longest)
+        if memory is not None:
+            now = self.clock.now()
+            await self._write(answers.keep, self.account_id, memory, now, self.limits.answers)
+        disk.step("beside.answers")
 
     async def differences(self) -> list[str]:
         """Of rights, from what both sides say now. Raises what the source raises."""
@@ -95,6 +102,12 @@ class Carrier:
             return await scripts.read(self.backend, self.address)
         assert home is not None
         return await self._from_mount(HomeFolder(home, self.address).scripts)
+
+    async def _answers(self) -> Memory:
+        home = self._home
+        assert home is not None
+        octets = await self._from_mount(HomeFolder(home, self.address).answers)
+        return answers.parse(octets or b"", self.address)
 
     async def _from_mount(self, function: Callable[[], T]) -> T:
         return await self.executors.run(f"maildir/{self.backend.name}", function)

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from mailplat.core.rights import ALL, NONE, render
 from mailplat.db.engine import Database
+from mailplat.directory import tables as directory
 from mailplat.sieve import tables as sieve
 from migration.beside import kept
 from migration.beside.kept import Kept
@@ -71,7 +72,7 @@ def findings(
     return [
         *_unread(known),
         *_left(known),
-        *_scripts(database, account_id, moved, known.get(kept.SCRIPTS)),
+        *_scripts(database, account_id, moved, known.get(kept.SCRIPTS), remembered=kept.ANSWERS in known),
         *_rights(known.get(kept.RIGHTS, Kept()), mailboxes),
     ]
 
@@ -90,7 +91,9 @@ def _left(known: Mapping[str, Kept]) -> Iterator[Remark]:
             yield Grade.INVESTIGATE, f"{_NAMES.get(kind, kind)}, not here as it was: {each.what}: {each.why}"
 
 
-def _scripts(database: Database, account_id: int, moved: float, known: Kept | None) -> Iterator[Remark]:
+def _scripts(
+    database: Database, account_id: int, moved: float, known: Kept | None, *, remembered: bool
+) -> Iterator[Remark]:
     column = sieve.script.c
     query = sa.select(column.name, column.octets, column.active, column.changed)
     with database.read() as connection:
@@ -99,6 +102,12 @@ def _scripts(database: Database, account_id: int, moved: float, known: Kept | No
     active = next((name for name, _, on, _ in rows if on), "")
     if active:
         yield Grade.INVESTIGATE, f"Sieve script {active!r} is stored and does not run yet"
+        octets = next(bytes(octets) for _, octets, on, _ in rows if on)
+        if b"vacation" in octets.lower() and not remembered:
+            yield (
+                Grade.GOOD,
+                "whom its vacation has answered is not known here: that can be read from a mount only",
+            )
     if known is None:
         return
     for name, each in known.things.items():
@@ -112,6 +121,30 @@ def _scripts(database: Database, account_id: int, moved: float, known: Kept | No
             yield Grade.INVESTIGATE, f"Sieve script {name!r} {what} inside the fence"
     if active != known.active:
         yield Grade.GOOD, f"the active Sieve script was {known.active!r} at the commit, is {active!r}"
+
+
+def guests_elsewhere(database: Database, accounts: Sequence[int]) -> dict[int, set[str]]:
+    """Of those of the accounts that share mailboxes: addresses of accounts on a backend that have rights on them and
+    are none of `accounts` themselves."""
+    query = sa.select(kept.table.c.account_id, kept.table.c.content).where(kept.table.c.kind == kept.RIGHTS)
+    away = (
+        sa.select(directory.account.c.id, directory.account.c.key)
+        .join(directory.route, directory.route.c.account_id == directory.account.c.id)
+        .where(directory.route.c.home.startswith("backend:"))
+    )
+    wanted = set(accounts)
+    with database.read() as connection:
+        rows = [row for row in connection.execute(query).fetchall() if row[0] in wanted]
+        there = {row[0]: row[1] for row in connection.execute(away)} if rows else {}
+    found: dict[int, set[str]] = {}
+    for owner, text in rows:
+        numbers = {
+            each for thing in Kept.from_json(text).things.values() for each in thing["numbers"].values()
+        }
+        names = {there[each] for each in numbers - wanted if each in there}
+        if names:
+            found[owner] = names
+    return found
 
 
 def _rights(known: Kept, mailboxes: Iterable[Mapping[str, Any]]) -> Iterator[Remark]:

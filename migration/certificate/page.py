@@ -163,12 +163,29 @@ def _account(account: Mapping[str, Any]) -> str:
         ("Source read once more", resampled),
         ("POP3", listed),
         ("Password", _text(account["credential"])),
+        ("Sieve scripts", _scripts(account["scripts"])),
+        ("Mailboxes shared", _shared(account["shared"])),
         ("Strays, late flags", f"{_number(account['strays'])}, {_number(account['late_flags'])}"),
         ("Source asked to wait", f"{_number(account['throttled'])} times"),
     )
     return (
         f'<section><div class="head"><h2>{_text(account["address"])}</h2>{_grade(account["grade"])}</div>'
         f"{_pairs(rows)}{_findings(account)}{_mailboxes(account['mailboxes'])}{_rounds(account['rounds'])}</section>\n"
+    )
+
+
+def _scripts(scripts: Mapping[str, Any] | None) -> str:
+    if scripts is None:
+        return "not looked for"
+    active = f", active: {scripts['active']}" if scripts["active"] else ", none active"
+    return _text(f"{len(scripts['scripts'])}{active}, from {scripts['source']}")
+
+
+def _shared(shared: Mapping[str, Any] | None) -> str:
+    if shared is None:
+        return "not looked for"
+    return _text(
+        f"{len(shared['mailboxes'])}, from {shared['source']}; {len(shared['left'])} entries left behind"
     )
 
 

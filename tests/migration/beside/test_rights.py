@@ -16,7 +16,7 @@ from mailplat.directory.tables import route_watcher
 from mailplat.store.acl import Grantee
 from migration import tables
 from migration.beside import kept
-from migration.beside.findings import findings
+from migration.beside.findings import findings, guests_elsewhere
 from migration.sources.imap_account import ImapAccount
 from tests.dovecot import Dovecot
 from tests.migration.engines import Engines
@@ -189,16 +189,7 @@ async def test_rights_that_cannot_be_read_inside_the_fence_are_those_of_before(
     ]
 
 
-@pytest.mark.parametrize(
-    ("step", "state"),
-    [
-        ("beside.rights:1", RouteState.TRACKING),
-        ("beside.rights:2", RouteState.FENCED),
-    ],
-)
 async def test_killed_at(
-    step: str,
-    state: RouteState,
     legacy: Dovecot,
     people: tuple[str, str, str],
     open_house: Callable[..., House],
@@ -214,17 +205,26 @@ async def test_killed_at(
         connection.execute(tables.move.delete().where(tables.move.c.account_id != house.accounts[owner].id))
     house.ledger.set_plan(DOMAIN, "running", expected={"planned"})
     house.ledger.request_cutover(DOMAIN)
-    assert await asyncio.to_thread(engines.run, tmp_path / "house", step) == -signal.SIGKILL
+    assert await asyncio.to_thread(engines.run, tmp_path / "house", "beside.rights:2") == -signal.SIGKILL
     with house.platform.database.write() as connection:  # instead of the 3 s until nobody waits for the dead
         connection.execute(route_watcher.delete())
-    assert house.move(owner).route.state is state
+    assert house.move(owner).route.state is RouteState.FENCED
     with client(legacy, owner) as imap:
         share(imap, "Team", bob, "l")
         share(imap, "Mine", carl, "lr")
     async with house.engine():
-        if state is RouteState.FENCED:
-            await house.reach(RouteState.TRACKING, RouteState.READY, users=[owner])
-            house.ledger.request_cutover(DOMAIN)
+        await house.reach(RouteState.TRACKING, RouteState.READY, users=[owner])
+        house.ledger.request_cutover(DOMAIN)
         await house.reach(RouteState.NEW, users=[owner])
     assert lists(house, owner) == {"Team": {bob: "l"}, "Mine": {carl: "lr"}}
-    assert kept.of(house.platform.database, house.accounts[owner].id)[kept.RIGHTS].left == []
+    database, number = house.platform.database, house.accounts[owner].id
+    assert kept.of(database, number)[kept.RIGHTS].left == []
+    # Who is not moved along, and what a certificate says of a right that is gone.
+    assert guests_elsewhere(database, [number]) == {number: {bob, carl}}
+    assert guests_elsewhere(database, [number, house.accounts[bob].id]) == {number: {carl}}
+    seen = {"name": "Mine", "rights": [{"identifier": carl, "rights": "l"}]}
+    assert [text for _, text in findings(database, number, 0.0, [seen])] == [
+        f"Mine: {carl} had lr inside the fence and has not r any more"
+    ]
+    seen["rights"] = [{"identifier": carl, "rights": "lrs"}]
+    assert findings(database, number, 0.0, [seen]) == []

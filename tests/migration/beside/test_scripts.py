@@ -158,7 +158,7 @@ async def test_without_a_word_of_where_they_are(
 
 
 @pytest.mark.parametrize(
-    ("step", "state"), [("beside.scripts:1", RouteState.TRACKING), ("beside.scripts:2", RouteState.FENCED)]
+    ("step", "state"), [("beside.scripts:1", RouteState.TRACKING), ("beside.answers:2", RouteState.FENCED)]
 )
 async def test_killed_at(
     step: str,
