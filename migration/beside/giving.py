@@ -92,18 +92,18 @@ class Giver:
             return
         there = await ManageSieve.open(self.backend, self.address)
         try:
-            await self._send(there, ours, changed, {name: then[name] for name in gone})
+            await self._send(there, ours, changed, {name: then[name] for name in gone}, known.active)
         finally:
             await there.close()
 
     async def _send(
-        self, there: ManageSieve, ours: Scripts, changed: list[str], gone: dict[str, str]
+        self, there: ManageSieve, ours: Scripts, changed: list[str], gone: dict[str, str], was_active: str
     ) -> None:
         now = await there.read()
         for name in changed:
             if now.octets.get(name) != ours.octets[name]:
                 await self._say(f"script {name!r}", there.put(name, ours.octets[name]))
-        if now.active != ours.active:
+        if ours.active not in (was_active, now.active):
             await self._say(f"script {ours.active!r} as the active one", there.activate(ours.active))
         for name, was in gone.items():
             # What somebody has changed there since is not ours to remove.

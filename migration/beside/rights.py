@@ -19,6 +19,8 @@ from migration.target import Target
 
 # Identifiers in a mailbox's list here (core/limits/store.py) that a move makes at most: room for its owner.
 MAX_GIVEN = 200
+# Entries that are left and told one by one: a person approves them so.
+MAX_LEFT = 500
 
 
 @runtime_checkable
@@ -143,6 +145,8 @@ def to_kept(source: str, wanted: Mapping[str, Given], mailboxes: Mapping[str, Ma
                 "numbers": {key: given.numbers[key] for key in given.rights},
                 "spelled": {key: given.spelled[key] for key in given.rights},
             }
+    if len(left) > MAX_LEFT:
+        left[MAX_LEFT:] = [Left(f"{len(left) - MAX_LEFT} more entries", "as those above")]
     return Kept(source, things=things, left=left)
 
 

@@ -15,10 +15,12 @@ from mailplat.core.executors import Executors
 from mailplat.core.route import BackendHome
 from mailplat.directory import Backend
 from migration import uidl
+from migration.beside import answers
 from migration.ledger import Ledger
 from migration.sources.imap_account import ImapAccount
 from migration.sources.maildir import location
 from migration.sources.maildir.account import MaildirAccount
+from migration.sources.maildir.home import HomeFolder
 from migration.sources.managesieve import ManageSieve
 from migration.sources.pop3 import read_uidls
 
@@ -162,6 +164,8 @@ async def _check(
     if backend.maildir:
         work = _check_maildir(backend, account, uidl_format, executors)
         rows.append(await _attempt("maildir", work))
+        if location.parse(backend.maildir).home is not None:
+            rows.append(await _attempt("home", _check_home(backend, account, executors)))
     if backend.pop3:
         rows.append(await _attempt(f"pop3 {backend.pop3}", _check_pop3(backend, account)))
     if backend.managesieve:
@@ -215,6 +219,16 @@ async def _check_maildir(backend: Backend, account: str, uidl_format: str, execu
 async def _check_pop3(backend: Backend, account: str) -> str:
     entries = await read_uidls(backend, account)
     return f"{account}: {len(entries)} messages, first UIDL {entries[0][0] if entries else 'none'}"
+
+
+async def _check_home(backend: Backend, account: str, executors: Executors) -> str:
+    home = HomeFolder(location.parse(backend.maildir), account)
+    lane = f"maildir/{backend.name}"
+    found = await executors.run(lane, home.scripts)
+    octets = await executors.run(lane, home.answers)
+    memory = answers.parse(octets or b"", account)
+    said = f"{account}: {len(found.octets)} scripts; active: {found.active or 'none'}"
+    return f"{said}; {len(memory.answers)} answers of a vacation"
 
 
 async def _check_managesieve(backend: Backend, account: str) -> str:

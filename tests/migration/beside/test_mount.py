@@ -1,5 +1,6 @@
 """What lies beside mail, read from a mount: as Dovecot and Pigeonhole wrote it, and as they should not have."""
 
+import asyncio
 import os
 import smtplib
 import struct
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mailplat.app.cli import main
 from mailplat.core.errors import InvalidInput, MailplatError, Unavailable
 from mailplat.core.rights import render
 from mailplat.sieve import scripts, vacation
@@ -30,7 +32,12 @@ VACATION = b'require ["vacation"];\r\nvacation :days 7 :handle "away" :addresses
 @pytest.mark.interop
 @pytest.mark.timeout(120)
 async def test_an_account_moves_from_a_mount(
-    legacy: Dovecot, users: Callable[[], str], open_house: Callable[..., House]
+    legacy: Dovecot,
+    users: Callable[[], str],
+    open_house: Callable[..., House],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     owner, bob = users(), users()
     with client(legacy, owner) as imap:
@@ -51,6 +58,9 @@ async def test_an_account_moves_from_a_mount(
         managesieve="",
         maildir=f"{legacy.mail}/%d/%n/Maildir:HOME={legacy.mail}/%d/%n",
     )
+    monkeypatch.setenv("MAILPLAT_CONFIG", str(tmp_path / "house" / "mailplat.toml"))
+    await asyncio.to_thread(main, ["migrate", "backend", "check", "old", "--account", owner])
+    assert f"{owner}: 2 scripts; active: away; 1 answers of a vacation" in capsys.readouterr().out
     await move_here(house)
     number = house.accounts[owner].id
     with house.platform.database.read() as connection:

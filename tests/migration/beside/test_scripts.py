@@ -86,6 +86,8 @@ async def test_there_and_back(
     store(house).rename(number, "odd", "strange")
     assert ("Good", "Sieve script 'main' was changed here since the commit") in texts(house, user)
     await write_scripts(legacy, user, {"theirs": b"keep;\r\n"})
+    assert await asyncio.to_thread(main, ["migrate", "backend", "check", "old", "--account", user]) == 0
+    assert f"{user}: 4 scripts; active: main" in capsys.readouterr().out
     roll_back(house)
     async with house.engine():
         await until_back(house, user)
@@ -105,12 +107,15 @@ async def test_what_the_backend_does_not_take_stays_here(
     await move_here(house)
     number = house.accounts[user].id
     store(house).put(number, "broken", b"no such command")
+    # What is active there is changed there alone.
+    await write_scripts(legacy, user, {"theirs": b"stop;\r\n"}, "theirs")
     roll_back(house)
     async with house.engine():
         await until_back(house, user)
     assert "script 'broken'" in house.move(user).note
     assert store(house).get(number, "broken") == b"no such command"
-    assert await scripts_there(legacy, user) == Scripts({"main": KEEP}, "main")
+    there = await scripts_there(legacy, user)
+    assert there == Scripts({"main": KEEP, "theirs": b"stop;\r\n"}, "theirs")
 
 
 async def test_a_server_that_does_not_answer_stops_no_move(
