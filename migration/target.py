@@ -159,8 +159,9 @@ class Target:
     async def expunge(self, mailbox_id: int, uids: Collection[int]) -> int:
         return len(await self._run("expunge_uids", mailbox_id, _ranges(uids)))
 
-    async def acl(self, mailbox_id: int) -> dict[str, Entry]:
-        found: dict[str, Entry] = await self._run("acl", mailbox_id)
+    async def acls(self) -> dict[int, dict[str, Entry]]:
+        """By mailbox number, of those that are shared."""
+        found: dict[int, dict[str, Entry]] = await self._run("acls")
         return found
 
     async def set_rights(self, mailbox_id: int, identifier: str, number: int, rights: Rights) -> None:

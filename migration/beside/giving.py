@@ -113,11 +113,11 @@ class Giver:
     async def _rights(self, known: Kept | None) -> None:
         """Of each mailbox, what was given or taken since. What else its list has there stays as it is."""
         origins = await self.executors.run("migration", self.origins.of, self.account_id)
+        shared = await self.here.acls()
         for mailbox in (await self.here.mailboxes()).values():
             then = (known or Kept()).things.get(mailbox.object_id, {})
             before, spelled = then.get("rights", {}), then.get("spelled", {})
-            entries = await self.here.acl(mailbox.id)
-            now = {key: render(entry.rights) for key, entry in entries.items()}
+            now = {key: render(entry.rights) for key, entry in shared.get(mailbox.id, {}).items()}
             changed = [key for key in sorted({*before, *now}) if before.get(key, "") != now.get(key, "")]
             origin = origins.get(mailbox.object_id)
             if not changed:

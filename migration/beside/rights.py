@@ -8,11 +8,12 @@ from mailplat.access.imap import Sharing
 from mailplat.access.imap.sharing import NoGrantee
 from mailplat.core.errors import InvalidInput
 from mailplat.core.executors import Executors
-from mailplat.core.rights import NONE, Rights, parse, render
+from mailplat.core.rights import NONE, parse, render
 from mailplat.directory import Account
 from mailplat.directory.shares import Shares
 from mailplat.store import Mailbox
 from mailplat.store.names import SEPARATOR
+from mailplat.store.types import Entry
 from migration.beside.kept import Kept, Left
 from migration.beside.mapping import Given, Said, give, sort
 from migration.target import Target
@@ -93,35 +94,27 @@ class RightsHere:
 
     async def put(self, wanted: Mapping[str, Given]) -> None:
         """These and no others on every mailbox; none on one that `wanted` lacks. Raises Unavailable, StaleEpoch."""
-        if not any(each.rights for each in wanted.values()) and not await self.target.grantees():
+        shared = await self.target.acls()
+        if not shared and not any(each.rights for each in wanted.values()):
             return
         for mailbox in (await self.target.mailboxes()).values():
-            given = wanted.get(mailbox.name, Given())
-            here = await self.here(mailbox)
+            given, here = wanted.get(mailbox.name, Given()), shared.get(mailbox.id, {})
             for key in here.keys() - given.rights.keys():
                 await self.target.set_rights(mailbox.id, key, 0, NONE)
             for key, rights in given.rights.items():
-                if here.get(key) == (given.numbers[key], rights):
-                    continue
                 number = given.numbers[key]
+                if here.get(key) == Entry(number, rights):
+                    continue
                 # Before the right, or nobody finds it (directory/shares.py).
                 await self.executors.run("directory", self.shares.put, self.owner.id, number)
                 await self.target.set_rights(mailbox.id, key, number, rights)
         grantees = await self.target.grantees()
         await self.executors.run("directory", self.shares.keep, self.owner.id, grantees)
 
-    async def here(self, mailbox: Mailbox) -> dict[str, tuple[int, Rights]]:
-        return {
-            key: (entry.grantee_id, entry.rights)
-            for key, entry in (await self.target.acl(mailbox.id)).items()
-        }
-
     async def differences(self, wanted: Mapping[str, Given]) -> list[str]:
-        found: list[str] = []
-        if not any(each.rights for each in wanted.values()) and not await self.target.grantees():
-            return found
+        shared, found = await self.target.acls(), []
         for name, mailbox in (await self.target.mailboxes()).items():
-            here = {key: rights for key, (_, rights) in (await self.here(mailbox)).items()}
+            here = {key: entry.rights for key, entry in shared.get(mailbox.id, {}).items()}
             there = wanted.get(name, Given()).rights
             found += [
                 f"{name}: {key} may {render(here.get(key, NONE)) or 'nothing'} here,"

@@ -1,6 +1,7 @@
 """`mailplat sieve`."""
 
 import io
+import json
 import sys
 from pathlib import Path
 
@@ -60,14 +61,21 @@ def test_scripts_of_an_account(
     assert [name in said for name in (b"sieve.put", b"sieve.activate", b"sieve.rename")] == [True] * 3
 
 
-def test_of_an_account_that_lives_elsewhere_nothing_is_changed(config: str, tmp_path: Path) -> None:
+def test_of_an_account_that_lives_elsewhere_nothing_is_changed(
+    config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run(
         config, "migrate", "backend", "add", "old", "--imap", "127.0.0.1:1", "--relay", "smtp:127.0.0.1:1",
+        "--managesieve", "127.0.0.1:4190", "--managesieve-tls", "implicit",
         "--master-user", "m", "--master-password-file", str(_secret(tmp_path)),
     )  # fmt: skip
     run(config, "account", "add", "bob@example.org", "--home", "backend:old", "--hash", "{PLAIN}x")
     run(config, "sieve", "put", "bob@example.org", "a", str(_secret(tmp_path)), expected=2)
     run(config, "sieve", "list", "bob@example.org", expected=3)
+    capsys.readouterr()
+    run(config, "migrate", "backend", "list", "--json")
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["managesieve"], row["managesieve_tls"]) == ("127.0.0.1:4190", "implicit")
 
 
 def _secret(folder: Path) -> Path:

@@ -1,6 +1,7 @@
 """Sieve scripts move with their account, forward and back, and the certificate says that they do not run."""
 
 import asyncio
+import json
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,8 @@ from mailplat.sieve import scripts
 from mailplat.sieve.scripts import Scripts, ScriptStore
 from migration.beside import carrier, kept
 from migration.beside.findings import findings, members
+from migration.certificate import page, signing
+from migration.certificate.issue import sign
 from tests.dovecot import Dovecot
 from tests.migration.beside.house import KEEP, ODD, scripts_there, write_scripts
 from tests.migration.engines import Engines
@@ -77,6 +80,13 @@ async def test_there_and_back(
     certified = members(house.platform.database, number)["scripts"]
     assert [each["name"] for each in certified["scripts"]] == ["late", "main", "odd"]
     assert (certified["active"], certified["source"], certified["unread"]) == ("main", "managesieve", "")
+    signed = sign(house.platform, DOMAIN, "a test")
+    (account,) = signed["certificate"]["accounts"]
+    assert account["scripts"] == certified
+    assert account["shared"] == {"source": "imap", "unread": "", "mailboxes": [], "left": []}
+    assert DOES_NOT_RUN in [each["text"] for each in account["findings"]]
+    assert "3, active: main, from managesieve" in page.render(signed)
+    signing.check(json.dumps(signed).encode(), signing.private_key(house.platform.database).public_key())
 
     # Since the cutover, here and there.
     store(house).put(number, "main", b"discard;\r\n")
