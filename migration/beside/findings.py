@@ -86,9 +86,9 @@ def _unread(known: Mapping[str, Kept]) -> Iterator[Remark]:
 
 
 def _left(known: Mapping[str, Kept]) -> Iterator[Remark]:
-    for kind, content in known.items():
-        for each in content.left:
-            yield Grade.INVESTIGATE, f"{_NAMES.get(kind, kind)}, not here as it was: {each.what}: {each.why}"
+    for kind, name in _NAMES.items():
+        for each in known.get(kind, Kept()).left:
+            yield Grade.INVESTIGATE, f"{name}, not here as it was: {each.what}: {each.why}"
 
 
 def _scripts(

@@ -17,6 +17,7 @@ from mailplat.store.acl import Grantee
 from migration import tables
 from migration.beside import kept
 from migration.beside.findings import findings, guests_elsewhere
+from migration.beside.giving import preview
 from migration.sources.imap_account import ImapAccount
 from tests.dovecot import Dovecot
 from tests.migration.engines import Engines
@@ -114,6 +115,7 @@ async def test_there_and_back(
     desk.shard.change_acl(desk.home, desk.box("Made here").id, bob, number[bob], "", parse("lr"))
     desk.shard.rename(desk.home, "Team/Plans", "Plans")
     seen = lists(house, owner)
+    assert preview(house.platform.database, desk.shard, desk.home) == (0, 4)
     roll_back(house)
     async with house.engine():
         for each in people:

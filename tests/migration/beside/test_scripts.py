@@ -98,6 +98,9 @@ async def test_there_and_back(
     await write_scripts(legacy, user, {"theirs": b"keep;\r\n"})
     assert await asyncio.to_thread(main, ["migrate", "backend", "check", "old", "--account", user]) == 0
     assert f"{user}: 4 scripts; active: main" in capsys.readouterr().out
+    assert await asyncio.to_thread(main, ["migrate", "rollback", DOMAIN, "--dry-run", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["scripts"], row["rights"]) == (5, 0), "main, new, strange; odd, late"
     roll_back(house)
     async with house.engine():
         await until_back(house, user)
