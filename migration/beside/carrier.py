@@ -1,7 +1,7 @@
 """Brings over what one account has beside its mail."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from mailplat.core.executors import Executors
 from mailplat.core.limits.sieve import SieveLimits
 from mailplat.directory import Backend
 from mailplat.sieve.scripts import Scripts
+from mailplat.sieve.scripts import read as read_scripts
 from migration.beside import answers, kept, scripts
 from migration.beside.answers import Memory
 from migration.beside.kept import Kept
@@ -50,39 +51,68 @@ class Carrier:
     limits: SieveLimits
     source: Source
     here: RightsHere
-    _listed: bool = False  # rights could be read the last time
+    _taken: Scripts | None = None  # what the last `bring` was told of scripts; None: they could not be read
+    _listed: bool = False  # it could read rights
 
     async def bring(self, *, fenced: bool = False) -> None:
         """Raises StaleEpoch, and Unavailable where our own side cannot answer; never for the source's sake."""
         longest = FENCE_S if fenced else PATIENCE_S
-        source = self._scripts_source
-        found = await self._read(kept.SCRIPTS, source, self._scripts, longest)
-        if found is not None:
-            now = self.clock.now()
-            await self._write(scripts.keep, self.account_id, source, found, self.limits, now)
+        known = await self.executors.run("migration", kept.of, self.ledger.database, self.account_id)
+        await self._bring_scripts(known, longest)
         disk.step("beside.scripts")
+        await self._bring_rights(known, longest)
+        disk.step("beside.rights")
+        await self._bring_answers(known, longest)
+        disk.step("beside.answers")
+
+    async def _bring_scripts(self, known: Mapping[str, Kept], longest: float) -> None:
+        source = self._scripts_source
+        found = await self._read(kept.SCRIPTS, known, source, self._scripts, longest)
+        self._taken = None
+        if found is None:
+            return
+        self._taken, left = scripts.sift(found, self.limits)
+        content = scripts.describe(source, self._taken, left)
+        stored = await self.executors.run("migration", self._stored)
+        if content != known.get(kept.SCRIPTS) or stored != self._taken:  # else a commit less while users wait
+            now = self.clock.now()
+            await self._write(scripts.keep, self.account_id, self._taken, content, now)
+
+    async def _bring_rights(self, known: Mapping[str, Kept], longest: float) -> None:
         source = self._rights_source
-        wanted = await self._read(kept.RIGHTS, source, self._translated, longest)
+        wanted = await self._read(kept.RIGHTS, known, source, self._translated, longest)
         self._listed = wanted is not None
         if wanted is None:
-            wanted = await self._known_rights()
+            # Those of the last time, and none on what was made since: it began with those of the mailbox above it.
+            wanted = from_kept(known.get(kept.RIGHTS, Kept()), await self.target.mailboxes())
         await self.here.put(wanted)
         if self._listed:
             content = to_kept(source, wanted, await self.target.mailboxes())
-            await self._write(kept.put, self.account_id, kept.RIGHTS, self.clock.now(), content)
-        disk.step("beside.rights")
+            if content != known.get(kept.RIGHTS):
+                await self._write(kept.put, self.account_id, kept.RIGHTS, self.clock.now(), content)
+
+    async def _bring_answers(self, known: Mapping[str, Kept], longest: float) -> None:
         source = "mount" if self._home is not None else ""
-        memory = await self._read(kept.ANSWERS, source, self._answers, longest)
+        memory = await self._read(kept.ANSWERS, known, source, self._answers, longest)
         if memory is not None:
             now = self.clock.now()
             await self._write(answers.keep, self.account_id, memory, now, self.limits.answers)
-        disk.step("beside.answers")
 
     async def differences(self) -> list[str]:
-        """Of rights, from what both sides say now. Raises what the source raises."""
-        if not self._listed:
-            return []  # why, is kept
-        return await self.here.differences(await self._translated())
+        """Of what `bring` could read: scripts here and those that it was told, rights as both sides say them now.
+        Raises what the source raises."""
+        found = []
+        if self._taken is not None:
+            here = await self.executors.run("migration", self._stored)
+            if here != self._taken:
+                found.append("Sieve scripts differ")
+        if self._listed:
+            found += await self.here.differences(await self._translated())
+        return found
+
+    def _stored(self) -> Scripts:
+        with self.ledger.database.read() as connection:
+            return read_scripts(connection, self.account_id)
 
     @property
     def _home(self) -> Location | None:
@@ -124,18 +154,18 @@ class Carrier:
         said = await self.source.access_lists({name: mark.wire for name, mark in marks.items()})
         return await self.here.translate(said, old=self.source.has_old_rights)
 
-    async def _known_rights(self) -> dict[str, Given]:
-        """Where they cannot be read: those of the last time, and none on what was made since, which began with the
-        rights of the mailbox above it."""
-        known = await self.executors.run("migration", kept.of, self.ledger.database, self.account_id)
-        return from_kept(known.get(kept.RIGHTS, Kept()), await self.target.mailboxes())
-
     async def _read(
-        self, kind: str, source: str, read: Callable[[], Awaitable[T]], longest: float
+        self,
+        kind: str,
+        known: Mapping[str, Kept],
+        source: str,
+        read: Callable[[], Awaitable[T]],
+        longest: float,
     ) -> T | None:
         """None where nobody said where to look, or it could not be read: then it is kept why."""
         if not source:
-            await self._write(kept.drop, self.account_id, kind)
+            if kind in known:
+                await self._write(kept.drop, self.account_id, kind)
             return None
         try:
             async with asyncio.timeout(longest):

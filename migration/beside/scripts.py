@@ -24,18 +24,18 @@ async def read(backend: Backend, address: str) -> Scripts:
         await source.close()
 
 
-def keep(
-    connection: Connection, account_id: int, source: str, found: Scripts, limits: SieveLimits, now: float
-) -> None:
-    """In one transaction: these here and no others, and what they are. What cannot be here is left, by name."""
-    takes, left = sift(found, limits)
-    scripts.replace(connection, account_id, takes, now)
-    content = Kept(source, things=digests(takes.octets), active=takes.active, left=left)
+def keep(connection: Connection, account_id: int, taken: Scripts, content: Kept, now: float) -> None:
+    """In one transaction: these here and no others, and what they are."""
+    scripts.replace(connection, account_id, taken, now)
     kept.put(connection, account_id, kept.SCRIPTS, now, content)
 
 
+def describe(source: str, taken: Scripts, left: list[Left]) -> Kept:
+    return Kept(source, things=digests(taken.octets), active=taken.active, left=left)
+
+
 def sift(found: Scripts, limits: SieveLimits) -> tuple[Scripts, list[Left]]:
-    """The active one comes first where there are too many."""
+    """What can be here, and what is left, by name. The active one comes first where there are too many."""
     takes: dict[str, bytes] = {}
     left: list[Left] = []
     for name in sorted(found.octets, key=lambda each: (each != found.active, each)):

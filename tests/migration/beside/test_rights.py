@@ -13,13 +13,16 @@ from mailplat.core.errors import Unavailable
 from mailplat.core.rights import parse, render
 from mailplat.core.route import BackendHome, RouteState
 from mailplat.directory.tables import route_watcher
+from mailplat.sieve import scripts
 from mailplat.store.acl import Grantee
 from migration import tables
 from migration.beside import kept
 from migration.beside.findings import findings, guests_elsewhere
 from migration.beside.giving import preview
+from migration.beside.rights import RightsHere
 from migration.sources.imap_account import ImapAccount
 from tests.dovecot import Dovecot
+from tests.migration.beside.house import KEEP, write_scripts
 from tests.migration.engines import Engines
 from tests.migration.house import DOMAIN, House, client, letter
 from tests.migration.way_back import Desk, move_here, roll_back, until_back
@@ -189,6 +192,31 @@ async def test_rights_that_cannot_be_read_inside_the_fence_are_those_of_before(
     assert texts(house, owner) == [
         "rights of others could not be read inside the fence: the source answered GETACL: NO"
     ]
+
+
+async def test_both_sides_are_compared(
+    legacy: Dovecot,
+    people: tuple[str, str, str],
+    open_house: Callable[..., House],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was not brought over, whatever the reason, lets no account move."""
+    owner, bob, _ = people
+    with client(legacy, owner) as imap:
+        share(imap, "Team", bob, "lr")
+    await write_scripts(legacy, owner, {"main": KEEP})
+
+    async def forget(*_: object) -> None:
+        pass
+
+    monkeypatch.setattr(RightsHere, "put", forget)
+    monkeypatch.setattr(scripts, "replace", lambda *_: 0)
+    house = open_house(owner, bob)
+    house.plan()
+    async with house.engine():
+        said = await house.halted(owner)
+    assert f"Team: {bob} may nothing here, lr there" in said
+    assert "Sieve scripts differ" in said
 
 
 async def test_killed_at(
