@@ -119,7 +119,16 @@ protocol lmtp {{
 plugin {{
   acl = vfile
   acl_user = %u
+  acl_shared_dict = file:{mail}/shared-mailboxes
   sieve = file:~/sieve;active=~/.dovecot.sieve
+}}
+namespace shared {{
+  type = shared
+  separator = /
+  prefix = shared/%%u/
+  location = maildir:%%h/Maildir
+  subscriptions = no
+  list = children
 }}
 service managesieve-login {{
   chroot =
@@ -261,7 +270,9 @@ class Dovecot:
             pop3s=self.pop3s_port if tls else 0,
             tls=f"ssl = yes\nssl_cert = <{tls[0]}\nssl_key = <{tls[1]}" if tls else "ssl = no",
         )
-        more = _MORE.format(managesieve=self.managesieve_port) if self.managesieve_port else ""
+        more = (
+            _MORE.format(managesieve=self.managesieve_port, mail=self.mail) if self.managesieve_port else ""
+        )
         (self.root / "dovecot.conf").write_text(config + more + settings)
 
     def _await_answer(self, port: int) -> None:

@@ -18,8 +18,6 @@ from migration.sources.imap import Client, command
 from migration.sources.names import check_collisions, decode_name
 
 _CAPABILITY = re.compile(rb"\[CAPABILITY ([^\]]*)\]", re.IGNORECASE)
-# A prefix and its separator (RFC 2342 5).
-_NAMESPACE = re.compile(rb'\("((?:[^"\\]|\\.)*)" (?:"|NIL)')
 _SPECIAL = {
     each.casefold(): each
     for each in ("\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\\Trash")
@@ -31,6 +29,13 @@ def longest(wire: bytes, prefixes: Sequence[bytes]) -> bytes:
     return max((each for each in prefixes if wire.startswith(each)), key=len, default=b"")
 
 
+def _prefixes(group: replies.Token) -> list[bytes]:
+    """Of one kind of namespaces; NIL where there is none."""
+    if not isinstance(group, list):
+        return []
+    return [each[0] for each in group if isinstance(each, list) and each and isinstance(each[0], bytes)]
+
+
 class ImapAccount:
     """A Source. `open` logs in; close() it."""
 
@@ -38,6 +43,7 @@ class ImapAccount:
         self._client = client
         self.capabilities: frozenset[bytes] = frozenset()
         self._opened = False  # a mailbox is
+        self._prefixes: tuple[list[bytes], frozenset[bytes]] | None = None  # of namespaces
 
     @classmethod
     async def open(cls, backend: Backend, account: str, spool: Path) -> Self:
@@ -93,10 +99,14 @@ class ImapAccount:
         listing = b'LIST "" "*"'
         if b"LIST-EXTENDED" in self.capabilities and b"SPECIAL-USE" in self.capabilities:
             listing += b" RETURN (SPECIAL-USE)"  # RFC 6154 5.2
+        known, foreign = await self._namespaces()
         listed = self._client.begin(listing)
         subscribed = self._client.begin(b'LSUB "" "*"')
         rows = [replies.parse_list(each) for each in (await self._client.finish(listed)).named(b"LIST")]
         subs = [replies.parse_list(each) for each in (await self._client.finish(subscribed)).named(b"LSUB")]
+        # What others share with the user is theirs: it moves with them.
+        rows = [row for row in rows if longest(row[2], known) not in foreign]
+        subs = [row for row in subs if longest(row[2], known) not in foreign]
         separators = {wire: separator for _, separator, wire in rows}
         found: dict[bytes, SourceMailbox] = {}
         for attributes, separator, wire in rows:
@@ -114,11 +124,20 @@ class ImapAccount:
 
     async def namespaces(self) -> list[bytes]:
         """Prefixes of all namespaces, as their mailboxes' names begin; the first personal one first."""
-        if b"NAMESPACE" not in self.capabilities:
-            return [b""]
-        done = await self._client.run(b"NAMESPACE")
-        text = b"".join(replies.first(each) for each in done.named(b"NAMESPACE"))
-        return [replies.unquote(each) for each in _NAMESPACE.findall(text)] or [b""]
+        return (await self._namespaces())[0]
+
+    async def _namespaces(self) -> tuple[list[bytes], frozenset[bytes]]:
+        """All prefixes, and those of other users' and shared mailboxes (RFC 2342 5). Asked once a connection."""
+        if self._prefixes is None:
+            groups: list[list[bytes]] = []
+            if b"NAMESPACE" in self.capabilities:
+                done = await self._client.run(b"NAMESPACE")
+                for response in done.named(b"NAMESPACE"):
+                    groups = [_prefixes(each) for each in replies.tokens(response, 2)[1:4]]
+            known = [prefix for group in groups for prefix in group] or [b""]
+            own = groups[0] if groups else known
+            self._prefixes = known, frozenset(known).difference(own)
+        return self._prefixes
 
     async def _leave(self) -> None:
         """STATUS of the mailbox that is open would tell what this session has seen, not what is there now (RFC 3501

@@ -50,6 +50,7 @@ class ManageSieve:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
+        self._clear: asyncio.StreamWriter | None = None  # before STARTTLS
         self._lines = Lines(line=MAX_LINE, literal=MAX_SCRIPT)
         self._can: dict[str, str] = {}
 
@@ -103,6 +104,7 @@ class ManageSieve:
         if transport is None:
             raise Unavailable("the source's ManageSieve closed the connection in STARTTLS")
         protocol.connection_made(transport)
+        self._clear = self._writer  # kept: one that is collected closes what is below the TLS
         self._reader, self._writer = reader, asyncio.StreamWriter(transport, protocol, reader, loop)
         await self._greeted()  # RFC 5804 2.2: capabilities are said again
 

@@ -129,6 +129,30 @@ async def test_there_and_back(
     assert house.move(owner).note == ""
 
 
+async def test_what_others_share_is_not_ones_own(
+    legacy: Dovecot, people: tuple[str, str, str], open_house: Callable[..., House]
+) -> None:
+    """It is seen there, and moves with its owner only."""
+    owner, bob, _ = people
+    shared = f"shared/{owner}/Team"
+    with client(legacy, owner) as imap:
+        share(imap, "Team", bob, "lrswi")
+    with client(legacy, bob) as imap:
+        imap.append("INBOX", letter(1))
+        imap.subscribe_folder(shared)
+        assert shared in [name for _, _, name in imap.list_folders()]
+    house = open_house(bob)
+    await move_here(house)
+    assert house.content(bob).keys() == {"INBOX"}
+    assert house.subscriptions(bob) == set()
+    assert texts(house, bob) == []
+    roll_back(house)
+    async with house.engine():
+        await until_back(house, bob)
+    with client(legacy, bob) as imap:
+        assert shared in [name for _, _, name in imap.list_sub_folders()], "left alone"
+
+
 async def test_what_cannot_be_here_is_told(
     legacy: Dovecot, people: tuple[str, str, str], open_house: Callable[..., House]
 ) -> None:
