@@ -174,12 +174,10 @@ class ImapAccount:
         return not any(each.startswith(b"RIGHTS=") for each in self.capabilities)
 
     async def access_lists(self, wires: Mapping[str, bytes]) -> dict[str, list[tuple[str, str]] | None]:
-        """Identifiers and letters of mailboxes (ours to the server's names) of the user's own namespace; None where
+        """Identifiers and letters of mailboxes (ours to the server's names) of the user's own namespaces; None where
         the server does not tell. One that has gone is left out."""
-        known = await self.namespaces()
-        own = {
-            name: wire for name, wire in wires.items() if name == "INBOX" or longest(wire, known) == known[0]
-        }
+        known, foreign = await self._namespaces()
+        own = {name: wire for name, wire in wires.items() if longest(wire, known) not in foreign}
         flying = [(name, self._client.begin(*command(b"GETACL", wire))) for name, wire in own.items()]
         found: dict[str, list[tuple[str, str]] | None] = {}
         for name, exchange in flying:
