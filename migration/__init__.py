@@ -12,6 +12,7 @@ Plugs its commands and its role into mailplat through entry points; nothing in `
     uidl         POP3 UIDLs recognised and continued
     flags        which flags can cross over
     forecast/    how long it all takes, from measured costs, before it begins
+    beside/      Sieve scripts, rights of others, whom a vacation has answered
     certificate/ the proof: digests, manifests, a re-read as the user, grades, signed documents
     verify       both sides compared anew;  compared: whose octets were
     fence        the seconds in which nobody writes; commit or abort
@@ -62,6 +63,7 @@ Crash table: what is true when the engine dies right after a step, and what its 
     move.fenced        FENCED      doors hold, nothing else happened           takes the fence back: TRACKING
     move.acknowledged  FENCED      no door writes to legacy any more           the same
     move.delta         FENCED      the shard has everything                    the same
+    beside.scripts, .rights, .answers   see beside/__init__.py                 the same; each time brings them anew
     move.origin        FENCED      where the way back would begin is written   the same; the next fence writes it anew
     cert.manifest      FENCED      what the source has now is written down     the same; the next fence writes anew
     move.granted       FENCED      the shard takes the epoch of the commit     the same: the abort has that number too
@@ -80,6 +82,7 @@ whatever is half done there is looked at again, by octets, UID and UIDVALIDITY.
     back.expunged      NEW       gone on both sides                          goes on
     back.deleted       NEW       the mailbox is gone on both sides           forgets its origin
     back.round         NEW       all was there a moment ago                  another round
+    back.scripts, .rights        NEW or fenced; there as they are here       compares anew
     move.fenced, .acknowledged   ROLLBACK_FENCED, doors hold                 takes the fence back: NEW
     move.closed        the same  the shard takes the engine's writes alone   the same; doors grant the new epoch
     move.delta         the same  the backend has everything                  the same

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Self
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -21,6 +21,9 @@ from mailplat.directory import tables as directory
 from migration.certificate.tables import digest
 from migration.sources.contract import Status
 from migration.tables import LEGACY, Tables
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +131,13 @@ class Book:
                         f" {self._epoch()}"
                     )
             yield connection
+
+    def within(
+        self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """A change of other tables of the same database, under the same guard."""
+        with self._write() as connection:
+            return function(connection, *args, **kwargs)
 
     def set(self, account_id: int, **values: Any) -> None:
         with self._write() as connection:

@@ -13,6 +13,7 @@ from mailplat.core.route import Home, Route, RouteState, ShardHome
 from mailplat.directory import Backend
 from mailplat.queue import Queue
 from migration import uidl
+from migration.beside.carrier import Carrier
 from migration.book import Book, Passage, Watermark
 from migration.certificate import digests, manifest
 from migration.certificate.manifest import Said
@@ -91,6 +92,9 @@ class Crossing(Fenced, ABC):
     copied: int = 0  # messages here, as far as counted
     dropped: set[str] = field(default_factory=set)  # flags that our store does not take
     compared: Compared = field(default_factory=Compared)
+    beside: Carrier | None = (
+        None  # of what there is beside mail; between shards it need not move, or moves with it
+    )
     settled: dict[str, Status] = field(
         default_factory=dict
     )  # mailboxes of a twin, as they were when found equal

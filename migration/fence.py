@@ -111,6 +111,9 @@ async def _last_delta(crossing: Crossing, fenced: Route, since: dict[str, int], 
     done = await run_round(crossing, "fence")
     disk.step("move.delta")
     phases.end("delta")
+    if crossing.beside is not None:
+        await crossing.beside.bring(fenced=True)
+        phases.end("beside")
     verification = await verify(crossing, deep=False, since=since)
     if verification.differences:
         raise FenceAborted(f"the two sides differ: {'; '.join(verification.differences[:3])}")

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from mailplat import directory
+from mailplat.app.logins import open_sharing
 from mailplat.app.wiring import Platform
 from mailplat.core.route import BackendHome, RouteState
 from mailplat.directory import Backend
@@ -14,6 +16,9 @@ from migration.attendance import Account, Attendance
 from migration.back.returning import Return
 from migration.back.travel import finish, residence
 from migration.back.travel import travel as travel_back
+from migration.beside.carrier import Carrier
+from migration.beside.giving import Giver
+from migration.beside.rights import RightsHere
 from migration.compared import Compared
 from migration.crossing import LegacyCrossing
 from migration.errors import Halt
@@ -98,6 +103,9 @@ class FromBackends(Attendance[Move]):
         backend = await self.platform.executors.run(
             "directory", self.platform.directory.backend, move.backend
         )
+        owner = await self.platform.executors.run(
+            "directory", self.platform.directory.account_by_id, move.account_id
+        )
         pacer = self._pacers[move.backend]
         async with pacer.slot():
             if move.rollback:
@@ -111,7 +119,8 @@ class FromBackends(Attendance[Move]):
             source = await open_source(backend, move.address, spool, self.platform.executors)
             try:
                 return await travel(
-                    self._crossing(move, target, backend, source, pacer), yields=lambda: pacer.crowded
+                    self._crossing(move, target, backend, source, pacer, owner),
+                    yields=lambda: pacer.crowded,
                 )
             finally:
                 account = self._accounts[move.account_id]
@@ -166,6 +175,17 @@ class FromBackends(Attendance[Move]):
                     origins=self._origins,
                     here=here,
                     there=there,
+                    beside=Giver(
+                        database=self.platform.database,
+                        executors=tools.executors,
+                        clock=tools.clock,
+                        backend=backend,
+                        account_id=move.account_id,
+                        address=move.address,
+                        here=here,
+                        there=there,
+                        origins=self._origins,
+                    ),
                     running=lambda: move.account_id in self.running,
                 )
             )
@@ -176,12 +196,50 @@ class FromBackends(Attendance[Move]):
         """Once it is new, its home: it may have moved on to another shard since."""
         return Target(self.platform.store, self.platform.executors, residence(move), move.domain)
 
+    def _carrier(
+        self,
+        move: Move,
+        target: Target,
+        backend: Backend,
+        ledger: Ledger,
+        source: Source,
+        owner: directory.Account,
+    ) -> Carrier:
+        here = RightsHere(
+            owner=owner,
+            target=target,
+            executors=self.tools.executors,
+            shares=self.platform.shares,
+            sharing=open_sharing(self.platform),
+            most=self.platform.settings.store_limits.acl,
+        )
+        return Carrier(
+            source=source,
+            here=here,
+            ledger=ledger,
+            executors=self.tools.executors,
+            clock=self.tools.clock,
+            backend=backend,
+            account_id=move.account_id,
+            address=move.address,
+            target=target,
+            limits=self.platform.settings.sieve.limits,
+        )
+
     def _crossing(
-        self, move: Move, target: Target, backend: Backend, source: Source, pacer: Pacer
+        self,
+        move: Move,
+        target: Target,
+        backend: Backend,
+        source: Source,
+        pacer: Pacer,
+        owner: directory.Account,
     ) -> LegacyCrossing:
         tools = self.tools
+        ledger = self._ledger.bound(move.account_id, lambda: target.residence.epoch)
         return LegacyCrossing(
-            ledger=self._ledger.bound(move.account_id, lambda: target.residence.epoch),
+            ledger=ledger,
+            beside=self._carrier(move, target, backend, ledger, source, owner),
             executors=tools.executors,
             clock=tools.clock,
             bus=tools.bus,

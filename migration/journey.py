@@ -93,6 +93,8 @@ async def compare(crossing: Crossing) -> Compared:
     not heal is one. Raises Halt for those. (Inside the fence every difference counts.)"""
     lasting: set[str] | None = None
     for attempt in range(COMPARISONS):
+        if crossing.beside is not None:
+            await crossing.beside.bring()
         verification = await verify(crossing, deep=True, seed=crossing.account_id + attempt)
         seen = set(verification.differences)
         lasting = seen if lasting is None else lasting & seen

@@ -8,10 +8,12 @@ from typing import Any, BinaryIO
 from mailplat.core.errors import StaleEpoch
 from mailplat.core.executors import Executors
 from mailplat.core.quota import Quota
+from mailplat.core.rights import Rights
 from mailplat.core.route import Residence
 from mailplat.store import Appended, Mailbox, NewMessage, Shard, Snapshot, Store
 from mailplat.store.listing import Listing
 from mailplat.store.transfer import Traces, is_closed
+from mailplat.store.types import Entry
 from mailplat.store.vault.owner import Owner, keep_hold
 from migration.sources.contract import Fetched
 
@@ -169,6 +171,20 @@ class Target:
 
     async def expunge(self, mailbox_id: int, uids: Collection[int]) -> int:
         return len(await self._run("expunge_uids", mailbox_id, _ranges(uids)))
+
+    async def acls(self) -> dict[int, dict[str, Entry]]:
+        """By mailbox number, of those that are shared."""
+        found: dict[int, dict[str, Entry]] = await self._run("acls")
+        return found
+
+    async def set_rights(self, mailbox_id: int, identifier: str, number: int, rights: Rights) -> None:
+        """These and no others; NONE takes all. Who gives makes the row that leads there first (directory/shares.py).
+        Raises LimitReached."""
+        await self._run("change_acl", mailbox_id, identifier, number, "", rights)
+
+    async def grantees(self) -> set[int]:
+        found: set[int] = await self._run("grantees")
+        return found
 
     async def append(self, mailbox: str, messages: Sequence[NewMessage]) -> list[Appended]:
         return await self._store.append(self.residence, mailbox, messages, quota=self._quota)

@@ -1,10 +1,10 @@
 """Both sides compared anew, from what each of them says now; nothing of what the copying believed is used.
 
-Names, UIDVALIDITY, UIDNEXT, HIGHESTMODSEQ, the set of UIDs, flags, subscriptions always. Before READY also size and
-INTERNALDATE of every message, POP3's list of UIDLs, and SHA-256 of the octets: of every message in an account below
-`compared.WHOLE_BELOW`, of a sample and of all that came after the first copy in a larger one. Inside the fence those
-of the messages that are new since. Of a mailbox in another shard of ours that was found equal once, only what has a
-higher MODSEQ since is compared inside the fence: nothing changes there without one.
+Names, UIDVALIDITY, UIDNEXT, HIGHESTMODSEQ, the set of UIDs, flags, subscriptions, rights of others always. Before
+READY also size and INTERNALDATE of every message, POP3's list of UIDLs, and SHA-256 of the octets: of every message
+in an account below `compared.WHOLE_BELOW`, of a sample and of all that came after the first copy in a larger one.
+Inside the fence those of the messages that are new since. Of a mailbox in another shard of ours that was found equal
+once, only what has a higher MODSEQ since is compared inside the fence: nothing changes there without one.
 """
 
 import contextlib
@@ -79,6 +79,9 @@ async def verify(
         if crossing.twin is not None and not mine.differences:
             crossing.settled[mailbox.name] = status
         found.add(mine)
+    if crossing.beside is not None:
+        for text in await crossing.beside.differences():
+            found.differ(text)
     if deep and isinstance(crossing, LegacyCrossing) and crossing.backend.pop3 and "INBOX" in ours:
         await _uidls(crossing, ours["INBOX"], found)
     crossing.compared.mailboxes, crossing.compared.messages = found.mailboxes, found.messages

@@ -1,7 +1,7 @@
 """A private Dovecot on free loopback ports: the legacy platform of proxy, migration and relay tests.
 
 Runs as root (mail then belongs to `nobody`) or as an ordinary user, who then owns everything. Version 2.3, Debian's
-packages dovecot-imapd, dovecot-pop3d, dovecot-lmtpd.
+packages dovecot-imapd, dovecot-pop3d, dovecot-lmtpd; where it is to keep Sieve scripts dovecot-managesieved too.
 """
 
 import contextlib
@@ -105,11 +105,48 @@ service lmtp {{
 }}
 """
 
+# ManageSieve, and rights of others (IMAP ACL), as a legacy platform has them. Without acl_user the master user would
+# have only the rights that he was given himself.
+_MORE = """
+protocols = imap pop3 lmtp sieve
+mail_plugins = acl
+protocol imap {{
+  mail_plugins = $mail_plugins imap_acl
+}}
+protocol lmtp {{
+  mail_plugins = $mail_plugins sieve
+}}
+plugin {{
+  acl = vfile
+  acl_user = %u
+  acl_shared_dict = file:{mail}/shared-mailboxes
+  sieve = file:~/sieve;active=~/.dovecot.sieve
+}}
+namespace shared {{
+  type = shared
+  separator = /
+  prefix = shared/%%u/
+  location = maildir:%%h/Maildir
+  subscriptions = no
+  list = children
+}}
+service managesieve-login {{
+  chroot =
+  inet_listener sieve {{
+    port = {managesieve}
+  }}
+  inet_listener sieve_deprecated {{
+    port = 0
+  }}
+}}
+"""
+
 
 class Dovecot:
     """`users` are (address, password); `master` is (name, password) of one who logs in as "user*name". `tls` is
     (certificate, key): with it there is STARTTLS and STLS, and `imaps_port` and `pop3s_port` listen. `settings` are
-    more lines of configuration. Skips the test where Dovecot is not installed."""
+    more lines of configuration. `beside`: with ManageSieve at `managesieve_port`, and with ACLs. Skips the test where
+    Dovecot, or what is asked of it, is not installed."""
 
     def __init__(
         self,
@@ -119,13 +156,15 @@ class Dovecot:
         *,
         tls: tuple[Path, Path] | None = None,
         settings: str = "",
+        beside: bool = False,
     ) -> None:
-        for name in ("imap", "pop3", "lmtp"):
+        for name in ("imap", "pop3", "lmtp", *(["managesieve"] if beside else [])):
             if not os.access(PROGRAM, os.X_OK) or not (LIBRARY / name).exists():
                 pytest.skip(f"Dovecot with {name} is not installed (Debian: dovecot-{name}d)")
         self.root = tmp
         self.mail = tmp / "mail"
         self.imap_port, self.pop3_port, self.lmtp_port, self.imaps_port, self.pop3s_port = free_ports(5)
+        self.managesieve_port = free_ports(1)[0] if beside else 0
         # Paths of Unix sockets have at most 107 octets, and pytest's folders are deep.
         self._run = Path(tempfile.mkdtemp(prefix="dovecot."))
         self._write(users, master, tls, settings)
@@ -142,8 +181,9 @@ class Dovecot:
                 start_new_session=True,
             )
         try:
-            for port in (self.imap_port, self.pop3_port, self.lmtp_port):
-                self._await_answer(port)
+            for port in (self.imap_port, self.pop3_port, self.lmtp_port, self.managesieve_port):
+                if port:
+                    self._await_answer(port)
         except BaseException:
             self.stop()
             raise
@@ -230,7 +270,10 @@ class Dovecot:
             pop3s=self.pop3s_port if tls else 0,
             tls=f"ssl = yes\nssl_cert = <{tls[0]}\nssl_key = <{tls[1]}" if tls else "ssl = no",
         )
-        (self.root / "dovecot.conf").write_text(config + settings)
+        more = (
+            _MORE.format(managesieve=self.managesieve_port, mail=self.mail) if self.managesieve_port else ""
+        )
+        (self.root / "dovecot.conf").write_text(config + more + settings)
 
     def _await_answer(self, port: int) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S

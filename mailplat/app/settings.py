@@ -23,6 +23,7 @@ from mailplat.core.limits import check, elsewhere
 from mailplat.core.limits.imap import Bounds, ImapLimits
 from mailplat.core.limits.pop3 import Pop3Limits
 from mailplat.core.limits.rehearsal import RehearsalLimits
+from mailplat.core.limits.sieve import SieveLimits
 from mailplat.core.limits.store import FulltextMode, StoreLimits
 from mailplat.core.limits.usage import GateLimits, UsageLimits
 from mailplat.core.wording import SUBJECT, TEXT
@@ -185,6 +186,10 @@ class Pop3Section(Section):
     limits: Annotated[Pop3Limits, AfterValidator(check)] = Pop3Limits()
 
 
+class SieveSection(Section):
+    limits: Annotated[SieveLimits, AfterValidator(check)] = SieveLimits()
+
+
 class QueueSection(Section):
     path: Path | None = None  # spool of messages on their way; default: data_dir/queue
 
@@ -227,6 +232,7 @@ class Settings(Section):
     smtp: SmtpSection = SmtpSection()
     imap: ImapSection = ImapSection()
     pop3: Pop3Section = Pop3Section()
+    sieve: SieveSection = SieveSection()
     queue: QueueSection = QueueSection()
     relay: RelaySection = RelaySection()
     usage: Annotated[UsageLimits, AfterValidator(check)] = UsageLimits()

@@ -100,6 +100,8 @@ backend = sa.Table(
     sa.Column("master_password", sa.String(255), nullable=False),
     sa.Column("master_style", sa.String(16), nullable=False),
     sa.Column("maildir", sa.String(1000), nullable=False),
+    sa.Column("managesieve", sa.String(300), nullable=False),
+    sa.Column("managesieve_tls", sa.String(16), nullable=False),
 )
 
 route = sa.Table(

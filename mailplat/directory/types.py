@@ -57,6 +57,8 @@ class Backend:
     master_password: str = field(default="", repr=False)
     master_style: str = "login"  # "login": LOGIN user*master; "plain": AUTHENTICATE PLAIN with authzid
     maildir: str = ""  # as migration/sources/maildir/location.py reads it; "": its mail is read over IMAP
+    managesieve: str = ""  # where its Sieve scripts are read
+    managesieve_tls: str = "starttls"
 
 
 @dataclass(frozen=True, slots=True)

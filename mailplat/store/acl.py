@@ -54,6 +54,18 @@ def read_acl(site: Site, residence: Residence, mailbox_id: int) -> dict[str, Ent
         return rows(connection, residence.account_id, mailbox_id)
 
 
+def read_acls(site: Site, residence: Residence) -> dict[int, dict[str, Entry]]:
+    """By mailbox number, of those that are shared. One look-up, however many mailboxes there are."""
+    found: dict[int, dict[str, Entry]] = {}
+    with site.read() as connection:
+        for mailbox_id, identifier, number, letters in connection.exec_driver_sql(
+            "SELECT mailbox_id, identifier, grantee_id, rights FROM acl WHERE account_id = ?",
+            (residence.account_id,),
+        ):
+            found.setdefault(mailbox_id, {})[identifier] = Entry(number, parse(letters))
+    return found
+
+
 def rights_of(site: Site, residence: Residence, mailbox_id: int, who: Grantee) -> Rights:
     """Of somebody else than the owner: his own and those of anyone together. Raises NotFound."""
     with site.read() as connection:

@@ -226,6 +226,9 @@ class Shard:
     def acl(self, residence: Residence, mailbox_id: int) -> dict[str, Entry]:
         return acl.read_acl(self.site, residence, mailbox_id)
 
+    def acls(self, residence: Residence) -> dict[int, dict[str, Entry]]:
+        return acl.read_acls(self.site, residence)
+
     def rights(self, residence: Residence, mailbox_id: int, who: Grantee) -> Rights:
         return acl.rights_of(self.site, residence, mailbox_id, who)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from mailplat.core.route import BackendHome, Home
 from mailplat.directory import Backend
+from migration.beside.giving import Giver
 from migration.crossing import Fenced, Paused
 from migration.ledger import Ledger, Move
 from migration.origins import Origin, Origins
@@ -20,6 +21,7 @@ class Return(Fenced):
     origins: Origins
     here: Target
     there: ImapWriter
+    beside: Giver
     running: Callable[[], bool]
     dropped: set[str] = field(default_factory=set)  # flags that the backend does not keep
     doomed: dict[str, set[int]] = field(default_factory=dict)  # by MAILBOXID: strays that are here by now

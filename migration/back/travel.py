@@ -7,6 +7,7 @@ from migration import fence
 from migration.back import check
 from migration.back.returning import Return
 from migration.back.round import run_round
+from migration.beside import giving
 from migration.book import Round, merge_dropped
 from migration.crossing import Tools
 from migration.errors import FenceAborted, Halt
@@ -33,6 +34,7 @@ async def travel(returning: Return) -> Route:
             break
         await make_round(returning, "back")
     check.refuse(sorted(lasting or ()), COMPARISONS)
+    await returning.beside.give()
     await _catch_up(returning)
     return await go_back(returning, route)
 
@@ -68,6 +70,8 @@ async def _last_round(returning: Return, phases: Phases) -> Round:
     done = await run_round(returning, "back", last=True)
     disk.step("move.delta")
     phases.end("delta")
+    await returning.beside.give(fenced=True)
+    phases.end("beside")
     differences = await check.compare(returning)
     if differences:
         raise FenceAborted(f"the two sides differ: {'; '.join(differences[:3])}")
@@ -89,8 +93,9 @@ async def finish(tools: Tools, move: Move, origins: Origins, here: Target) -> No
     for name in await tools.book(tools.ledger.watermarks, move.account_id):
         await tools.book(tools.ledger.drop_watermark, move.account_id, name)
     await tools.book(origins.forget, move.account_id)
+    told = await tools.book(giving.forget, tools.ledger.database, move.account_id)
     disk.step("back.forgotten")
-    await tools.book(tools.ledger.set, move.account_id, released=True, copied=0)
+    await tools.book(tools.ledger.set, move.account_id, released=True, copied=0, note=told)
     disk.step("move.released")
 
 

@@ -15,6 +15,7 @@ from mailplat.core import disk
 from mailplat.core.errors import NotFound
 from mailplat.core.route import RouteState
 from mailplat.db.engine import Database
+from migration.beside import findings as beside
 from migration.certificate import downloads, events, evidence, grades, merkle, signing, tables
 from migration.certificate.grades import Finding, Grade
 from migration.certificate.moment import moment
@@ -183,9 +184,13 @@ def _account(platform: Platform, move: Move) -> dict[str, Any]:
         "resample": seen.get("resample"),
         "pop3": seen.get("pop3"),
         "more_findings": seen.get("more_findings", 0),
+        **beside.members(database, move.account_id),
     }
     found = [Finding(Grade[f["grade"].upper()], f["where"], f["text"]) for f in seen.get("findings", [])]
     found += _circumstances(move, content, kept is not None)
+    if has_moved(move):
+        remarks = beside.findings(database, move.account_id, move.moved, content["mailboxes"])
+        found += [Finding(grade, move.address, text) for grade, text in remarks]
     found.sort(key=lambda each: -each.grade)
     content["grade"] = grades.worst(found).label
     content["findings"] = [

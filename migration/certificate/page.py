@@ -173,6 +173,8 @@ def _account(account: Mapping[str, Any]) -> str:
         ("Source read once more", resampled),
         ("POP3", listed),
         ("Password", _text(account["credential"])),
+        ("Sieve scripts", _scripts(account["scripts"])),
+        ("Mailboxes shared", _shared(account["shared"])),
         ("Strays, late flags", f"{_number(account['strays'])}, {_number(account['late_flags'])}"),
         ("Source asked to wait", f"{_number(account['throttled'])} times"),
     )
@@ -188,6 +190,21 @@ def _domains_findings(found: Mapping[str, Any] | None) -> str:
         return ""
     shown = _findings({"findings": found["findings"], "more_findings": 0})
     return f"<section><h2>Of all accounts together</h2>{shown}</section>\n"
+
+
+def _scripts(scripts: Mapping[str, Any] | None) -> str:
+    if scripts is None:
+        return "not looked for"
+    active = f", active: {scripts['active']}" if scripts["active"] else ", none active"
+    return _text(f"{len(scripts['scripts'])}{active}, from {scripts['source']}")
+
+
+def _shared(shared: Mapping[str, Any] | None) -> str:
+    if shared is None:
+        return "not looked for"
+    return _text(
+        f"{len(shared['mailboxes'])}, from {shared['source']}; {len(shared['left'])} entries left behind"
+    )
 
 
 def _findings(account: Mapping[str, Any]) -> str:

@@ -15,10 +15,13 @@ from mailplat.core.executors import Executors
 from mailplat.core.route import BackendHome
 from mailplat.directory import Backend
 from migration import uidl
+from migration.beside import answers
 from migration.ledger import Ledger
 from migration.sources.imap_account import ImapAccount
 from migration.sources.maildir import location
 from migration.sources.maildir.account import MaildirAccount
+from migration.sources.maildir.home import HomeFolder
+from migration.sources.managesieve import ManageSieve
 from migration.sources.pop3 import read_uidls
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -37,6 +40,13 @@ def register(actions: Subparsers) -> None:
     adding.add_argument("--imap-tls", choices=_TLS, default="starttls")
     adding.add_argument("--pop3", metavar="HOST:PORT", default="", help="where POP3 clients' UIDLs are read")
     adding.add_argument("--pop3-tls", choices=_TLS, default="starttls")
+    adding.add_argument(
+        "--managesieve",
+        metavar="HOST:PORT",
+        default="",
+        help="where Sieve scripts are read; default: they are not",
+    )
+    adding.add_argument("--managesieve-tls", choices=_TLS, default="starttls")
     adding.add_argument("--relay", metavar="smtp:HOST:PORT|lmtp:HOST:PORT", required=True)
     adding.add_argument("--master-user", metavar="NAME", required=True)
     adding.add_argument(
@@ -60,7 +70,7 @@ def register(actions: Subparsers) -> None:
     )
     adding.set_defaults(run=add)
 
-    checking = verbs.add_parser("check", help="log in as an account over IMAP and POP3, greet the relay")
+    checking = verbs.add_parser("check", help="log in as an account over each protocol, greet the relay")
     add_config(checking)
     add_json(checking)
     checking.add_argument("name", metavar="NAME")
@@ -87,6 +97,8 @@ def add(args: argparse.Namespace) -> int:
         master_password=_master_password(args),
         master_style=args.master_style,
         maildir=args.maildir_path,
+        managesieve=_endpoint(args.managesieve) if args.managesieve else "",
+        managesieve_tls=args.managesieve_tls,
     )
     if backend.maildir:
         location.parse(backend.maildir)
@@ -152,8 +164,14 @@ async def _check(
     if backend.maildir:
         work = _check_maildir(backend, account, uidl_format, executors)
         rows.append(await _attempt("maildir", work))
+        if location.parse(backend.maildir).home is not None:
+            rows.append(await _attempt("home", _check_home(backend, account, executors)))
     if backend.pop3:
         rows.append(await _attempt(f"pop3 {backend.pop3}", _check_pop3(backend, account)))
+    if backend.managesieve:
+        rows.append(
+            await _attempt(f"managesieve {backend.managesieve}", _check_managesieve(backend, account))
+        )
     rows.append(await _attempt(backend.relay, _check_relay(backend)))
     return rows
 
@@ -203,6 +221,25 @@ async def _check_pop3(backend: Backend, account: str) -> str:
     return f"{account}: {len(entries)} messages, first UIDL {entries[0][0] if entries else 'none'}"
 
 
+async def _check_home(backend: Backend, account: str, executors: Executors) -> str:
+    home = HomeFolder(location.parse(backend.maildir), account)
+    lane = f"maildir/{backend.name}"
+    found = await executors.run(lane, home.scripts)
+    octets = await executors.run(lane, home.answers)
+    memory = answers.parse(octets or b"", account)
+    said = f"{account}: {len(found.octets)} scripts; active: {found.active or 'none'}"
+    return f"{said}; {len(memory.answers)} answers of a vacation"
+
+
+async def _check_managesieve(backend: Backend, account: str) -> str:
+    source = await ManageSieve.open(backend, account)
+    try:
+        found = await source.read()
+    finally:
+        await source.close()
+    return f"{account}: {len(found.octets)} scripts; active: {found.active or 'none'}"
+
+
 async def _check_relay(backend: Backend) -> str:
     host, _, port = backend.relay.partition(":")[2].rpartition(":")
     try:
@@ -228,6 +265,8 @@ def list_all(args: argparse.Namespace) -> int:
                 "imap_tls": each.imap_tls,
                 "pop3": each.pop3,
                 "pop3_tls": each.pop3_tls,
+                "managesieve": each.managesieve,
+                "managesieve_tls": each.managesieve_tls,
                 "relay": each.relay,
                 "master_user": each.master_user,
                 "master_style": each.master_style,
@@ -236,4 +275,6 @@ def list_all(args: argparse.Namespace) -> int:
             }
             for each in platform.directory.backends()
         ]
-    return show(rows, ["backend", "imap", "imap_tls", "pop3", "relay", "accounts"], as_json=args.json)
+    return show(
+        rows, ["backend", "imap", "imap_tls", "pop3", "managesieve", "relay", "accounts"], as_json=args.json
+    )

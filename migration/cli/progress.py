@@ -18,6 +18,7 @@ from mailplat.core.route import RouteState
 from mailplat.directory.names import domain_key
 from mailplat.directory.tables import route_watcher
 from mailplat.directory.watch import DEAD_AFTER_S
+from migration.beside.findings import guests_elsewhere, running
 from migration.book import Passage
 from migration.cli.display import remark, render, summary
 from migration.compared import Compared
@@ -132,12 +133,32 @@ def cutover(args: argparse.Namespace) -> int:
             raise NotFound(f"there is no plan for {domain}; make one: mailplat migrate plan {domain}")
         ledger.set_plan(domain, RUNNING, expected={RUNNING})
         ledger.request_cutover(domain, unknown_passwords=args.unknown_passwords)
+        _warn(platform, moves)
         check_engine(platform, "the cutover is noted")
         moves = follow(lambda: ledger.moves(domain), _settled)
         left = [move for move in moves if move.route.state not in _MOVED]
         for move in left:
             print(f"mailplat: {move.address} was not moved: {remark(move)}", file=sys.stderr)
         return 1 if left else 0
+
+
+def _warn(platform: Platform, moves: Sequence[Move]) -> None:
+    """Mail that was filed, forwarded or answered comes to INBOX from now on; who shares a mailbox with somebody that
+    stays behind shares one that is not his any more."""
+    coming = {each.account_id: each.address for each in moves if each.route.state not in _MOVED}
+    for number, guests in sorted(guests_elsewhere(platform.database, list(coming)).items()):
+        print(
+            f"mailplat: {coming[number]} shares mailboxes with {', '.join(sorted(guests))}, who stay on the legacy"
+            " platform and go on in the copies there; move them in the same cutover",
+            file=sys.stderr,
+        )
+    names = sorted(coming[number] for number in running(platform.database, list(coming)))
+    if names:
+        print(
+            f"mailplat: Sieve scripts are stored here and do not run yet. These accounts have an active one:"
+            f" {', '.join(names)}",
+            file=sys.stderr,
+        )
 
 
 def check_engine(platform: Platform, noted: str) -> None:

@@ -16,6 +16,7 @@ from mailplat.directory.names import domain_key
 from migration.back import orders
 from migration.back.preview import preview
 from migration.back.travel import residence
+from migration.beside import giving
 from migration.cli.display import remark
 from migration.cli.progress import check_engine, follow
 from migration.closing import close as close_domain
@@ -32,6 +33,8 @@ COLUMNS = [
     "renamed",
     "deleted",
     "fillers",
+    "scripts",
+    "rights",
     "lag_s",
 ]
 
@@ -96,6 +99,9 @@ def rollback(args: argparse.Namespace) -> int:
         left = [each for each in moves if each.route.state in (RouteState.NEW, RouteState.ROLLBACK_FENCED)]
         for move in left:
             print(f"mailplat: {move.address} has not gone back: {remark(move)}", file=sys.stderr)
+        for move in moves:
+            if move not in left and move.note:
+                print(f"mailplat: {move.address}: {remark(move)}", file=sys.stderr)
         return 1 if left else 0
 
 
@@ -115,7 +121,9 @@ def dry_run(platform: Platform, moves: Sequence[Move]) -> list[dict[str, Any]]:
         here = residence(move)
         shard = platform.store.shard(here.shard)
         found = preview(shard, here, origins.of(move.account_id))
-        rows.append({"address": move.address, **asdict(found), "lag_s": lag(platform, move)})
+        scripts, rights = giving.preview(platform.database, shard, here)
+        more = {"scripts": scripts, "rights": rights, "lag_s": lag(platform, move)}
+        rows.append({"address": move.address, **asdict(found), **more})
     return rows
 
 

@@ -72,6 +72,11 @@ class Exchange(aioimaplib.Command):  # type: ignore[misc]
         self._exception = error
         self.close(b"", "KO")
 
+    @property
+    def refused(self) -> bool:
+        """The server has answered NO; the connection is as good as before."""
+        return self._exception is None and self.response is not None and self.response.result == "NO"
+
 
 class Protocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]
     """Reads iteratively, in memory bounded by MAX_LINE and MEMORY_LIMIT, whatever the server sends; several

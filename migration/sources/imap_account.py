@@ -5,7 +5,7 @@ import base64
 import contextlib
 import re
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -19,12 +19,22 @@ from migration.sources.imap import Client, asks_to_wait, command
 from migration.sources.names import check_collisions, decode_name, naming
 
 _CAPABILITY = re.compile(rb"\[CAPABILITY ([^\]]*)\]", re.IGNORECASE)
-# A prefix and its separator (RFC 2342 5).
-_NAMESPACE = re.compile(rb'\("((?:[^"\\]|\\.)*)" (?:"((?:[^"\\]|\\.)*)"|NIL)')
 _SPECIAL = {
     each.casefold(): each
     for each in ("\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\\Trash")
 }
+
+
+def longest(wire: bytes, prefixes: Sequence[bytes]) -> bytes:
+    """Of the namespaces with these prefixes the one that a mailbox is in."""
+    return max((each for each in prefixes if wire.startswith(each)), key=len, default=b"")
+
+
+def _prefixes(group: replies.Token) -> list[bytes]:
+    """Of one kind of namespaces; NIL where there is none."""
+    if not isinstance(group, list):
+        return []
+    return [each[0] for each in group if isinstance(each, list) and each and isinstance(each[0], bytes)]
 
 
 class ImapAccount:
@@ -34,6 +44,7 @@ class ImapAccount:
         self._client = client
         self.capabilities: frozenset[bytes] = frozenset()
         self._opened = False  # a mailbox is
+        self._prefixes: tuple[list[bytes], frozenset[bytes]] | None = None  # of namespaces
 
     @classmethod
     async def open(cls, backend: Backend, account: str, spool: Path) -> Self:
@@ -111,10 +122,14 @@ class ImapAccount:
         listing = b'LIST "" "*"'
         if b"LIST-EXTENDED" in self.capabilities and b"SPECIAL-USE" in self.capabilities:
             listing += b" RETURN (SPECIAL-USE)"  # RFC 6154 5.2
+        known, foreign = await self._namespaces()
         listed = self._client.begin(listing)
         subscribed = self._client.begin(b'LSUB "" "*"')
         rows = [replies.parse_list(each) for each in (await self._client.finish(listed)).named(b"LIST")]
         subs = [replies.parse_list(each) for each in (await self._client.finish(subscribed)).named(b"LSUB")]
+        # What others share with the user is theirs: it moves with them.
+        rows = [row for row in rows if longest(row[2], known) not in foreign]
+        subs = [row for row in subs if longest(row[2], known) not in foreign]
         separators = {wire: separator for _, separator, wire in rows}
         found: dict[bytes, SourceMailbox] = {}
         for attributes, separator, wire in rows:
@@ -132,15 +147,20 @@ class ImapAccount:
 
     async def namespaces(self) -> list[bytes]:
         """Prefixes of all namespaces, as their mailboxes' names begin; the first personal one first."""
-        return [prefix for prefix, _ in await self._namespaces()] or [b""]
+        return (await self._namespaces())[0]
 
-    async def _namespaces(self) -> list[tuple[bytes, bytes]]:
-        """With what separates levels in each; b"" where nothing does."""
-        if b"NAMESPACE" not in self.capabilities:
-            return []
-        done = await self._client.run(b"NAMESPACE")
-        text = b"".join(replies.first(each) for each in done.named(b"NAMESPACE"))
-        return [(replies.unquote(a), replies.unquote(b)) for a, b in _NAMESPACE.findall(text)]
+    async def _namespaces(self) -> tuple[list[bytes], frozenset[bytes]]:
+        """All prefixes, and those of other users' and shared mailboxes (RFC 2342 5). Asked once a connection."""
+        if self._prefixes is None:
+            groups: list[list[bytes]] = []
+            if b"NAMESPACE" in self.capabilities:
+                done = await self._client.run(b"NAMESPACE")
+                for response in done.named(b"NAMESPACE"):
+                    groups = [_prefixes(each) for each in replies.tokens(response, 2)[1:4]]
+            known = [prefix for group in groups for prefix in group] or [b""]
+            own = groups[0] if groups else known
+            self._prefixes = known, frozenset(known).difference(own)
+        return self._prefixes
 
     async def separator(self) -> bytes:
         """What stands between the levels of a name (RFC 3501 6.3.8)."""
@@ -149,9 +169,7 @@ class ImapAccount:
         return found[0] if found else b"/"
 
     async def naming(self) -> Naming:
-        spaces = await self._namespaces()
-        prefix, separator = spaces[0] if spaces else (b"", await self.separator())
-        return naming(prefix, separator)
+        return naming((await self.namespaces())[0], await self.separator())
 
     async def _leave(self) -> None:
         """STATUS of the mailbox that is open would tell what this session has seen, not what is there now (RFC 3501
@@ -182,6 +200,35 @@ class ImapAccount:
     def condstore(self) -> bool:
         """Whether changes can be asked for by MODSEQ (RFC 7162)."""
         return bool({b"CONDSTORE", b"QRESYNC"} & self.capabilities)
+
+    @property
+    def offers_acl(self) -> bool:
+        return b"ACL" in self.capabilities
+
+    @property
+    def has_old_rights(self) -> bool:
+        """Those of RFC 2086; RFC 4314 2.2 says RIGHTS= where there are more."""
+        return not any(each.startswith(b"RIGHTS=") for each in self.capabilities)
+
+    async def access_lists(self, wires: Mapping[str, bytes]) -> dict[str, list[tuple[str, str]] | None]:
+        """Identifiers and letters of mailboxes (ours to the server's names) of the user's own namespaces; None where
+        the server does not tell. One that has gone is left out."""
+        known, foreign = await self._namespaces()
+        own = {name: wire for name, wire in wires.items() if longest(wire, known) not in foreign}
+        flying = [(name, self._client.begin(*command(b"GETACL", wire))) for name, wire in own.items()]
+        found: dict[str, list[tuple[str, str]] | None] = {}
+        for name, exchange in flying:
+            try:
+                done = await self._client.finish(exchange)
+            except NotFound:
+                continue
+            except Unavailable:
+                if not exchange.refused:
+                    raise
+                found[name] = None
+                continue
+            found[name] = [pair for each in done.named(b"ACL") for pair in replies.parse_acl(each)[1]]
+        return found
 
     async def glance(self) -> None:
         """What clients ask all day."""

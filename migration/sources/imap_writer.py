@@ -152,6 +152,14 @@ class ImapWriter(ImapAccount):
         except NotFound:
             return  # somebody was faster
 
+    async def set_rights(self, wire: bytes, identifier: str, letters: str) -> None:
+        """These and no others (RFC 4314 3.1, 3.2). Raises NotFound, Unavailable."""
+        who = identifier.encode()
+        if letters:
+            await self._client.run(*command(b"SETACL", wire, who, letters.encode()))
+        else:
+            await self._client.run(*command(b"DELETEACL", wire, who))
+
     async def subscribe(self, wire: bytes, on: bool) -> None:
         await self._client.run(*command(b"SUBSCRIBE" if on else b"UNSUBSCRIBE", wire))
 

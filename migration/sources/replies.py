@@ -195,6 +195,16 @@ def parse_list(response: Response) -> tuple[frozenset[str], bytes, bytes]:
     return lowered, b"" if separator.upper() == b"NIL" else separator, name
 
 
+def parse_acl(response: Response) -> tuple[bytes, list[tuple[str, str]]]:
+    """ACL (RFC 4314 3.6): the mailbox, and identifiers with their rights. Raises Misbehaviour."""
+    items = tokens(response, 2)
+    strings = [each for each in items if isinstance(each, bytes)]
+    if len(strings) != len(items) or len(items) < 2 or len(items) % 2:
+        raise Misbehaviour(f"unreadable ACL: {response[0]!r:.120}")
+    texts = [each.decode("utf-8", "backslashreplace") for each in strings[2:]]
+    return strings[1], list(zip(texts[::2], texts[1::2], strict=True))
+
+
 def parse_status(response: Response) -> tuple[bytes, Status]:
     """STATUS (RFC 3501 7.2.4). Raises Misbehaviour where UIDVALIDITY or MESSAGES is missing."""
     items = tokens(response, 2)

@@ -16,6 +16,7 @@ from mailplat.core.limits import elsewhere
 from mailplat.core.limits.imap import Bounds, ImapLimits
 from mailplat.core.limits.pop3 import Pop3Limits
 from mailplat.core.limits.rehearsal import RehearsalLimits
+from mailplat.core.limits.sieve import SieveLimits
 from mailplat.core.limits.store import StoreLimits
 from mailplat.core.limits.usage import GateLimits, UsageLimits
 
@@ -29,6 +30,7 @@ TABLES: tuple[tuple[str, type, str], ...] = (
         "What one command of IMAP may hold. Past it: `BAD`, and the connection goes on.",
     ),
     ("pop3.limits", Pop3Limits, "A connection of POP3. Seconds and octets, where nothing else is said."),
+    ("sieve.limits", SieveLimits, "Sieve scripts of one account. Past it they are refused."),
     (
         "store.limits",
         StoreLimits,
@@ -59,6 +61,8 @@ FIXED = {
     "mailplat.wire.mime.references": ("MAX_REFERENCES",),
     "mailplat.wire.mime.decoding": ("MAX_HELD",),
     "mailplat.wire.mime.preview": ("MAX_PREVIEW",),
+    "mailplat.wire.managesieve.lines": ("MAX_DEPTH",),
+    "mailplat.wire.managesieve.rendering": ("QUOTED_LIMIT",),
     "mailplat.wire.sasl.plain": ("MAX_PART",),
     "mailplat.wire.sasl.oauth": ("MAX_TOKEN",),
     "mailplat.wire.sasl.scram": ("MAX_NONCE",),

@@ -67,7 +67,7 @@ async def test_a_whole_account_is_the_same_on_both_sides(
         == row["compared"]["octets"]
         == sum(len(o) for _, r in there.values() for *_, o in r.values())
     )
-    assert row["fence_phases_ms"].keys() == {"acknowledge", "delta", "verify", "manifest", "commit"}
+    assert row["fence_phases_ms"].keys() == {"acknowledge", "delta", "beside", "verify", "manifest", "commit"}
     assert (report["states"], report["halted"], report["dropped_flags"]) == ({"new": 1}, 0, [])
     assert {"copy", "fence"} <= {each["kind"] for each in row["history"]}
     assert json.loads(json.dumps(report)) == report

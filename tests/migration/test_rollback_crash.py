@@ -27,6 +27,8 @@ ROUND = [
     "back.expunged",
     "back.deleted",
     "back.round",
+    "back.scripts",
+    "back.rights",
 ]
 # Each is taken back by the next start (failure mode 3, mirrored).
 FENCE = ["move.fenced", "move.acknowledged", "move.closed", "move.delta"]

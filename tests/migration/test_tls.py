@@ -10,6 +10,7 @@ import trustme
 from mailplat.core.errors import MailplatError, Unavailable
 from mailplat.core.route import RouteState
 from migration.sources.imap_account import ImapAccount
+from migration.sources.managesieve import ManageSieve
 from migration.sources.pop3 import read_uidls
 from tests.dovecot import Dovecot
 from tests.migration.house import DOMAIN, MASTER, PASSWORD, House, backend_of, client, content_of, letter
@@ -28,7 +29,9 @@ def secured() -> Iterator[Dovecot]:
         issued = trustme.CA().issue_cert("imap.of.another.name.test")
         issued.cert_chain_pems[0].write_to_path(certificate)
         issued.private_key_pem.write_to_path(key)
-        server = Dovecot(root, [(user, PASSWORD) for user in USERS], MASTER, tls=(certificate, key))
+        server = Dovecot(
+            root, [(user, PASSWORD) for user in USERS], MASTER, tls=(certificate, key), beside=True
+        )
         yield server
         server.stop()
 
@@ -79,3 +82,11 @@ async def test_starttls_is_never_left_out_silently(dovecot: Dovecot, tmp_path: P
         await ImapAccount.open(backend, USERS[2], tmp_path)
     with pytest.raises(Unavailable, match="POP3"):
         await read_uidls(backend, USERS[2])
+
+
+async def test_scripts_come_through_starttls(secured: Dovecot) -> None:
+    at = {"managesieve": f"127.0.0.1:{secured.managesieve_port}"}
+    source = await ManageSieve.open(backend_of(secured, **at, managesieve_tls="starttls"), f"strict@{DOMAIN}")
+    await source.put("a", b"keep;\r\n")
+    assert (await source.read()).octets == {"a": b"keep;\r\n"}
+    await source.close()

@@ -10,9 +10,7 @@ def residence(platform: Platform, account: Account) -> Residence:
     """Raises InvalidInput for an account whose home is a backend, Unavailable for one that is being moved."""
     route = platform.directory.route(account.id)
     if not isinstance(route.home, ShardHome):
-        raise InvalidInput(
-            f"{account.address} lives on {route.home}: mail can be brought back to a shard only"
-        )
+        raise InvalidInput(f"{account.address} lives on {route.home}, not in a shard here")
     if route.door is not Door.SERVE:
         raise Unavailable(f"{account.address} is being moved; try again when that is over")
     return Residence(account.id, route.home.shard, route.epoch)

@@ -17,8 +17,8 @@ from mailplat.core.spool import Body
 from mailplat.directory import Backend
 from migration.sources.contract import Fetched, Listed, Naming, SourceMailbox, Status, Survey
 from migration.sources.imap_account import ImapAccount
+from migration.sources.maildir import acl, octets
 from migration.sources.maildir import location as locations
-from migration.sources.maildir import octets
 from migration.sources.maildir.agreement import Seen, aged, contradiction, numbers, uidvalidity
 from migration.sources.maildir.courier import Courier
 from migration.sources.maildir.dovecot import Dovecot
@@ -307,6 +307,25 @@ class MaildirAccount:
         is known."""
         opened = self._opened()
         return await self._asked(self._layout.uidls, opened.folder, opened.listing, text)
+
+    async def access_lists(self, wires: Mapping[str, bytes]) -> dict[str, list[tuple[str, str]] | None]:
+        """As ImapAccount: what the server says, and where it says nothing of rights, what the files do."""
+        if self._front is not None:
+            said = await self._front.access_lists(wires.keys())
+            if said is not None:
+                return said
+        return {
+            name: await self._asked(acl.read, self._folders[name]) for name in wires if name in self._folders
+        }
+
+    @property
+    def offers_acl(self) -> bool:
+        """Courier has its own; they are not read."""
+        return self._location.kind == "dovecot"
+
+    @property
+    def has_old_rights(self) -> bool:
+        return self._front is not None and self._front.has_old_rights
 
     async def close(self) -> None:
         if self._front is not None:

@@ -1,11 +1,11 @@
 """The IMAP server before the files. Asked at the beginning of each round: STATUS makes it look into its folders and
 give UIDs to what has none (Courier needs a SELECT for that), and tells what the files do not."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
 from migration.sources.contract import Naming, SourceMailbox, Survey
-from migration.sources.imap_account import ImapAccount
+from migration.sources.imap_account import ImapAccount, longest
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Front:
         kept = tuple(
             each
             for each in survey.mailboxes
-            if each.name == "INBOX" or _longest(each.wire, [own, *known]) == own
+            if each.name == "INBOX" or longest(each.wire, [own, *known]) == own
         )
         self._mailboxes = {each.name: each for each in kept}
         levels = own[:-1].split(own[-1:]) if own else []
@@ -56,6 +56,19 @@ class Front:
         await account.examine(self._mailboxes[name])
         return {each.uid: each.flags for each in await account.scan()}
 
+    async def access_lists(self, names: Collection[str]) -> dict[str, list[tuple[str, str]] | None] | None:
+        """As ImapAccount; None where the server has no ACL."""
+        account = await self._opened()
+        if not account.offers_acl:
+            return None
+        return await account.access_lists(
+            {name: each.wire for name, each in self._mailboxes.items() if name in names}
+        )
+
+    @property
+    def has_old_rights(self) -> bool:
+        return self._account is not None and self._account.has_old_rights
+
     async def close(self) -> None:
         if self._account is not None:
             await self._account.close()
@@ -64,7 +77,3 @@ class Front:
         if self._account is None:
             self._account = await self._connect()
         return self._account
-
-
-def _longest(wire: bytes, prefixes: list[bytes]) -> bytes:
-    return max((each for each in prefixes if wire.startswith(each)), key=len, default=b"")

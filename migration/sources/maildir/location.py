@@ -12,6 +12,8 @@
     SUBSCRIPTIONS=NAME, UTF-8 as in Dovecot;  INDEX= and the like: not read
     PREFIX=TEXT    prefix of the namespace, such as INBOX.; default: what the server's NAMESPACE says
     LISTESCAPE     the plugin of that name is on
+    HOME=PATH      home folder of the user: scripts in HOME/sieve (or SIEVE=PATH), the active one's link
+                   HOME/.dovecot.sieve, whom a vacation has answered in HOME/.dovecot.lda-dupes
     TZ=ZONE        time zone in which the server shows INTERNALDATE, such as Europe/Berlin; default UTC
 
 (https://doc.dovecot.org/2.3/configuration_manual/mail_location/). The mount is what stands before the first component
@@ -75,6 +77,8 @@ class Location:
     subscriptions: str = "subscriptions"
     prefix: str | None = None
     escaped: bool = False
+    home: Template | None = None
+    sieve: Template | None = None
     zone: tzinfo = field(default=UTC)
 
     def minutes(self, seconds: int) -> int:
@@ -126,6 +130,8 @@ def _location(kind: str, path: Template, settings: dict[str, str]) -> Location:
         subscriptions=subscriptions,
         prefix=settings.pop("PREFIX", None),
         escaped=settings.pop("LISTESCAPE", None) is not None,
+        home=_optional(settings.pop("HOME", "")),
+        sieve=_optional(settings.pop("SIEVE", "")),
         zone=zone,
     )
 
