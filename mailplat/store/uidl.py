@@ -26,9 +26,9 @@ def check_uidl(text: str) -> None:
 
 
 def split(text: str) -> tuple[float, str]:
-    """Its place among UIDs, 0.0 for that of its own, and the UIDL."""
-    place, space, uidl = text.rpartition(" ")
-    return (float(place), uidl) if space else (0.0, text)
+    """Its place among UIDs, 0.0 for that of its own, and the UIDL; what is no such text, as it is."""
+    said = _TEXT.fullmatch(text)
+    return (float(said[1] or 0.0), said[2]) if said else (0.0, text)
 
 
 def in_places(ordered: Sequence[tuple[int, str]], kept: Mapping[int, float] | None = None) -> dict[int, str]:
