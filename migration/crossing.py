@@ -12,7 +12,7 @@ from mailplat.core.executors import Executors
 from mailplat.core.route import Home, Route, RouteState, ShardHome
 from mailplat.directory import Backend
 from mailplat.queue import Queue
-from migration import uidl
+from migration import numbering, uidl
 from migration.book import Book, Passage, Watermark
 from migration.certificate import digests, manifest
 from migration.certificate.manifest import Said
@@ -21,6 +21,7 @@ from migration.ledger import Ledger, Move
 from migration.origins import Origin, Origins
 from migration.sources.contract import Fetched, Listed, Source, Status
 from migration.sources.maildir.account import MaildirAccount
+from migration.sources.pop3_account import Pop3Account
 from migration.sources.shard import ShardAccount
 from migration.target import Target
 
@@ -111,6 +112,9 @@ class Crossing(Fenced, ABC):
         """Before messages of the examined mailbox are stored. Between shards nothing is certified: numbers, octets
         and all else are compared by the two indexes."""
 
+    async def before_expunge(self, uids: Sequence[int]) -> None:
+        """These are gone at the source and are removed here next."""
+
     async def keep_manifest(self, fenced: Route) -> None:
         """Inside the fence, when both sides were found equal."""
 
@@ -196,9 +200,15 @@ class LegacyCrossing(Crossing):
         await self.book(manifest.keep, self.ledger.database, self.account_id, fenced.epoch, self.said)
         self.said = {}
 
+    async def before_expunge(self, uids: Sequence[int]) -> None:
+        if isinstance(self.source, Pop3Account):
+            await self.book(numbering.forget_some, self.ledger.database, self.account_id, uids)
+
     async def uidls(self, name: str, status: Status, new: Sequence[Listed]) -> Mapping[int, str]:
         if name != "INBOX":
             return {}
+        if isinstance(self.source, Pop3Account):
+            return uidl.all_but_ours(self.source.uidls(), status.uidvalidity, new)
         text = self.move.uidl_format or await self.book(self.ledger.uidl_format, self.backend.name)
         if isinstance(self.source, MaildirAccount):
             said = self.source.uidls

@@ -195,6 +195,8 @@ async def _change_flags(
     wanted: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
     for each in listed:
         mine = have.get(each.uid)
+        if each.bare:  # the source has none: what is here stays
+            continue
         if mine is not None and flags.fold(each.flags) != flags.fold(mine):
             wanted[flags.keep(each.flags)[0]].append(each.uid)
     return sum([await crossing.target.store_flags(mailbox_id, uids, kept) for kept, uids in wanted.items()])
@@ -246,6 +248,7 @@ async def _remove(
 ) -> None:
     ledger, account_id = crossing.ledger, crossing.account_id
     for each in pending:
+        await crossing.before_expunge(each.gone)
         await crossing.target.expunge(each.mailbox.id, each.gone)
         await crossing.book(ledger.put_watermarks, account_id, [each.mark])
     for each in sorted(leaving, key=lambda one: one.mailbox.name, reverse=True):  # children before parents

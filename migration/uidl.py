@@ -131,6 +131,11 @@ async def take_from_files(
             raise Unavailable("INBOX changed while its UIDLs were read; they are read again")
     if list(uidls) != sorted(uidls):
         raise Halt(OTHER_ORDER)
+    return all_but_ours(uidls, uidvalidity, new)
+
+
+def all_but_ours(uidls: Mapping[int, str], uidvalidity: int, new: Sequence[Listed]) -> Mapping[int, str]:
+    """Of the new messages those UIDLs that have to be kept."""
     return {
         each.uid: uidls[each.uid]
         for each in new

@@ -20,6 +20,7 @@ from migration.copy import fetch_ahead
 from migration.crossing import Crossing, LegacyCrossing
 from migration.sources.contract import Listed, SourceMailbox, Status
 from migration.sources.pop3 import read_uidls
+from migration.sources.pop3_account import Pop3Account
 
 # Octets re-read of the new messages inside a fence: the rest of its time is for the commit.
 HASHED_MOST = 500
@@ -208,12 +209,12 @@ def _compare(
         found.differ(f"{name} UID {uid}: is not at the source")
     for each in listed:
         row = rows.get(each.uid)
-        if row is not None and flags.fold(each.flags) != flags.fold(row[0]):
+        if row is not None and not each.bare and flags.fold(each.flags) != flags.fold(row[0]):
             when = f" since MODSEQ {each.modseq}" if each.modseq else ""
             found.differ(f"{name} UID {each.uid}: flags {row[0]} here, {each.flags} there{when}")
     for each in details:
         row = rows.get(each.uid)
-        if row is not None and (each.size, each.internaldate, each.zone) != row[1:]:
+        if row is not None and not each.bare and (each.size, each.internaldate, each.zone) != row[1:]:
             found.differ(
                 f"{name} UID {each.uid}: size, date, zone {row[1:]} here,"
                 f" {(each.size, each.internaldate, each.zone)} there"
@@ -248,7 +249,10 @@ async def _hash(
 
 
 async def _uidls(crossing: LegacyCrossing, inbox: Mailbox, found: Verification) -> None:
-    there = [uidl for uidl, _ in await read_uidls(crossing.backend, crossing.move.address)]
+    if isinstance(crossing.source, Pop3Account):  # a second session would lock itself out
+        there = list(crossing.source.uidls().values())
+    else:
+        there = [uidl for uidl, _ in await read_uidls(crossing.backend, crossing.move.address)]
     here = [uidl for (uidl,) in await crossing.target.rows(inbox.id, ("uidl",))]
     if there != here:
         at = next((n for n, pair in enumerate(zip(there, here, strict=False)) if pair[0] != pair[1]), None)

@@ -44,6 +44,7 @@ class Listed:
     size: int | None = None  # octets, RFC822.SIZE
     internaldate: int | None = None  # Unix seconds
     zone: int = 0  # minutes east of UTC
+    bare: bool = False  # that it is there is all: no flags, no date, a size that is only near
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,30 @@ class Survey:
     mailboxes: tuple[SourceMailbox, ...]  # parents before children
     subscriptions: frozenset[str]
     statuses: dict[str, Status] = field(default_factory=dict)  # by `name`
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """What we call a message whose source has no UIDs, and when it was seen first, Unix seconds."""
+
+    uid: int
+    seen: int
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    uidvalidity: int
+    uidnext: int
+    numbers: list[Number]
+
+
+class Numbers(Protocol):
+    """UIDs for a source that knows none."""
+
+    async def give(self, uidls: Sequence[str]) -> Given:
+        """For all messages that are there, in their order; durable when it returns. Raises Halt where their order
+        is another than it was."""
+        ...
 
 
 class Source(Protocol):
