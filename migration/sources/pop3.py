@@ -30,7 +30,8 @@ MAX_MESSAGE = 2**31  # octets, what a literal may have over IMAP
 WINDOW = 16
 _CHUNK = 64 * 1024
 
-_LATER = re.compile(rb"\[(?:SYS/TEMP|IN-USE|LOGIN-DELAY)\b", re.IGNORECASE)  # RFC 2449 8.1.1, RFC 3206
+# RFC 3206 4, RFC 2449 8.1.1: the server is busy. [IN-USE] is a matter of one maildrop, and silences no other account.
+_LATER = re.compile(rb"\[(?:SYS/TEMP|LOGIN-DELAY)\b", re.IGNORECASE)
 _EXPIRES = re.compile(rb"EXPIRE\s+0\b", re.IGNORECASE)
 _UIDL = re.compile(rb"[\x21-\x7e]{1,70}")  # RFC 1939 7
 
@@ -96,8 +97,8 @@ class Session:
 
     @classmethod
     async def open(cls, backend: Backend, account: str) -> Self:
-        """As `account`, by the master user of the backend. Raises Unavailable, Throttled for a maildrop that another
-        session has locked, Halt for a server that deletes what is read."""
+        """As `account`, by the master user of the backend. Raises Unavailable, also for a maildrop that
+        another session has locked ([IN-USE]), Throttled, Halt for a server that deletes what is read."""
         session = await cls.connect(backend)
         try:
             await session._login(account)

@@ -205,3 +205,26 @@ async def test_a_maildrop_is_left_by_itself(
         assert len(here.uidls(user)) == 6
     finally:
         here.close()
+
+
+async def test_an_engine_that_dies_gives_the_same_numbers(
+    dovecot: Dovecot, user: str, house: Callable[..., House], engines: Engines
+) -> None:
+    fill(dovecot, user, 6)
+    here = house(user, **NAMES)
+    here.plan()
+    root = here.platform.settings.base if hasattr(here.platform.settings, "base") else None
+    assert root is None or root
+    folder = Path(str(here.platform.database.url).removeprefix("sqlite:///")).parent
+    assert await asyncio.to_thread(engines.run, folder, "pop3.numbered") == -signal.SIGKILL
+    async with here.engine():
+        await here.reach(RouteState.READY)
+    with client(dovecot, user) as imap:
+        imap.select_folder("INBOX")
+        imap.add_flags([2], ["\\Deleted"])
+        imap.expunge()
+    assert await asyncio.to_thread(engines.run, folder, "pop3.forgotten") == -signal.SIGKILL
+    uidls = uidls_of(dovecot.pop3_port, user)
+    async with here.engine():
+        await until(lambda: here.uidls(user) == uidls, 30)
+    assert sorted(here.content(user)["INBOX"][1]) == [1, 3, 4, 5, 6, 7, 8]

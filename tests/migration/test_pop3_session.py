@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mailplat.core.errors import Unavailable
 from mailplat.directory import Backend
 from migration.errors import Halt, Throttled
 from migration.numbering import Numbering, forget_some
@@ -77,8 +78,13 @@ async def test_what_stops_a_move(replies: dict[str, bytes], reason: str) -> None
 
 
 async def test_a_locked_maildrop_is_left_for_later() -> None:
+    """[IN-USE] is one account's affair; a busy server is left alone by all."""
     async with Server(PASS=b"-ERR [IN-USE] locked\r\n").running() as backend:
-        with pytest.raises(Throttled, match="IN-USE"):
+        with pytest.raises(Unavailable, match="IN-USE") as caught:
+            await Session.open(backend, "a@x.test")
+    assert not isinstance(caught.value, Throttled)
+    async with Server(PASS=b"-ERR [SYS/TEMP] busy\r\n").running() as backend:
+        with pytest.raises(Throttled, match="SYS/TEMP"):
             await Session.open(backend, "a@x.test")
 
 
