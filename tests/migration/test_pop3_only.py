@@ -1,6 +1,8 @@
 """A domain moves from a real Dovecot of which only POP3 is used."""
 
+import asyncio
 import poplib
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from migration.back import bare, orders
 from migration.sources import pop3_account
 from migration.sources.pop3 import Session
 from tests.dovecot import Dovecot
+from tests.migration.engines import Engines
 from tests.migration.house import DOMAIN, MASTER, PASSWORD, House, backend_of, client, letter
 from tests.until import until
 
@@ -208,22 +211,19 @@ async def test_a_maildrop_is_left_by_itself(
 
 
 async def test_an_engine_that_dies_gives_the_same_numbers(
-    dovecot: Dovecot, user: str, house: Callable[..., House], engines: Engines
+    dovecot: Dovecot, user: str, house: Callable[..., House], engines: Engines, tmp_path: Path
 ) -> None:
     fill(dovecot, user, 6)
     here = house(user, **NAMES)
     here.plan()
-    root = here.platform.settings.base if hasattr(here.platform.settings, "base") else None
-    assert root is None or root
-    folder = Path(str(here.platform.database.url).removeprefix("sqlite:///")).parent
-    assert await asyncio.to_thread(engines.run, folder, "pop3.numbered") == -signal.SIGKILL
+    assert await asyncio.to_thread(engines.run, tmp_path / "house", "pop3.numbered") == -signal.SIGKILL
     async with here.engine():
         await here.reach(RouteState.READY)
     with client(dovecot, user) as imap:
         imap.select_folder("INBOX")
         imap.add_flags([2], ["\\Deleted"])
         imap.expunge()
-    assert await asyncio.to_thread(engines.run, folder, "pop3.forgotten") == -signal.SIGKILL
+    assert await asyncio.to_thread(engines.run, tmp_path / "house", "pop3.forgotten") == -signal.SIGKILL
     uidls = uidls_of(dovecot.pop3_port, user)
     async with here.engine():
         await until(lambda: here.uidls(user) == uidls, 30)
