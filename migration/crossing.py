@@ -169,6 +169,8 @@ class LegacyCrossing(Crossing):
     move: Move
     backend: Backend
     origins: Origins
+    uidl_format: str = ""  # as far as it was found out
+    matched: Mapping[int, str] = field(default_factory=dict)  # UIDLs of INBOX that have no format
 
     async def keep_origin(self) -> None:
         marks = await self.book(self.ledger.watermarks, self.account_id)
@@ -209,7 +211,13 @@ class LegacyCrossing(Crossing):
             return {}
         if isinstance(self.source, Pop3Account):
             return uidl.all_but_ours(self.source.uidls(), status.uidvalidity, new)
-        text = self.move.uidl_format or await self.book(self.ledger.uidl_format, self.backend.name)
+        if self.matched and all(each.uid in self.matched for each in new):
+            return {each.uid: self.matched[each.uid] for each in new}
+        text = (
+            self.uidl_format
+            or self.move.uidl_format
+            or await self.book(self.ledger.uidl_format, self.backend.name)
+        )
         if isinstance(self.source, MaildirAccount):
             said = self.source.uidls
             return await uidl.take_from_files(
@@ -218,8 +226,9 @@ class LegacyCrossing(Crossing):
         uidls, text = await uidl.take_over(
             self.source, self.backend, self.move.address, text, status.uidvalidity, new
         )
-        if text:
+        if text and text != self.uidl_format:
             await self.book(self.ledger.set, self.account_id, uidl_format=text)
+        self.uidl_format, self.matched = text, {} if text else uidls
         return uidls
 
     async def advance(

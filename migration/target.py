@@ -11,8 +11,9 @@ from mailplat.core.quota import Quota
 from mailplat.core.route import Residence
 from mailplat.store import Appended, Mailbox, NewMessage, Shard, Snapshot, Store
 from mailplat.store.transfer import Traces, is_closed
+from mailplat.store.types import MAX_UID
 from mailplat.store.vault.owner import Owner, keep_hold
-from migration.sources.contract import Fetched
+from migration.sources.contract import Fetched, Span
 
 _CHUNK = 1024 * 1024
 
@@ -107,9 +108,16 @@ class Target:
         return found
 
     async def rows(
-        self, mailbox_id: int, columns: Sequence[str], uids: Collection[int] | None = None
+        self,
+        mailbox_id: int,
+        columns: Sequence[str],
+        uids: Collection[int] | None = None,
+        span: Span | None = None,
     ) -> list[tuple[Any, ...]]:
+        """Of all messages, of `uids`, or of those in `span`."""
         ranges = None if uids is None else _ranges(uids)
+        if span is not None:
+            ranges = [(span[0], span[1] or MAX_UID)]
         found: list[tuple[Any, ...]] = await self._run("rows", mailbox_id, ranges, columns)
         return found
 
@@ -117,9 +125,11 @@ class Target:
         said: Traces = await self._run("traces", mailbox_id, since)
         return said
 
-    async def marks(self, mailbox_id: int, uids: Collection[int] | None = None) -> list[tuple[Any, ...]]:
-        """(UID, MODSEQ, UIDL, saved date) of every message, or of these."""
-        return await self.rows(mailbox_id, ("uid", "modseq", "uidl", "saved_at"), uids)
+    async def marks(
+        self, mailbox_id: int, uids: Collection[int] | None = None, span: Span | None = None
+    ) -> list[tuple[Any, ...]]:
+        """(UID, MODSEQ, UIDL, saved date) of every message, of these, or of a span."""
+        return await self.rows(mailbox_id, ("uid", "modseq", "uidl", "saved_at"), uids, span)
 
     async def compare(self, mailbox_id: int, fetched: Sequence[Fetched]) -> list[int]:
         """The UIDs of those whose octets are others here, or not here."""

@@ -1,5 +1,6 @@
 """What the engine asks of every source."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -9,6 +10,12 @@ from mailplat.core.spool import Body
 # One fetch: enough that the round trip does not count, and bounded in our memory and in the source's patience.
 BATCH_MESSAGES = 256
 BATCH_OCTETS = 8 * 1024 * 1024
+
+# Messages that are listed at once: some 5 MB of us, whatever the mailbox has, and few enough questions that the round
+# trip does not count. A multiple of manifest.PART_MESSAGES.
+SPAN_MESSAGES = 16_384
+
+Span = tuple[int, int | None]  # UIDs, both included; None: to the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +100,12 @@ class Numbers(Protocol):
         ...
 
 
+def cut(uids: Sequence[int]) -> list[Span]:
+    """Spans over these, ascending, and all that come behind them."""
+    firsts = [1, *uids[SPAN_MESSAGES::SPAN_MESSAGES]]
+    return [*((low, high - 1) for low, high in itertools.pairwise(firsts)), (firsts[-1], None)]
+
+
 class Source(Protocol):
     """One account on a legacy platform, over one connection. Every method raises Unavailable when the source
     cannot answer now (gone, busy, throttling) and Misbehaviour when its answer makes no sense."""
@@ -105,10 +118,20 @@ class Source(Protocol):
         """Open it for reading; the methods below speak of it. Raises NotFound when it has gone meanwhile."""
         ...
 
+    async def spans(self) -> list[Span]:
+        """All UIDs of the mailbox that was just examined, ascending, in parts of about SPAN_MESSAGES messages."""
+        ...
+
     async def scan(
-        self, *, details: bool = False, since: int | None = None, uids: Sequence[int] | None = None
+        self,
+        *,
+        details: bool = False,
+        since: int | None = None,
+        uids: Sequence[int] | None = None,
+        span: Span | None = None,
     ) -> list[Listed]:
-        """Messages by UID: all, those whose MODSEQ is above `since`, or `uids`. `details`: size and date too."""
+        """Messages by UID: all, those whose MODSEQ is above `since`, `uids`, or those of `span`. `details`: size and
+        date too."""
         ...
 
     async def fetch(self, uids: Sequence[int]) -> list[Fetched]:

@@ -19,7 +19,7 @@ import structlog
 
 from mailplat.core.spool import Body
 from mailplat.directory import Backend
-from migration.sources.contract import Fetched, Listed, Numbers, SourceMailbox, Status, Survey
+from migration.sources.contract import Fetched, Listed, Numbers, SourceMailbox, Span, Status, Survey, cut
 from migration.sources.pop3 import Session
 from migration.sources.received import arrival
 
@@ -79,8 +79,19 @@ class Pop3Account:
             self._rest()
         return self._status
 
+    async def spans(self) -> list[Span]:
+        async with self._lock:
+            visit = await self._enter()
+            self._rest()
+        return cut(list(visit.numbers))
+
     async def scan(
-        self, *, details: bool = False, since: int | None = None, uids: Sequence[int] | None = None
+        self,
+        *,
+        details: bool = False,
+        since: int | None = None,
+        uids: Sequence[int] | None = None,
+        span: Span | None = None,
     ) -> list[Listed]:
         """`since` says nothing here; sizes are what LIST says, dates nobody does."""
         if uids is not None and not uids:
@@ -88,6 +99,9 @@ class Pop3Account:
         async with self._lock:
             visit = await self._enter()
             self._rest()
+        if span is not None:
+            low, high = span
+            uids = [uid for uid in visit.numbers if low <= uid and (high is None or uid <= high)]
         wanted = visit.numbers if uids is None else [uid for uid in sorted(uids) if uid in visit.numbers]
         return [Listed(uid, (), size=visit.sizes[uid], bare=True) for uid in wanted]
 
