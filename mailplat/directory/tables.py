@@ -97,6 +97,7 @@ backend = sa.Table(
     sa.Column("master_password", sa.String(255), nullable=False),
     sa.Column("master_style", sa.String(16), nullable=False),
     sa.Column("maildir", sa.String(1000), nullable=False),
+    sa.Column("imap_compress", sa.Boolean, nullable=False),
 )
 
 route = sa.Table(

@@ -53,6 +53,7 @@ class Backend:
     master_password: str = field(default="", repr=False)
     master_style: str = "login"  # "login": LOGIN user*master; "plain": AUTHENTICATE PLAIN with authzid
     maildir: str = ""  # as migration/sources/maildir/location.py reads it; "": its mail is read over IMAP
+    imap_compress: bool = False  # COMPRESS=DEFLATE (RFC 4978), where it offers that
 
 
 @dataclass(frozen=True, slots=True)

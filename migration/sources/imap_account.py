@@ -59,6 +59,8 @@ class ImapAccount:
                 greeting = b""  # what was said in the clear is forgotten (RFC 3501 6.2.1)
             await source._learn(greeting)
             await source._login(backend, account)
+            if backend.imap_compress and b"COMPRESS=DEFLATE" in source.capabilities:
+                await source._client.compress()
         except BaseException as error:
             source._client.abort()
             if isinstance(error, OSError | TimeoutError | ssl.SSLError):

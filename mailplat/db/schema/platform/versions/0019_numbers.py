@@ -1,4 +1,4 @@
-"""UIDs of messages that come from a platform with POP3 only."""
+"""UIDs of messages that come from a platform with POP3 only; whether what an IMAP platform gives is compressed."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,6 +8,9 @@ down_revision = "0013"
 
 
 def upgrade() -> None:
+    op.add_column(
+        "backend", sa.Column("imap_compress", sa.Boolean, nullable=False, server_default=sa.false())
+    )
     op.create_table(
         "migration_number",
         sa.Column(
