@@ -10,6 +10,7 @@ Plugs its commands and its role into mailplat through entry points; nothing in `
     copy         messages over, newest first, in batches ahead of the store
     renames      mailboxes renamed at the source
     uidl         POP3 UIDLs recognised and continued
+    numbering    UIDs for a source that has none (POP3), with its crash table
     flags        which flags can cross over
     forecast/    how long it all takes, from measured costs, before it begins
     beside/      Sieve scripts, rights of others, whom a vacation has answered

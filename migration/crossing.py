@@ -12,7 +12,7 @@ from mailplat.core.executors import Executors
 from mailplat.core.route import Home, Route, RouteState, ShardHome
 from mailplat.directory import Backend
 from mailplat.queue import Queue
-from migration import uidl
+from migration import numbering, uidl
 from migration.beside.carrier import Carrier
 from migration.book import Book, Passage, Watermark
 from migration.certificate import digests, manifest
@@ -22,6 +22,7 @@ from migration.ledger import Ledger, Move
 from migration.origins import Origin, Origins
 from migration.sources.contract import Fetched, Listed, Source, Status
 from migration.sources.maildir.account import MaildirAccount
+from migration.sources.pop3_account import Pop3Account
 from migration.sources.shard import ShardAccount
 from migration.target import Target
 
@@ -118,6 +119,9 @@ class Crossing(Fenced, ABC):
         """Before messages of the examined mailbox are stored. Between shards nothing is certified: numbers, octets
         and all else are compared by the two indexes."""
 
+    async def before_expunge(self, uids: Sequence[int]) -> None:
+        """These are gone at the source and are removed here next."""
+
     async def keep_manifest(self, fenced: Route) -> None:
         """Inside the fence, when both sides were found equal."""
 
@@ -172,6 +176,8 @@ class LegacyCrossing(Crossing):
     move: Move
     backend: Backend
     origins: Origins
+    uidl_format: str = ""  # as far as it was found out
+    matched: Mapping[int, str] = field(default_factory=dict)  # UIDLs of INBOX that have no format
 
     async def keep_origin(self) -> None:
         marks = await self.book(self.ledger.watermarks, self.account_id)
@@ -208,10 +214,22 @@ class LegacyCrossing(Crossing):
         await self.book(manifest.keep, self.ledger.database, self.account_id, fenced.epoch, self.said)
         self.said = {}
 
+    async def before_expunge(self, uids: Sequence[int]) -> None:
+        if isinstance(self.source, Pop3Account):
+            await self.book(numbering.forget_some, self.ledger.database, self.account_id, uids)
+
     async def uidls(self, name: str, status: Status, new: Sequence[Listed]) -> Mapping[int, str]:
         if name != "INBOX":
             return {}
-        text = self.move.uidl_format or await self.book(self.ledger.uidl_format, self.backend.name)
+        if isinstance(self.source, Pop3Account):
+            return uidl.all_but_ours(self.source.uidls(), status.uidvalidity, new)
+        if self.matched and all(each.uid in self.matched for each in new):
+            return {each.uid: self.matched[each.uid] for each in new}
+        text = (
+            self.uidl_format
+            or self.move.uidl_format
+            or await self.book(self.ledger.uidl_format, self.backend.name)
+        )
         if isinstance(self.source, MaildirAccount):
             said = self.source.uidls
             return await uidl.take_from_files(
@@ -220,8 +238,9 @@ class LegacyCrossing(Crossing):
         uidls, text = await uidl.take_over(
             self.source, self.backend, self.move.address, text, status.uidvalidity, new, self._places
         )
-        if text:
+        if text and text != self.uidl_format:
             await self.book(self.ledger.set, self.account_id, uidl_format=text)
+        self.uidl_format, self.matched = text, {} if text else uidls
         return uidls
 
     async def _places(self) -> uidl.Places:

@@ -6,17 +6,18 @@ what is gone is counted over all mailboxes first, and too much of it stops the m
 more often an unmounted disk than a tidy user).
 """
 
+import bisect
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
-from mailplat.store import Mailbox
+from mailplat.store import Mailbox, Snapshot
 from migration import flags, renames
 from migration.book import Round, Watermark
 from migration.copy import copy
 from migration.crossing import Crossing
 from migration.errors import Halt
-from migration.sources.contract import Listed, SourceMailbox, Status, Survey
+from migration.sources.contract import Listed, SourceMailbox, Span, Status, Survey
 
 # The brake on deletions in one round of one account: more than this share, or more than this number. A few are
 # never too many: whoever has ten mails may delete five of them.
@@ -27,6 +28,34 @@ BRAKE_FREE = 20
 # How far our MODSEQs of a round's changes are above the HIGHESTMODSEQ that began it: what the source may count on
 # while the round lasts. A client that looks there meanwhile keeps its number, and asks us for what came after that.
 MODSEQ_AHEAD = 1000
+
+
+class Here:
+    """Which messages with which flags are here, as the store's snapshot has them: no copy of it for each message."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def __len__(self) -> int:
+        return len(self._snapshot.uids)
+
+    def __contains__(self, uid: int) -> bool:
+        return self._place(uid) is not None
+
+    def _place(self, uid: int) -> int | None:
+        uids = self._snapshot.uids
+        place = bisect.bisect_left(uids, uid)
+        return place if place < len(uids) and uids[place] == uid else None
+
+    def flags(self, uid: int) -> tuple[str, ...] | None:
+        """None: it is not here."""
+        place = self._place(uid)
+        return None if place is None else self._snapshot.flagsets[self._snapshot.flags[place]]
+
+    def uids(self, span: Span) -> Sequence[int]:
+        uids, (low, high) = self._snapshot.uids, span
+        end = len(uids) if high is None else bisect.bisect_right(uids, high)
+        return uids[bisect.bisect_left(uids, low) : end]
 
 
 @dataclass(slots=True)
@@ -99,22 +128,26 @@ async def _sync(
         )
         done.mailboxes += 1
     snapshot = await crossing.target.snapshot(ours.id)
-    have = dict(zip(snapshot.uids, (snapshot.flagsets[index] for index in snapshot.flags), strict=True))
-    listed, gone = await _compare(crossing, status, mark, have)
-    new = [each for each in listed if each.uid not in have]
+    here = Here(snapshot)
     if twin is None:
         # Before anything changes here: each change is one that no client's cache has seen. What came and went at the
         # source since the last round was never here; below this number the store does not claim to know.
         await _raise_numbers(crossing, ours.id, 1, _highest(mailbox, status) + MODSEQ_AHEAD)
-    for each in listed:
-        crossing.dropped.update(flags.keep(each.flags)[1])
-    done.added += await _copy_new(crossing, mailbox.name, status, new, done)
+    gone: list[int] = []
+    async for listed, went in _parts(crossing, status, mark, here):
+        for each in listed:
+            crossing.dropped.update(flags.keep(each.flags)[1])
+        new = [each for each in listed if each.uid not in here]
+        done.added += await _copy_new(crossing, mailbox.name, status, new, done)
+        if twin is None:
+            done.changed += await _change_flags(crossing, ours.id, listed, here)
+        gone += went
+    gone.sort()
     if twin is not None:
         since = mark.status.modseq or 0 if mark else 0
-        changed, went = await crossing.target.take_over(ours.id, await twin.traces(since))
-        done.changed, done.gone, gone = done.changed + changed, done.gone + went, []
+        changed, left = await crossing.target.take_over(ours.id, await twin.traces(since))
+        done.changed, done.gone, gone = done.changed + changed, done.gone + left, []
     else:
-        done.changed += await _change_flags(crossing, ours.id, listed, have)
         await _raise_numbers(crossing, ours.id, status.uidnext or 1, 1)
     done.gone += len(gone)
     await crossing.show_progress()
@@ -140,33 +173,40 @@ def _check_uidvalidity(name: str, status: Status, mark: Watermark | None, ours: 
         )
 
 
-async def _compare(
-    crossing: Crossing, status: Status, mark: Watermark | None, have: dict[int, tuple[str, ...]]
-) -> tuple[list[Listed], list[int]]:
-    """(new and changed messages, new ones with size; UIDs that are gone)."""
+async def _parts(
+    crossing: Crossing, status: Status, mark: Watermark | None, here: Here
+) -> AsyncIterator[tuple[list[Listed], list[int]]]:
+    """(new and changed messages, new ones with size; UIDs that are gone), the newest first, so many at a time that a
+    mailbox of any size takes the same room. What is gone is for the caller to count over all parts."""
     source = crossing.source
+    spans = await source.spans()  # first: behind EXAMINE nothing has been renumbered
     if mark is None or mark.status.modseq is None or status.modseq is None:
-        everything = await source.scan(details=not have)
-        listed = everything if not have else await _with_sizes(crossing, everything, have)
-        present = {each.uid for each in everything}
-        return listed, sorted(have.keys() - present)
+        for span in reversed(spans):
+            mine = here.uids(span)
+            listed = await source.scan(details=not mine, span=span)
+            present = {each.uid for each in listed}
+            yield (
+                await _with_sizes(crossing, listed, here) if mine else listed,
+                [uid for uid in mine if uid not in present],
+            )
+        return
     changed = await source.scan(since=mark.status.modseq)
-    listed = await _with_sizes(crossing, changed, have)
-    new = sum(each.uid not in have for each in listed)
-    if len(have) + new == status.messages:
-        return listed, []
+    listed = await _with_sizes(crossing, changed, here)
+    new = sum(each.uid not in here for each in listed)
+    yield listed, []
+    if len(here) + new == status.messages:
+        return
     # Something is gone, or came while we asked: only the whole list can tell.
-    present = {each.uid for each in await source.scan()}
-    return listed, sorted(have.keys() - present)
+    for span in spans:
+        present = {each.uid for each in await source.scan(span=span)}
+        yield [], [uid for uid in here.uids(span) if uid not in present]
 
 
-async def _with_sizes(
-    crossing: Crossing, listed: Sequence[Listed], have: dict[int, tuple[str, ...]]
-) -> list[Listed]:
+async def _with_sizes(crossing: Crossing, listed: Sequence[Listed], here: Here) -> list[Listed]:
     """Batches are made by size: ask for those of the new messages."""
-    new = [each.uid for each in listed if each.uid not in have]
+    new = [each.uid for each in listed if each.uid not in here]
     sized = await crossing.source.scan(details=True, uids=new)
-    return [each for each in listed if each.uid in have] + sized
+    return [each for each in listed if each.uid in here] + sized
 
 
 async def _copy_new(crossing: Crossing, name: str, status: Status, new: Sequence[Listed], done: Round) -> int:
@@ -191,12 +231,12 @@ async def _copy_new(crossing: Crossing, name: str, status: Status, new: Sequence
     )
 
 
-async def _change_flags(
-    crossing: Crossing, mailbox_id: int, listed: Sequence[Listed], have: dict[int, tuple[str, ...]]
-) -> int:
+async def _change_flags(crossing: Crossing, mailbox_id: int, listed: Sequence[Listed], here: Here) -> int:
     wanted: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
     for each in listed:
-        mine = have.get(each.uid)
+        mine = here.flags(each.uid)
+        if each.bare:  # the source has none: what is here stays
+            continue
         if mine is not None and flags.fold(each.flags) != flags.fold(mine):
             wanted[flags.keep(each.flags)[0]].append(each.uid)
     return sum([await crossing.target.store_flags(mailbox_id, uids, kept) for kept, uids in wanted.items()])
@@ -248,6 +288,7 @@ async def _remove(
 ) -> None:
     ledger, account_id = crossing.ledger, crossing.account_id
     for each in pending:
+        await crossing.before_expunge(each.gone)
         await crossing.target.expunge(each.mailbox.id, each.gone)
         await crossing.book(ledger.put_watermarks, account_id, [each.mark])
     for each in sorted(leaving, key=lambda one: one.mailbox.name, reverse=True):  # children before parents

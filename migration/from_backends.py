@@ -13,6 +13,8 @@ from mailplat.core.route import BackendHome, RouteState
 from mailplat.directory import Backend
 from migration import fence
 from migration.attendance import Account, Attendance
+from migration.back.bare import BareReturn
+from migration.back.bare import travel as travel_bare
 from migration.back.returning import Return
 from migration.back.travel import finish, residence
 from migration.back.travel import travel as travel_back
@@ -24,6 +26,7 @@ from migration.crossing import LegacyCrossing
 from migration.errors import Halt
 from migration.journey import travel
 from migration.ledger import RUNNING, Ledger, Move
+from migration.numbering import numbering_of
 from migration.origins import Origins
 from migration.pacing import Pacer, pause_between
 from migration.sources.contract import Source
@@ -116,7 +119,8 @@ class FromBackends(Attendance[Move]):
             spool = await target.spool()
             self._watch(backend, move.address, pacer, spool)
             began = self.clock.monotonic()
-            source = await open_source(backend, move.address, spool, self.platform.executors)
+            numbers = numbering_of(self.platform, move)
+            source = await open_source(backend, move.address, spool, self.platform.executors, numbers)
             try:
                 return await travel(
                     self._crossing(move, target, backend, source, pacer, owner),
@@ -161,6 +165,9 @@ class FromBackends(Attendance[Move]):
 
     async def _go_back(self, move: Move, backend: Backend) -> None:
         here, tools = self._target(move), self.tools
+        if not backend.imap:
+            await self._go_back_bare(move, backend, here)
+            return
         there = await ImapWriter.open(backend, move.address, await here.spool())
         try:
             await travel_back(
@@ -191,6 +198,24 @@ class FromBackends(Attendance[Move]):
             )
         finally:
             await there.close()
+
+    async def _go_back_bare(self, move: Move, backend: Backend, here: Target) -> None:
+        tools, executors = self.tools, self.platform.executors
+        shard = here.residence.shard
+        await travel_bare(
+            BareReturn(
+                ledger=self._ledger,
+                executors=executors,
+                clock=tools.clock,
+                bus=tools.bus,
+                queue=tools.queue,
+                move=move,
+                backend=backend,
+                here=here,
+                shard=await executors.run(f"store/{shard}", self.platform.store.shard, shard),
+                origins=await tools.book(self._origins.of, move.account_id),
+            )
+        )
 
     def _target(self, move: Move) -> Target:
         """Once it is new, its home: it may have moved on to another shard since."""

@@ -47,10 +47,16 @@ def _candidates(survey: Survey, marks: dict[str, Watermark]) -> list[tuple[str, 
 
 async def _same_messages(crossing: Crossing, ours: Mailbox, new: SourceMailbox) -> bool:
     await crossing.source.examine(new)
-    there = {each.uid: (each.size, each.internaldate) for each in await crossing.source.scan(details=True)}
-    here = {
-        uid: (size, date)
-        for uid, size, date in await crossing.target.rows(ours.id, ("uid", "size", "internaldate"))
-    }
-    common = there.keys() & here.keys()
-    return bool(common) and all(there[uid] == here[uid] for uid in common)
+    common = False
+    for span in await crossing.source.spans():
+        listed = await crossing.source.scan(details=True, span=span)
+        there = {each.uid: (each.size, each.internaldate) for each in listed}
+        columns = ("uid", "size", "internaldate")
+        here = {
+            uid: (size, date) for uid, size, date in await crossing.target.rows(ours.id, columns, None, span)
+        }
+        both = there.keys() & here.keys()
+        common = common or bool(both)
+        if any(there[uid] != here[uid] for uid in both):
+            return False
+    return common

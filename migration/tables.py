@@ -1,4 +1,4 @@
-"""The ledgers' tables; their revisions are 0003, 0007 and 0013 in `mailplat/db/schema/platform/versions/`."""
+"""The ledgers' tables; their revisions are 0003, 0007, 0013 and 0019 in `mailplat/db/schema/platform/versions/`."""
 
 from dataclasses import dataclass
 
@@ -75,6 +75,16 @@ origin = sa.Table(
     sa.Column("uidnext", sa.BigInteger),
     sa.Column("messages", sa.BigInteger, nullable=False),
     sa.Column("highest", sa.BigInteger),
+)
+
+# UIDs of messages whose source has none, by what it knows them by.
+number = sa.Table(
+    "migration_number",
+    metadata,
+    sa.Column("account_id", sa.Integer, primary_key=True),
+    sa.Column("uid", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("uidl", sa.String(70), nullable=False),
+    sa.Column("seen", sa.BigInteger, nullable=False),
 )
 
 # Between shards. The address is kept here: a copy of an account that was removed meanwhile is still to be removed.

@@ -10,12 +10,13 @@ from mailplat.core.executors import Executors
 from mailplat.core.quota import Quota
 from mailplat.core.rights import Rights
 from mailplat.core.route import Residence
+from mailplat.core.spool import MEMORY_LIMIT, Body
 from mailplat.store import Appended, Mailbox, NewMessage, Shard, Snapshot, Store
 from mailplat.store.listing import Listing
 from mailplat.store.transfer import Traces, is_closed
-from mailplat.store.types import Entry
+from mailplat.store.types import MAX_UID, Entry
 from mailplat.store.vault.owner import Owner, keep_hold
-from migration.sources.contract import Fetched
+from migration.sources.contract import Fetched, Span
 
 _CHUNK = 1024 * 1024
 
@@ -110,9 +111,16 @@ class Target:
         return found
 
     async def rows(
-        self, mailbox_id: int, columns: Sequence[str], uids: Collection[int] | None = None
+        self,
+        mailbox_id: int,
+        columns: Sequence[str],
+        uids: Collection[int] | None = None,
+        span: Span | None = None,
     ) -> list[tuple[Any, ...]]:
+        """Of all messages, of `uids`, or of those in `span`."""
         ranges = None if uids is None else _ranges(uids)
+        if span is not None:
+            ranges = [(span[0], span[1] or MAX_UID)]
         found: list[tuple[Any, ...]] = await self._run("rows", mailbox_id, ranges, columns)
         return found
 
@@ -132,19 +140,29 @@ class Target:
         said: Traces = await self._run("traces", mailbox_id, since)
         return said
 
-    async def marks(self, mailbox_id: int, uids: Collection[int] | None = None) -> list[tuple[Any, ...]]:
-        """(UID, MODSEQ, UIDL, saved date) of every message, or of these."""
-        return await self.rows(mailbox_id, ("uid", "modseq", "uidl", "saved_at"), uids)
+    async def marks(
+        self, mailbox_id: int, uids: Collection[int] | None = None, span: Span | None = None
+    ) -> list[tuple[Any, ...]]:
+        """(UID, MODSEQ, UIDL, saved date) of every message, of these, or of a span."""
+        return await self.rows(mailbox_id, ("uid", "modseq", "uidl", "saved_at"), uids, span)
 
     async def compare(self, mailbox_id: int, fetched: Sequence[Fetched]) -> list[int]:
-        """The UIDs of those whose octets are others here, or not here."""
+        """The UIDs of those whose octets are others here, or not here. Small ones are read with one look at the
+        index: asking it for each takes longer than reading."""
         shard = await self._shard()
 
         def different() -> list[int]:
+            small = {each.uid: each.body for each in fetched if each.body.size <= MEMORY_LIMIT}
+            same = {
+                uid
+                for uid, octets in shard.octets_many(self.residence, mailbox_id, _ranges(small))
+                if len(octets) == small[uid].size and octets == _octets(small[uid])
+            }
             return [
                 each.uid
                 for each in fetched
-                if not _same(each, shard.open(self.residence, mailbox_id, each.uid))
+                if each.uid not in same
+                and (each.uid in small or not _same(each, shard.open(self.residence, mailbox_id, each.uid)))
             ]
 
         return await self._executors.run(self._lane, different)
@@ -192,6 +210,11 @@ class Target:
 
 def _ranges(uids: Collection[int]) -> list[tuple[int, int]]:
     return [(uid, uid) for uid in sorted(uids)]
+
+
+def _octets(body: Body) -> bytes:
+    with body.open() as file:
+        return file.read()
 
 
 def _same(fetched: Fetched, file: BinaryIO | None) -> bool:

@@ -239,8 +239,13 @@ async def take_from_files(
             raise Unavailable("INBOX changed while its UIDLs were read; they are read again")
     pairs = [(uid, (name, 0)) for uid, name in uidls.items()]
     placed = _in_places(pairs, {} if list(uidls) == sorted(uidls) else await here())
+    return all_but_ours(placed, uidvalidity, new)
+
+
+def all_but_ours(uidls: Mapping[int, str], uidvalidity: int, new: Sequence[Listed]) -> Mapping[int, str]:
+    """Of the new messages those UIDLs that have to be kept."""
     return {
-        each.uid: placed[each.uid]
+        each.uid: uidls[each.uid]
         for each in new
-        if placed.get(each.uid, "") not in ("", render(OWN_FORMAT, each.uid, uidvalidity))
+        if uidls.get(each.uid, "") not in ("", render(OWN_FORMAT, each.uid, uidvalidity))
     }

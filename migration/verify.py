@@ -18,8 +18,9 @@ from migration.certificate import manifest
 from migration.compared import WHOLE_BELOW
 from migration.copy import fetch_ahead
 from migration.crossing import Crossing, LegacyCrossing
-from migration.sources.contract import Listed, SourceMailbox, Status
+from migration.sources.contract import Listed, SourceMailbox, Span, Status
 from migration.sources.pop3 import read_uidls
+from migration.sources.pop3_account import Pop3Account
 
 # Octets re-read of the new messages inside a fence: the rest of its time is for the commit.
 HASHED_MOST = 500
@@ -104,44 +105,73 @@ async def _mailbox(
     """Returns what the source said before the comparison. `first`: the UID from which on messages are new; None:
     compare every size and date, and octets as `crossing.compared` says."""
     status = await crossing.source.examine(mailbox)
-    listed = await crossing.source.scan(details=first is None)
-    rows = {
-        row[0]: row[1:]
-        for row in await crossing.target.rows(
-            ours.id, ("uid", "flags", "size", "internaldate", "internaldate_zone")
-        )
-    }
+    spans = await crossing.source.spans()
     found.mailboxes += 1
-    found.messages += len(listed)
     if crossing.twin is None:
         _numbers(mailbox, status, ours, found)
     else:
         _same_numbers(mailbox.name, status, ours, found)
-        there, mine = await crossing.twin.marks(), await crossing.target.marks(ours.id)
-        if there != mine:
-            uid, *said = min(set(there) ^ set(mine))
-            found.differ(f"{mailbox.name} UID {uid}: MODSEQ, UIDL, saved date {said} on one side only")
-    new = [] if first is None else [each.uid for each in listed if each.uid >= first]
-    details = listed if first is None else await crossing.source.scan(details=True, uids=new)
-    _compare(mailbox.name, listed, details, rows, found)
+    seen = _Seen(mailbox.name, status.uidvalidity, first, choice)
+    for span in spans:
+        await _span(crossing, ours, span, seen, found)
+    found.messages += seen.messages
     if first is not None:
         if crossing.twin is None:
-            crossing.said[mailbox.name] = await crossing.book(
-                manifest.pack, mailbox, status, listed, ours, subscribed
+            crossing.said[mailbox.name] = manifest.said(
+                mailbox, status, seen.messages, ours, subscribed, seen.parts
             )
-        await _hash(crossing, mailbox.name, ours, [e for e in details if e.uid in rows][-HASHED_MOST:], found)
-        return status
-    compared = crossing.compared
-    here = [each.uid for each in listed if each.uid in rows]
-    chosen = set(compared.choose(mailbox.name, status.uidvalidity, here, choice))
-    crossing.checkpoint()
-    wanted = [each for each in listed if each.uid in chosen]
-    if await _hash(crossing, mailbox.name, ours, wanted, found, crossing.checkpoint):
-        absent = (each.uid for each in listed if each.uid not in rows)
-        beyond = listed[-1].uid + 1 if listed else 1
-        compared.below[mailbox.name] = (status.uidvalidity, min(absent, default=beyond))
+        await _hash(crossing, mailbox.name, ours, seen.new, found)
+    elif seen.same:
+        beyond = seen.beyond if seen.absent is None else seen.absent
+        crossing.compared.below[mailbox.name] = (status.uidvalidity, beyond)
         await crossing.keep_compared()
     return status
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What stays of a mailbox's parts when they have been looked at."""
+
+    name: str
+    uidvalidity: int
+    first: int | None
+    choice: random.Random
+    messages: int = 0
+    beyond: int = 1  # above the last UID
+    absent: int | None = None  # the first that is not here
+    same: bool = True  # octets, of those that were compared
+    new: list[Listed] = field(default_factory=list)  # the last HASHED_MOST
+    parts: list[tuple[int, bytes]] = field(default_factory=list)  # for the manifest
+
+
+async def _span(crossing: Crossing, ours: Mailbox, span: Span, seen: _Seen, found: Verification) -> None:
+    """A part of the mailbox, so that one of any size takes the same room."""
+    source, first = crossing.source, seen.first
+    listed = await source.scan(details=first is None, span=span)
+    columns = ("uid", "flags", "size", "internaldate", "internaldate_zone")
+    rows = {row[0]: row[1:] for row in await crossing.target.rows(ours.id, columns, None, span)}
+    seen.messages += len(listed)
+    seen.beyond = listed[-1].uid + 1 if listed else seen.beyond
+    if crossing.twin is not None:
+        there, mine = await crossing.twin.marks(None, span), await crossing.target.marks(ours.id, None, span)
+        if there != mine:
+            uid, *said = min(set(there) ^ set(mine))
+            found.differ(f"{seen.name} UID {uid}: MODSEQ, UIDL, saved date {said} on one side only")
+    new = [] if first is None else [each.uid for each in listed if each.uid >= first]
+    details = listed if first is None else await source.scan(details=True, uids=new)
+    _compare(seen.name, listed, details, rows, found)
+    if first is not None:
+        seen.new = [*seen.new, *(each for each in details if each.uid in rows)][-HASHED_MOST:]
+        if crossing.twin is None:
+            seen.parts += await crossing.book(manifest.parts, listed)
+        return
+    absent = next((each.uid for each in listed if each.uid not in rows), None)
+    seen.absent = absent if seen.absent is None else seen.absent
+    here = [each.uid for each in listed if each.uid in rows]
+    chosen = set(crossing.compared.choose(seen.name, seen.uidvalidity, here, seen.choice))
+    crossing.checkpoint()
+    wanted = [each for each in listed if each.uid in chosen]
+    seen.same &= await _hash(crossing, seen.name, ours, wanted, found, crossing.checkpoint)
 
 
 async def _since(
@@ -211,12 +241,12 @@ def _compare(
         found.differ(f"{name} UID {uid}: is not at the source")
     for each in listed:
         row = rows.get(each.uid)
-        if row is not None and flags.fold(each.flags) != flags.fold(row[0]):
+        if row is not None and not each.bare and flags.fold(each.flags) != flags.fold(row[0]):
             when = f" since MODSEQ {each.modseq}" if each.modseq else ""
             found.differ(f"{name} UID {each.uid}: flags {row[0]} here, {each.flags} there{when}")
     for each in details:
         row = rows.get(each.uid)
-        if row is not None and (each.size, each.internaldate, each.zone) != row[1:]:
+        if row is not None and not each.bare and (each.size, each.internaldate, each.zone) != row[1:]:
             found.differ(
                 f"{name} UID {each.uid}: size, date, zone {row[1:]} here,"
                 f" {(each.size, each.internaldate, each.zone)} there"
@@ -251,7 +281,10 @@ async def _hash(
 
 
 async def _uidls(crossing: LegacyCrossing, inbox: Mailbox, found: Verification) -> None:
-    there = [uidl for uidl, _ in await read_uidls(crossing.backend, crossing.move.address)]
+    if isinstance(crossing.source, Pop3Account):  # a second session would lock itself out
+        there = list(crossing.source.uidls().values())
+    else:
+        there = [uidl for uidl, _ in await read_uidls(crossing.backend, crossing.move.address)]
     here = [uidl for _, uidl in await crossing.target.maildrop(inbox.id)]
     if there != here:
         at = next((n for n, pair in enumerate(zip(there, here, strict=False)) if pair[0] != pair[1]), None)

@@ -102,6 +102,7 @@ backend = sa.Table(
     sa.Column("maildir", sa.String(1000), nullable=False),
     sa.Column("managesieve", sa.String(300), nullable=False),
     sa.Column("managesieve_tls", sa.String(16), nullable=False),
+    sa.Column("imap_compress", sa.Boolean, nullable=False),
 )
 
 route = sa.Table(

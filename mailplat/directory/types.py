@@ -59,6 +59,7 @@ class Backend:
     maildir: str = ""  # as migration/sources/maildir/location.py reads it; "": its mail is read over IMAP
     managesieve: str = ""  # where its Sieve scripts are read
     managesieve_tls: str = "starttls"
+    imap_compress: bool = False  # COMPRESS=DEFLATE (RFC 4978), where it offers that
 
 
 @dataclass(frozen=True, slots=True)

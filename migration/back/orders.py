@@ -9,7 +9,7 @@ from mailplat.core.errors import InvalidInput, NotFound
 from mailplat.core.route import RouteState
 from mailplat.directory import routes
 from mailplat.directory import tables as directory
-from migration import tables
+from migration import numbering, tables
 from migration.ledger import CLOSED, PAUSED, Ledger, Move
 from migration.origins import forget
 from migration.shardmoves import ShardMoves
@@ -110,6 +110,7 @@ def close(ledger: Ledger, domain: str) -> int:
         for each in moves:
             routes.advance(connection, ledger.clock, each.route, RouteState.FINAL)
             forget(connection, each.account_id)
+            numbering.forget(connection, each.account_id)
             connection.execute(
                 tables.LEGACY.mailbox.delete().where(tables.LEGACY.mailbox.c.account_id == each.account_id)
             )

@@ -3,7 +3,7 @@
 from mailplat.core import disk
 from mailplat.core.errors import Unavailable
 from mailplat.core.route import BackendHome, Residence, Route, ShardHome
-from migration import fence
+from migration import fence, numbering
 from migration.back import check
 from migration.back.returning import Return
 from migration.back.round import run_round
@@ -94,6 +94,7 @@ async def finish(tools: Tools, move: Move, origins: Origins, here: Target) -> No
         await tools.book(tools.ledger.drop_watermark, move.account_id, name)
     await tools.book(origins.forget, move.account_id)
     told = await tools.book(giving.forget, tools.ledger.database, move.account_id)
+    await tools.book(numbering.forget_all, tools.ledger.database, move.account_id)
     disk.step("back.forgotten")
     await tools.book(tools.ledger.set, move.account_id, released=True, copied=0, note=told)
     disk.step("move.released")

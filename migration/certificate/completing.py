@@ -11,6 +11,7 @@ from migration.certificate.grades import Finding, Grade
 from migration.certificate.manifest import Numbers
 from migration.copy import fetch_ahead
 from migration.ledger import Move
+from migration.numbering import numbering_of
 from migration.sources.contract import Listed, Source
 from migration.sources.opening import open_source
 
@@ -28,7 +29,8 @@ async def complete(
     taken = 0
     try:
         backend = await platform.executors.run("directory", platform.directory.backend, move.backend)
-        source = await open_source(backend, move.address, spool, platform.executors)
+        given = numbering_of(platform, move)
+        source = await open_source(backend, move.address, spool, platform.executors, given)
         try:
             wires = {each.name: each for each in (await source.survey()).mailboxes}
             for each, uids in missing.items():

@@ -47,12 +47,16 @@ class Numbers:
     our_special_use: str
 
 
-def pack(
-    mailbox: SourceMailbox, status: Status, listed: Sequence[Listed], ours: Mailbox, subscribed: bool
+def said(
+    mailbox: SourceMailbox,
+    status: Status,
+    messages: int,
+    ours: Mailbox,
+    subscribed: bool,
+    parts: list[tuple[int, bytes]],
 ) -> Said:
-    """Small: what an account with many large mailboxes says is held until all of it was compared. Not for the event
-    loop: 700,000 messages take a second."""
-    return Said(_numbers(mailbox, status, listed, ours, subscribed), list(_parts(listed)))
+    """Small: what an account with many large mailboxes says is held until all of it was compared."""
+    return Said(_numbers(mailbox, status, messages, ours, subscribed), parts)
 
 
 def keep(database: Database, account_id: int, epoch: int, said: Mapping[str, Said]) -> None:
@@ -107,12 +111,12 @@ def forget(database: Database, account_id: int) -> None:
 
 
 def _numbers(
-    mailbox: SourceMailbox, status: Status, listed: Sequence[Listed], ours: Mailbox, subscribed: bool
+    mailbox: SourceMailbox, status: Status, messages: int, ours: Mailbox, subscribed: bool
 ) -> Numbers:
     return Numbers(
         mailbox=mailbox.name,
         uidvalidity=status.uidvalidity,
-        messages=len(listed),
+        messages=messages,
         uidnext=status.uidnext,
         modseq=max(status.modseq or 0, mailbox.highest or 0) or None,
         special_use=mailbox.special_use,
@@ -128,6 +132,11 @@ def _numbers(
 def _words(said: tuple[str, ...]) -> str:
     """Behind the UID: most messages have one of a few sets."""
     return "".join(f" {word}" for word in sorted(flags.fold(said)))
+
+
+def parts(listed: Sequence[Listed]) -> list[tuple[int, bytes]]:
+    """Of these messages, whose UIDs are above those before them. Not for the event loop: 700,000 take a second."""
+    return list(_parts(listed))
 
 
 def _parts(listed: Sequence[Listed]) -> Iterator[tuple[int, bytes]]:

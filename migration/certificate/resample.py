@@ -22,6 +22,7 @@ from migration.certificate.manifest import Numbers
 from migration.compared import SAMPLE_LEAST, SAMPLE_SHARE, WHOLE_BELOW, Compared
 from migration.copy import fetch_ahead
 from migration.ledger import Move
+from migration.numbering import numbering_of
 from migration.sources.contract import Listed, Source, Survey
 from migration.sources.opening import open_source
 from migration.sources.pop3 import read_uidls
@@ -51,13 +52,17 @@ async def resample(
     done, pop3 = Resample(whole=octets < WHOLE_BELOW), {"compared": False, "format": move.uidl_format}
     try:
         backend = await platform.executors.run("directory", platform.directory.backend, move.backend)
-        source = await open_source(backend, move.address, spool, platform.executors)
+        given = numbering_of(platform, move)
+        source = await open_source(backend, move.address, spool, platform.executors, given)
         try:
             survey = await source.survey()
             for each in numbers:
                 await _mailbox(platform, move, source, survey, each, done, found)
         finally:
             await source.close()
+        if not backend.imap:
+            text = "flags, folders, subscriptions, dates: the source has only POP3, which has none to compare with"
+            found.append(Finding(Grade.GOOD, move.address, text))
         if backend.pop3:
             pop3 |= await _uidls(platform, move, backend, numbers, found)
     except (MailplatError, OSError) as error:

@@ -33,12 +33,19 @@ def register(actions: Subparsers) -> None:
     parser = actions.add_parser("backend", help="platforms that accounts move from")
     verbs = parser.add_subparsers(dest="verb_of_backend", metavar="ACTION", required=True)
 
-    adding = verbs.add_parser("add", help="add an IMAP platform with a master user")
+    adding = verbs.add_parser("add", help="add a platform with a master user")
     add_config(adding)
     adding.add_argument("name", metavar="NAME")
-    adding.add_argument("--imap", metavar="HOST:PORT", required=True)
+    adding.add_argument("--imap", metavar="HOST:PORT", default="", help="default: it has only POP3")
     adding.add_argument("--imap-tls", choices=_TLS, default="starttls")
-    adding.add_argument("--pop3", metavar="HOST:PORT", default="", help="where POP3 clients' UIDLs are read")
+    adding.add_argument(
+        "--imap-compress",
+        action="store_true",
+        help="COMPRESS=DEFLATE where the platform offers it: half the octets, for its CPU",
+    )
+    adding.add_argument(
+        "--pop3", metavar="HOST:PORT", default="", help="where UIDLs are read; without --imap, the mail"
+    )
     adding.add_argument("--pop3-tls", choices=_TLS, default="starttls")
     adding.add_argument(
         "--managesieve",
@@ -88,7 +95,7 @@ def add(args: argparse.Namespace) -> int:
         raise InvalidInput(f"{args.name!r} is no name: letters, digits, dot, dash and underscore, 64 at most")
     backend = Backend(
         name=args.name,
-        imap=_endpoint(args.imap),
+        imap=_endpoint(args.imap) if args.imap else "",
         imap_tls=args.imap_tls,
         pop3=_endpoint(args.pop3) if args.pop3 else "",
         pop3_tls=args.pop3_tls,
@@ -99,7 +106,10 @@ def add(args: argparse.Namespace) -> int:
         maildir=args.maildir_path,
         managesieve=_endpoint(args.managesieve) if args.managesieve else "",
         managesieve_tls=args.managesieve_tls,
+        imap_compress=args.imap_compress,
     )
+    if not backend.imap:
+        _check_bare(backend, args.uidl_format)
     if backend.maildir:
         location.parse(backend.maildir)
     elif args.uidl_format == uidl.FILE_FORMAT:
@@ -112,6 +122,18 @@ def add(args: argparse.Namespace) -> int:
         platform.directory.add_backend(backend)
         Ledger(platform.database, platform.clock).set_uidl_format(backend.name, text)
     return 0
+
+
+def _check_bare(backend: Backend, uidl_format: str) -> None:
+    """A platform without IMAP."""
+    if not backend.pop3:
+        raise InvalidInput("a backend has --imap, or at least --pop3")
+    if backend.maildir:
+        raise InvalidInput("--maildir-path needs --imap: the server in front of the files is asked too")
+    if uidl_format:
+        raise InvalidInput(
+            "--uidl-format is for platforms with --imap: over POP3 the UIDLs themselves are kept"
+        )
 
 
 def _master_password(args: argparse.Namespace) -> str:
@@ -160,7 +182,9 @@ def _first_account(platform: Platform, backend: str) -> str:
 async def _check(
     backend: Backend, account: str, uidl_format: str, executors: Executors
 ) -> list[dict[str, str]]:
-    rows = [await _attempt(f"imap {backend.imap}", _check_imap(backend, account))]
+    rows = []
+    if backend.imap:
+        rows.append(await _attempt(f"imap {backend.imap}", _check_imap(backend, account)))
     if backend.maildir:
         work = _check_maildir(backend, account, uidl_format, executors)
         rows.append(await _attempt("maildir", work))
@@ -271,6 +295,7 @@ def list_all(args: argparse.Namespace) -> int:
                 "master_user": each.master_user,
                 "master_style": each.master_style,
                 "maildir": each.maildir,
+                "imap_compress": each.imap_compress,
                 "accounts": counts.get(f"backend:{each.name}", 0),
             }
             for each in platform.directory.backends()

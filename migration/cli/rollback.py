@@ -13,7 +13,7 @@ from mailplat.app.wiring import Platform, open_platform
 from mailplat.core.errors import InvalidInput, MailplatError
 from mailplat.core.route import RouteState
 from mailplat.directory.names import domain_key
-from migration.back import orders
+from migration.back import bare, orders
 from migration.back.preview import preview
 from migration.back.travel import residence
 from migration.beside import giving
@@ -90,6 +90,7 @@ def rollback(args: argparse.Namespace) -> int:
         if args.cancel:
             orders.cancel_rollback(ledger, domain)
             return 0
+        bare.check(platform, orders.moves_of(ledger, domain))
         orders.request_rollback(
             ledger, domain, accept_new_uids=args.accept_new_uids, deletions=args.allow_deletions
         )
@@ -113,7 +114,9 @@ def settled(move: Move) -> bool:
 
 
 def dry_run(platform: Platform, moves: Sequence[Move]) -> list[dict[str, Any]]:
-    """One row for each account that lives here. Raises Unavailable where its shard cannot be read."""
+    """One row for each account that lives here. Raises Unavailable where its shard cannot be read, InvalidInput where
+    what is here cannot go back to a platform with POP3 only."""
+    bare.check(platform, moves)
     origins, rows = Origins(platform.database), []
     for move in moves:
         if move.route.state is not RouteState.NEW:

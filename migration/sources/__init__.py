@@ -6,7 +6,9 @@
     imap          its connection: the only file that imports aioimaplib
     replies       what an IMAP server says, as values; no I/O
     names         mailbox names there and here
-    pop3          the UIDLs that POP3 clients have seen
+    pop3          a POP3 session; the UIDLs that POP3 clients have seen
+    pop3_account  an account on a server that has nothing but POP3
+    received      when a message came, by its own header
     maildir/      an account of Dovecot or Courier whose files are on a mount
     opening       which of them a backend's accounts are
 

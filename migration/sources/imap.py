@@ -16,6 +16,7 @@ from typing import Any
 
 import aioimaplib
 
+from mailplat.access.deflate import BadDeflate, Deflate
 from mailplat.core.errors import NotFound, Unavailable
 from mailplat.core.spool import MEMORY_LIMIT, Body
 from mailplat.wire.imap.strings import string
@@ -30,6 +31,12 @@ SILENCE_S = 60.0
 # Lines are short but for flags and names; a longer one is not IMAP.
 MAX_LINE = 1024 * 1024
 MAX_LITERAL = 2**31
+# Of COMPRESS (RFC 4978): octets that one compressed octet may become, in the mean of a connection. Mail becomes two
+# or three; beyond the allowance, which is room for some messages of nothing but zeros, it is a bomb.
+DEFLATE_RATIO = 50
+DEFLATE_ALLOWANCE = 512 * 1024 * 1024
+# Inflated at once: what waits in memory.
+INFLATED = 256 * 1024
 
 _TEXT_ONLY = re.compile(rb"\+|(?:\*|[A-Za-z0-9]+) (?:OK|NO|BAD|BYE|PREAUTH)\b", re.IGNORECASE)
 _LITERAL = re.compile(rb"\{(\d{1,19})\+?\}\Z")
@@ -95,6 +102,7 @@ class Protocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]
         self._watcher: asyncio.TimerHandle | None = None
         self._farewell = b""
         self._broken: BaseException | None = None
+        self._deflate: Deflate | None = None
         self.upgrading = False  # STARTTLS was answered, TLS has not begun: no octet may come
 
     def connection_made(self, transport: Any) -> None:
@@ -134,32 +142,47 @@ class Protocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]
             raise self._broken
         self._heard = self.loop.time() if not self._flying else self._heard
         self._flying[exchange.tag] = exchange
-        self.transport.write(b"%b %b\r\n" % (exchange.tag.encode(), line))
+        self._send(b"%b %b\r\n" % (exchange.tag.encode(), line))
+
+    def _send(self, octets: bytes) -> None:
+        self.transport.write(octets if self._deflate is None else self._deflate.deflate(octets))
 
     def data_received(self, data: bytes) -> None:
         self._heard = self.loop.time()
-        at, end = 0, len(data)
         try:
-            while at < end and self._broken is None:
-                if self.upgrading:  # somebody in between speaks for the server (NO STARTTLS, USENIX 2021)
-                    raise Misbehaviour("octets in the clear behind the answer to STARTTLS")
-                if self._missing:
-                    at = self._take_literal(data, at)
-                    continue
-                newline = data.find(b"\n", at)
-                if newline < 0 or len(self._line) + newline - at > MAX_LINE:
-                    self._line += data[at:]
-                    if len(self._line) > MAX_LINE:
-                        raise Misbehaviour(f"a line of more than {MAX_LINE} octets")
-                    return
-                line = data[at:newline]
-                if self._line:
-                    line = bytes(self._line) + line
-                    self._line.clear()
-                at = newline + 1
-                self._take_line(line[:-1] if line.endswith(b"\r") else line)
+            if self._deflate is None:
+                data = data[self._take(data, until_deflate=True) :]
+            if self._deflate is not None and data:
+                self._deflate.feed(data)
+                while self._broken is None and (octets := self._deflate.take(INFLATED)):
+                    self._take(octets)
+        except BadDeflate as error:
+            self.fail(Misbehaviour(f"the source's COMPRESS=DEFLATE: {error}; try without --imap-compress"))
         except Exception as error:  # noqa: BLE001 - a protocol must not raise; every waiter gets it
             self.fail(error)
+
+    def _take(self, data: bytes, *, until_deflate: bool = False) -> int:
+        """Where it stopped: at the end, or where what follows is compressed (RFC 4978 3)."""
+        at, end = 0, len(data)
+        while at < end and self._broken is None and not (until_deflate and self._deflate):
+            if self.upgrading:  # somebody in between speaks for the server (NO STARTTLS, USENIX 2021)
+                raise Misbehaviour("octets in the clear behind the answer to STARTTLS")
+            if self._missing:
+                at = self._take_literal(data, at)
+                continue
+            newline = data.find(b"\n", at)
+            if newline < 0 or len(self._line) + newline - at > MAX_LINE:
+                self._line += data[at:]
+                if len(self._line) > MAX_LINE:
+                    raise Misbehaviour(f"a line of more than {MAX_LINE} octets")
+                return end
+            line = data[at:newline]
+            if self._line:
+                line = bytes(self._line) + line
+                self._line.clear()
+            at = newline + 1
+            self._take_line(line[:-1] if line.endswith(b"\r") else line)
+        return at
 
     def _take_literal(self, data: bytes, at: int) -> int:
         piece = data[at : at + self._missing]
@@ -203,12 +226,14 @@ class Protocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]
             waiting = next((each for each in self._flying.values() if each.more), None)
             if waiting is None:
                 raise Misbehaviour("a continuation that nobody asked for")
-            self.transport.write(waiting.more.popleft() + b"\r\n")
+            self._send(waiting.more.popleft() + b"\r\n")
         elif (tagged := _TAGGED.match(first)) is not None:
             exchange = self._flying.pop(tagged[1].decode(), None)
             if exchange is None:
                 raise Misbehaviour(f"an answer to no command of ours: {first[:80]!r}")
             self.upgrading = exchange.name == "STARTTLS"
+            if exchange.name == "COMPRESS" and tagged[2].upper() == b"OK":
+                self._deflate = Deflate(DEFLATE_RATIO, DEFLATE_ALLOWANCE)
             exchange.close(tagged[3] or b"", tagged[2].decode().upper())
         elif first:
             raise Misbehaviour(f"unreadable: {first[:80]!r}")
@@ -298,6 +323,10 @@ class Client(aioimaplib.IMAP4):  # type: ignore[misc]
                 self.protocol.transport, self.protocol, context, server_hostname=self.host
             )
         self.protocol.upgrading = False
+
+    async def compress(self) -> None:
+        """RFC 4978: both ways, from the answer on. Nothing else may be in flight."""
+        await self.run(b"COMPRESS DEFLATE")
 
     def abort(self) -> None:
         self._client_task.cancel()

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import itertools
 import re
 import ssl
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,16 @@ from mailplat.core.spool import Body
 from mailplat.directory import Backend
 from migration.errors import Throttled
 from migration.sources import replies, tls
-from migration.sources.contract import Fetched, Listed, Naming, SourceMailbox, Status, Survey
+from migration.sources.contract import (
+    SPAN_MESSAGES,
+    Fetched,
+    Listed,
+    Naming,
+    SourceMailbox,
+    Span,
+    Status,
+    Survey,
+)
 from migration.sources.imap import Client, asks_to_wait, command
 from migration.sources.names import check_collisions, decode_name, naming
 
@@ -45,6 +55,7 @@ class ImapAccount:
         self.capabilities: frozenset[bytes] = frozenset()
         self._opened = False  # a mailbox is
         self._prefixes: tuple[list[bytes], frozenset[bytes]] | None = None  # of namespaces
+        self._messages = 0  # in it, when it was opened
 
     @classmethod
     async def open(cls, backend: Backend, account: str, spool: Path) -> Self:
@@ -61,6 +72,8 @@ class ImapAccount:
                 greeting = b""  # what was said in the clear is forgotten (RFC 3501 6.2.1)
             await source._learn(greeting)
             await source._login(backend, account)
+            if backend.imap_compress and b"COMPRESS=DEFLATE" in source.capabilities:
+                await source._client.compress()
         except BaseException as error:
             source._client.abort()
             if isinstance(error, OSError | TimeoutError | ssl.SSLError):
@@ -246,20 +259,43 @@ class ImapAccount:
         self._opened = False  # one that cannot be opened leaves none open
         done = await self._client.run(*command(b"EXAMINE", mailbox.wire, tail=tail))
         self._opened = True
-        return replies.parse_opening(done.responses)
+        status = replies.parse_opening(done.responses)
+        self._messages = status.messages
+        return status
+
+    async def spans(self) -> list[Span]:
+        """Asked by sequence numbers, which nothing renumbers between EXAMINE and a FETCH (RFC 9051 7.5.1)."""
+        firsts = range(1 + SPAN_MESSAGES, self._messages + 1, SPAN_MESSAGES)
+        if not firsts:
+            return [(1, None)]
+        found: set[int] = set()
+        exchange = self._client.begin(b"FETCH %b (UID)" % b",".join(b"%d" % each for each in firsts))
+        exchange.found = lambda listed, body: found.add(listed.uid)
+        await self._client.finish(exchange)
+        bounds = [1, *sorted(found)]
+        return [*((low, high - 1) for low, high in itertools.pairwise(bounds)), (bounds[-1], None)]
 
     async def scan(
-        self, *, details: bool = False, since: int | None = None, uids: Sequence[int] | None = None
+        self,
+        *,
+        details: bool = False,
+        since: int | None = None,
+        uids: Sequence[int] | None = None,
+        span: Span | None = None,
     ) -> list[Listed]:
         if uids is not None and not uids:
             return []
-        which = b"1:*" if uids is None else replies.uid_set(uids)
+        low, high = span or (1, None)
+        which = b"%d:%b" % (low, b"*" if high is None else b"%d" % high)
+        if uids is not None:
+            which = replies.uid_set(uids)
         items = b"(UID FLAGS%b)" % (b" RFC822.SIZE INTERNALDATE" if details else b"")
         changed = b"" if since is None else b" (CHANGEDSINCE %d)" % since  # RFC 7162 3.1.4.1
         found: dict[int, Listed] = {}
 
         def take(listed: Listed, body: bytes | Body | None) -> None:
-            if not details or listed.size is not None:
+            # "n:*" is at least the last message, whatever its UID (RFC 9051 9, seq-range).
+            if listed.uid >= low and (not details or listed.size is not None):
                 found[listed.uid] = listed
 
         if uids is None:

@@ -7,13 +7,17 @@ from mailplat.core.clock import Clock
 from mailplat.core.errors import MailplatError, Unavailable
 from mailplat.directory import Backend
 from migration.sources.imap_account import ImapAccount
+from migration.sources.pop3 import greet
 
 # Seconds after which there is no answer.
 PATIENCE_S = 10.0
 
 
 class Probe:
-    """As `account`, one that is being copied. Not for several at once; close() it."""
+    """As `account`, one that is being copied. Not for several at once; close() it.
+
+    Where there is only POP3 it does not log in, so that it locks no maildrop: what is measured is a greeting and
+    CAPA, not the disk behind them."""
 
     def __init__(self, backend: Backend, account: str, spool: Path, clock: Clock) -> None:
         self._backend, self._account, self._spool = backend, account, spool
@@ -24,6 +28,10 @@ class Probe:
         """Seconds. Raises Unavailable, Throttled, Misbehaviour; the next call connects again."""
         try:
             async with asyncio.timeout(PATIENCE_S):
+                if not self._backend.imap:
+                    began = self._clock.monotonic()
+                    await greet(self._backend)
+                    return self._clock.monotonic() - began
                 if self._source is None:
                     self._source = await ImapAccount.open(self._backend, self._account, self._spool)
                 began = self._clock.monotonic()

@@ -30,6 +30,11 @@ _SCANNED = re.compile(
     rb"\* \d+ FETCH \(UID (\d+) FLAGS \(([^()\"]*)\)(?: MODSEQ \((\d+)\))?"
     rb"(?: RFC822\.SIZE (\d+) INTERNALDATE \"([^\"]*)\")?\)"
 )
+# The same of a copy.
+_FETCHED = re.compile(
+    rb"\* \d+ FETCH \(UID (\d+) FLAGS \(([^()\"]*)\)(?: MODSEQ \((\d+)\))?"
+    rb" INTERNALDATE \"([^\"]*)\" BODY\[\] \{\d+\+?\}"
+)
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"')
 _NIL = re.compile(rb"NIL", re.IGNORECASE)
 _TOKEN = re.compile(rb' *(?:(\()|(\))|"((?:[^"\\]|\\.)*)"|(\{\d+\+?\}\Z)|([^ ()"]+))')
@@ -59,6 +64,11 @@ def parse_fetch(response: Response) -> tuple[Listed, Literal | None]:
         when, zone = parse_date(date_) if date_ else (None, 0)
         modseq, size = int(modseq_) if modseq_ else None, int(size_) if size_ else None
         return Listed(int(uid_), parse_flags(flags_), modseq, size, when, zone), None
+    if len(response) == 3 and response[2] == b")" and (fetched := _FETCHED.fullmatch(text)) is not None:
+        uid_, flags_, modseq_, date_ = fetched.groups()
+        when, zone = parse_date(date_)
+        modseq = int(modseq_) if modseq_ else None
+        return Listed(int(uid_), parse_flags(flags_), modseq, None, when, zone), response[1]
     return _parse_items(response, text)
 
 

@@ -12,8 +12,9 @@ from mailplat.core.route import Residence
 from mailplat.core.spool import MEMORY_LIMIT, Body
 from mailplat.store import Mailbox, Shard, Store
 from mailplat.store.transfer import Traces
+from mailplat.store.types import MAX_UID
 from mailplat.store.vault.owner import Owner, owner_of
-from migration.sources.contract import Fetched, Listed, SourceMailbox, Status, Survey
+from migration.sources.contract import Fetched, Listed, SourceMailbox, Span, Status, Survey, cut
 
 _LISTED = ("uid", "flags", "modseq", "size", "internaldate", "internaldate_zone")
 
@@ -51,8 +52,16 @@ class ShardAccount:
         self._mailbox = number
         return _status(found)
 
+    async def spans(self) -> list[Span]:
+        return cut((await self._ask("snapshot", self._mailbox)).uids)
+
     async def scan(
-        self, *, details: bool = False, since: int | None = None, uids: Sequence[int] | None = None
+        self,
+        *,
+        details: bool = False,
+        since: int | None = None,
+        uids: Sequence[int] | None = None,
+        span: Span | None = None,
     ) -> list[Listed]:
         """Sizes and dates cost nothing here and are always said."""
         if since is not None and uids is None:
@@ -60,7 +69,7 @@ class ShardAccount:
             uids = [uid for uid, _, _ in said.changed]
         if uids is not None and not uids:
             return []
-        ranges = None if uids is None else _ranges(uids)
+        ranges = _ranges(uids) if uids is not None else _range(span)
         rows = await self._ask("rows", self._mailbox, ranges, _LISTED)
         return [Listed(*row) for row in rows]
 
@@ -106,9 +115,11 @@ class ShardAccount:
         said: Traces = await self._ask("traces", self._mailbox, since)
         return said
 
-    async def marks(self, uids: Sequence[int] | None = None) -> list[tuple[Any, ...]]:
-        """(UID, MODSEQ, UIDL, saved date) of every message of the examined mailbox, or of these."""
-        ranges = None if uids is None else _ranges(uids)
+    async def marks(
+        self, uids: Sequence[int] | None = None, span: Span | None = None
+    ) -> list[tuple[Any, ...]]:
+        """(UID, MODSEQ, UIDL, saved date) of every message of the examined mailbox, of these, or of a span."""
+        ranges = _ranges(uids) if uids is not None else _range(span)
         found: list[tuple[Any, ...]] = await self._ask(
             "rows", self._mailbox, ranges, ("uid", "modseq", "uidl", "saved_at")
         )
@@ -139,6 +150,10 @@ def _status(mailbox: Mailbox) -> Status:
 
 def _ranges(uids: Sequence[int]) -> list[tuple[int, int]]:
     return [(uid, uid) for uid in uids]
+
+
+def _range(span: Span | None) -> list[tuple[int, int]] | None:
+    return None if span is None else [(span[0], span[1] or MAX_UID)]
 
 
 def _close(fetched: Sequence[Fetched]) -> None:

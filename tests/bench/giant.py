@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mailplat.core.route import RouteState
 from migration.ledger import Ledger
 from tests.bench.copying import DOMAIN, MASTER, moving
 from tests.bench.figure import Figure, Target
@@ -51,6 +52,10 @@ def measure(bench: "Bench", peers: Peers | None, port: int, messages: int) -> li
                 raise SystemExit(f"stands still at {copied}: {move.note} {rig.log()[-2000:]}")
             if copied - marks[-1][0] >= STRETCH or copied >= messages:
                 marks.append((copied, now))
+        while (move := ledger.moves(DOMAIN)[0]).route.state is not RouteState.READY:  # compared too
+            if move.halted or time.monotonic() - seen > STANDSTILL_S:
+                raise SystemExit(f"not compared: {move.halted} {move.note}")
+            time.sleep(0.2)
         memory = max(_peak_mb(pid) for pid in [rig.process.pid, *_children(rig.process.pid)])
     rates = [
         (there - here) / (then - now)

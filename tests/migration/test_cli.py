@@ -102,3 +102,21 @@ def test_from_plan_to_cutover_without_an_engine(
     here = House(tmp_path / "house", None, [])
     assert here.move(user).route.home == BackendHome("old")
     here.close()
+
+
+@pytest.mark.parametrize("style", ["login", "plain"])
+def test_a_backend_with_only_pop3(
+    config: Path, dovecot: Dovecot, user: str, style: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with client(dovecot, user) as imap:
+        imap.append("INBOX", letter(1))
+    words = f"migrate backend add old --relay lmtp:127.0.0.1:{dovecot.lmtp_port} --master-user {MASTER[0]}"
+    words += f" --master-password-file {config} --master-style {style}"
+    pop3 = f" --pop3 127.0.0.1:{dovecot.pop3_port} --pop3-tls none"
+    for wrong in ("", f"{pop3} --maildir-path maildir:/mail/%u", f"{pop3} --uidl-format %u"):
+        assert main((words + wrong).split()) == 2
+    assert main((words + pop3).split()) == 0
+    capsys.readouterr()
+    assert main(["migrate", "backend", "check", "old", "--account", user, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["check"].split()[0] for row in rows] == ["pop3", f"lmtp:127.0.0.1:{dovecot.lmtp_port}"]

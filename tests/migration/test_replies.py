@@ -116,3 +116,14 @@ def test_any_octets_are_a_value_or_a_misbehaviour(octets: bytes) -> None:
             parse([b"* 1 FETCH (" + octets])
         except Misbehaviour:
             pass
+
+
+@pytest.mark.parametrize("modseq", [b"", b" MODSEQ (12)"])
+def test_the_short_way_says_what_the_whole_grammar_does(modseq: bytes) -> None:
+    head = b"* 3 FETCH (UID 7 FLAGS (\\Seen \\Recent $X)" + modseq
+    response = [head + b' INTERNALDATE " 1-Feb-2024 10:00:00 +0130" BODY[] {4}', b"abcd", b")"]
+    short = replies.parse_fetch(response)
+    assert short == replies._parse_items(response, response[0])
+    assert short[0].internaldate == 1_706_776_200
+    more = [*response[:2], b" RFC822.SIZE 4)"]
+    assert replies.parse_fetch(more)[0].size == 4

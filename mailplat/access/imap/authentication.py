@@ -2,10 +2,10 @@
 
 from mailplat.access.exchange import enter
 from mailplat.access.imap.capability import capabilities
-from mailplat.access.imap.refusal import BAD_LOGIN, UNAVAILABLE, Tagged, no, ok
+from mailplat.access.imap.refusal import BAD_LOGIN, ONLY_POP3, UNAVAILABLE, Tagged, no, ok
 from mailplat.access.imap.session import ConnectionGone, Farewell, Session, log
 from mailplat.access.login import AuthenticationFailed, Forward, PasswordNeeded, Serve
-from mailplat.access.proxy import connect_imap, splice
+from mailplat.access.proxy import connect_imap, connect_pop3, splice
 from mailplat.core.errors import LimitReached, StaleEpoch, Unavailable
 from mailplat.wire.imap import response
 from mailplat.wire.sasl import Plain, Proven
@@ -71,11 +71,15 @@ def failed(session: Session, tag: str) -> Tagged:
 async def _forward(session: Session, tag: str, granted: Forward) -> Tagged | None:
     """The backend checks the password. After its OK the connection is its own: what the client sent behind its login
     goes there too. The client's capabilities are now the backend's."""
+    pop3_only = not granted.backend.imap
     try:
-        upstream = await connect_imap(granted)
+        upstream = await (connect_pop3(granted) if pop3_only else connect_imap(granted))
     except AuthenticationFailed:
         await session.services.login.failed(granted.name, session.peer, "imap", granted.found)
         raise
+    if pop3_only:  # the password is right, which nobody else is told
+        upstream.close()
+        return ONLY_POP3
     session.handed_over = True
     session.ticket.close()
     session.out(b"%b OK %b\r\n" % (tag.encode("ascii"), upstream.text))

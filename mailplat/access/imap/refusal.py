@@ -59,6 +59,11 @@ EXPUNGED = no("Some of the messages no longer exist", "EXPUNGEISSUED")  # RFC 21
 NUMBERED = Tagged("BAD", str(UidRequired()), "UIDREQUIRED")  # RFC 9586 3.1
 BUG = no("Internal error, it has been logged", "SERVERBUG")
 UNAVAILABLE = no("Mailbox is temporarily unavailable, try again later", "UNAVAILABLE")
+# RFC 5530 3: not the password's fault, and it passes: with the move.
+ONLY_POP3 = no(
+    "Your mailbox has not moved here yet; until then it can be read over POP3 only, IMAP comes with the move",
+    "UNAVAILABLE",
+)
 BAD_LOGIN = no("Invalid user name or password", "AUTHENTICATIONFAILED")
 PRIVACY = no("Passwords are taken under TLS only", "PRIVACYREQUIRED")  # RFC 5530
 NO_RIGHT = no("You do not have the right to do that", "NOPERM")  # RFC 5530, RFC 4314 4

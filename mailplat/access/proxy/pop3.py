@@ -1,15 +1,36 @@
 """Log in at a POP3 backend as the client would (RFC 1939 7)."""
 
+import asyncio
 from asyncio import StreamReader
 
 from mailplat.access.login import AuthenticationFailed, Forward, MaildropInUse
 from mailplat.access.proxy.upstream import Upstream, logging_in, read_line, start_tls
 from mailplat.core.errors import Unavailable
+from mailplat.core.route import RouteState
+
+# An account whose mail is copied over POP3 is locked by us for seconds at a time (migration/sources/pop3_account.py):
+# its owner's login is tried again until we have left. Somebody else's session it is refused for a little later.
+IN_USE_PATIENCE_S = 12.0
+IN_USE_EVERY_S = 0.5
+_BEING_COPIED = frozenset({RouteState.SEEDING, RouteState.TRACKING, RouteState.READY})
 
 
 async def connect_pop3(granted: Forward, *, utf8: bool = False) -> Upstream:
     """`utf8`: the client asked for UTF-8 mode (RFC 6856), and gets it where the backend knows it. Raises
     AuthenticationFailed, MaildropInUse, Unavailable, and StaleEpoch when the account has moved meanwhile."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + IN_USE_PATIENCE_S
+    while True:
+        try:
+            return await _connect(granted, utf8)
+        except MaildropInUse:
+            may_be_us = granted.route.state in _BEING_COPIED and not granted.backend.imap
+            if not may_be_us or loop.time() >= until:
+                raise
+        await asyncio.sleep(IN_USE_EVERY_S)
+
+
+async def _connect(granted: Forward, utf8: bool) -> Upstream:
     backend = granted.backend
     if any(octet in granted.name + granted.password for octet in "\r\n\0"):
         raise AuthenticationFailed("a line end or NUL in name or password")

@@ -15,7 +15,7 @@ from mailplat.core.errors import NotFound, Unavailable
 from mailplat.core.executors import Executors
 from mailplat.core.spool import Body
 from mailplat.directory import Backend
-from migration.sources.contract import Fetched, Listed, Naming, SourceMailbox, Status, Survey
+from migration.sources.contract import Fetched, Listed, Naming, SourceMailbox, Span, Status, Survey, cut
 from migration.sources.imap_account import ImapAccount
 from migration.sources.maildir import acl, octets
 from migration.sources.maildir import location as locations
@@ -198,14 +198,27 @@ class MaildirAccount:
             raise NotFound("no mailbox was examined")
         return self._open
 
+    async def spans(self) -> list[Span]:
+        """The folders are looked at once for all of them."""
+        return cut(list((await self._fresh()).listing.messages))
+
     async def scan(
-        self, *, details: bool = False, since: int | None = None, uids: Sequence[int] | None = None
+        self,
+        *,
+        details: bool = False,
+        since: int | None = None,
+        uids: Sequence[int] | None = None,
+        span: Span | None = None,
     ) -> list[Listed]:
         """`since` says nothing here: there is no MODSEQ, everything is listed."""
         if uids is not None and not uids:
             return []
-        opened = self._opened() if details and uids is not None else await self._fresh()
+        known = span is not None or (details and uids is not None)
+        opened = self._opened() if known else await self._fresh()
         listed = opened.listing.messages
+        if span is not None:
+            low, high = span
+            uids = [uid for uid in listed if low <= uid and (high is None or uid <= high)]
         chosen = (
             list(listed.values()) if uids is None else [listed[uid] for uid in sorted(uids) if uid in listed]
         )

@@ -51,7 +51,14 @@ def test_many_rows_are_read_page_by_page(database: Database, monkeypatch: pytest
 
 def said(listed: list[Listed], name: str = "INBOX") -> manifest.Said:
     ours = Mailbox(1, name, 7, 99, 12, len(listed), 0, 0, True, "", "x")
-    return manifest.pack(SourceMailbox(b"", name), Status(7, 50, len(listed), 11), listed, ours, True)
+    return manifest.said(
+        SourceMailbox(b"", name),
+        Status(7, 50, len(listed), 11),
+        len(listed),
+        ours,
+        True,
+        manifest.parts(listed),
+    )
 
 
 def test_a_manifest_replaces_that_of_an_earlier_fence(
