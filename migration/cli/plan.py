@@ -7,14 +7,14 @@ from mailplat.app.console import Subparsers, add_config, add_json, show
 from mailplat.app.wiring import Platform, open_platform
 from mailplat.core.errors import InvalidInput, NotFound
 from mailplat.directory.names import domain_key
-from migration.cli import waves_plan
+from migration.cli import waves, waves_plan
 from migration.cli.progress import COLUMNS, rows
 from migration.ledger import PAUSED, PLANNED, RUNNING, Ledger
 
 
 def register(actions: Subparsers) -> None:
     _register_plan(actions)
-    _action(actions, "start", start, "let a planned move begin")
+    _action(actions, "start", start, "let a planned move, or a wave, begin")
     _action(actions, "pause", pause, "stop after the batches in flight; users notice nothing")
     resuming = _action(actions, "resume", resume, "go on after a pause, or after a halt whose cause is gone")
     resuming.add_argument(
@@ -55,7 +55,7 @@ def _register_plan(actions: Subparsers) -> None:
 def _action(actions: Subparsers, name: str, run: object, text: str) -> argparse.ArgumentParser:
     action: argparse.ArgumentParser = actions.add_parser(name, help=text)
     add_config(action)
-    action.add_argument("domain", metavar="DOMAIN")
+    action.add_argument("domain", metavar="WAVE|DOMAIN")
     action.set_defaults(run=run)
     return action
 
@@ -100,24 +100,31 @@ def _plan_domain(platform: Platform, args: argparse.Namespace) -> int:
 
 
 def start(args: argparse.Namespace) -> int:
-    return _set(args, RUNNING, {PLANNED, RUNNING})
+    with open_platform(args.config) as platform:
+        if waves.is_wave(platform, args.domain):
+            return waves.start(platform, args.domain)
+        return _set(platform, args.domain, RUNNING, {PLANNED, RUNNING})
 
 
 def pause(args: argparse.Namespace) -> int:
-    return _set(args, PAUSED, {RUNNING, PAUSED})
+    with open_platform(args.config) as platform:
+        if waves.is_wave(platform, args.domain):
+            return waves.pause(platform, args.domain)
+        return _set(platform, args.domain, PAUSED, {RUNNING, PAUSED})
 
 
 def resume(args: argparse.Namespace) -> int:
     if args.allow_deletions < 0:
         raise InvalidInput("--allow-deletions: a number of messages")
     with open_platform(args.config) as platform:
+        if waves.is_wave(platform, args.domain):
+            return waves.resume(platform, args.domain, args.allow_deletions)
         ledger, domain = Ledger(platform.database, platform.clock), domain_key(args.domain)
         ledger.set_plan(domain, RUNNING, expected={RUNNING, PAUSED})
         ledger.clear_halts(domain, deletions=args.allow_deletions)
     return 0
 
 
-def _set(args: argparse.Namespace, state: str, expected: set[str]) -> int:
-    with open_platform(args.config) as platform:
-        Ledger(platform.database, platform.clock).set_plan(domain_key(args.domain), state, expected=expected)
+def _set(platform: Platform, domain: str, state: str, expected: set[str]) -> int:
+    Ledger(platform.database, platform.clock).set_plan(domain_key(domain), state, expected=expected)
     return 0

@@ -10,9 +10,10 @@ from mailplat.app.wiring import Platform
 from mailplat.core.errors import InvalidInput, NotFound
 from mailplat.directory.names import domain_key
 from migration.census.report import report
-from migration.plan.applying import Stored, apply, plans, read
+from migration.plan.applying import apply, plans
 from migration.plan.document import LimitTerms, parse
 from migration.plan.proposal import propose
+from migration.plan.stored import Stored, read
 from migration.plan.writing import render
 
 # Of a plan's file: a million domains with names of usual length.

@@ -6,6 +6,7 @@ edit and keep under version control, applied as often as they like.
     window     hours of weekdays in which accounts are cut over
     proposal   a plan from a census: alpha first, then low risk first, what is tied together in one wave
     applying   a plan against what is written down: only differences are changed, and each is named
+    stored     a wave as it is written down
     states     the states of a wave, and which may follow which
     tables     `migration_wave`, `migration_wave_domain`
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,50 +16,9 @@ from migration import tables as moves
 from migration.plan import tables
 from migration.plan.document import PlanTerms, WaveTerms
 from migration.plan.states import OPEN, WaveState
+from migration.plan.stored import Stored, read
 
 _KEPT_IN_COLUMNS = {"name", "position", "domains"}
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A wave as it is written down."""
-
-    terms: WaveTerms
-    plan: str
-    state: WaveState
-    resumes: str
-    approved_by: str
-    approved_at: float
-
-    @property
-    def stage(self) -> WaveState:
-        """How far it is, stopped or not."""
-        return WaveState(self.resumes) if self.resumes else self.state
-
-
-def read(connection: Connection, *conditions: Any) -> dict[str, Stored]:
-    """Waves by name, in the order of their plans and positions."""
-    wave, domain = tables.wave.c, tables.domain.c
-    names: dict[str, list[str]] = {}
-    for each, of in connection.execute(sa.select(domain.domain, domain.wave).order_by(domain.position)):
-        names.setdefault(of, []).append(each)
-    query = sa.select(tables.wave).where(*conditions).order_by(wave.plan, wave.position)
-    return {
-        row.name: Stored(
-            WaveTerms(
-                name=row.name,
-                position=row.position,
-                domains=names.get(row.name, []),
-                **json.loads(row.terms),
-            ),
-            row.plan,
-            WaveState(row.state),
-            row.resumes,
-            row.approved_by,
-            row.approved_at,
-        )
-        for row in connection.execute(query).fetchall()
-    }
 
 
 def plans(database: Database) -> dict[str, PlanTerms]:

@@ -19,6 +19,7 @@ wave = sa.Table(
     sa.Column("began", sa.Double, nullable=False, default=0.0),
     sa.Column("baking_since", sa.Double, nullable=False, default=0.0),
     sa.Column("done", sa.Double, nullable=False, default=0.0),
+    sa.Column("forgiven", sa.Text, nullable=False, default="{}"),  # JSON: stored.Stored
 )
 
 domain = sa.Table(
@@ -28,5 +29,5 @@ domain = sa.Table(
     sa.Column("wave", sa.String(64), nullable=False, index=True),
     sa.Column("position", sa.Integer, nullable=False),
     sa.Column("breach", sa.Text, nullable=False, default=""),  # what its gate said
-    sa.Column("fate", sa.String(16), nullable=False, default=""),  # waves/ledger.py
+    sa.Column("fate", sa.String(16), nullable=False, default=""),  # stored.RETURNING and so on
 )

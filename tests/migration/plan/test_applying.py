@@ -15,9 +15,10 @@ from mailplat.db.engine import Database
 from mailplat.directory import Backend, Directory
 from migration.ledger import RUNNING, Ledger
 from migration.plan import tables
-from migration.plan.applying import apply, plans, read
+from migration.plan.applying import apply, plans
 from migration.plan.document import LimitTerms, PlanTerms, WaveTerms, WindowTerms
 from migration.plan.states import WaveState
+from migration.plan.stored import read
 from tests.directory.conftest import database, postgres, postgres_template, sqlite_template
 
 __all__ = ["database", "postgres", "postgres_template", "sqlite_template"]

@@ -31,6 +31,7 @@ def upgrade() -> None:
         sa.Column("began", sa.Double, nullable=False),
         sa.Column("baking_since", sa.Double, nullable=False),
         sa.Column("done", sa.Double, nullable=False),
+        sa.Column("forgiven", sa.Text, nullable=False),
     )
     op.create_table(
         "migration_wave_domain",
