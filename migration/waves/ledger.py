@@ -121,6 +121,8 @@ class WaveLedger:
             audit.write(connection, now, who, [("migrate.wave.approve", name, {}, after)])
             mine = tables.wave.update().where(_wave.name == name)
             connection.execute(mine.values(approved_by=who[:255], approved_at=now))
+            waiting = mine.where(_wave.state == WaveState.READY.value)
+            connection.execute(waiting.values(reason=""))
 
     # what the runner does
 

@@ -7,7 +7,7 @@ import structlog
 from mailplat.app.wiring import Platform
 from mailplat.core.errors import MailplatError
 from migration.ledger import Ledger
-from migration.plan.states import WaveState
+from migration.plan.states import STOPPED, WaveState
 from migration.plan.stored import Stored
 from migration.waves.ledger import Changed, WaveLedger
 from migration.waves.stages import Site, attend
@@ -62,4 +62,5 @@ class Waves:
         now = wave.state, wave.reason
         if self._seen.get(wave.name) != now:
             self._seen[wave.name] = now
-            log.info("wave", wave=wave.name, state=wave.state.value, reason=wave.reason)
+            say = log.error if wave.state in STOPPED else log.info
+            say("wave", wave=wave.name, state=wave.state.value, reason=wave.reason)

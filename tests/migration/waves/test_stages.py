@@ -10,6 +10,7 @@ from mailplat.core.errors import InvalidInput
 from mailplat.core.route import RouteState
 from mailplat.usage import Counts
 from mailplat.usage.meter import HOUR_S, Key
+from migration.from_backends import FromBackends
 from migration.plan.document import LimitTerms, WindowTerms
 from migration.plan.states import TRANSITIONS, WaveState
 from migration.plan.stored import ACCEPTED, RETURNED
@@ -132,7 +133,7 @@ def test_a_spent_error_budget_pauses_the_wave_and_resume_goes_on(standing: Open)
     bring(here, WaveState.CUTTING_OVER)
     here.look()
     one, two = here.of("a.test")
-    here.moves.set(one.account_id, halted="a disk is gone")
+    here.moves.set(one.account_id, halted="a disk is gone", aborts=1)
     here.look()
     assert here.state() is WaveState.CUTTING_OVER, "one of four is a quarter"
     here.moves.set(two.account_id, aborts=1)
@@ -152,7 +153,7 @@ def test_a_spent_error_budget_pauses_the_wave_and_resume_goes_on(standing: Open)
     here.look(2)
     assert here.state() is WaveState.CUTTING_OVER, "what was resumed is forgiven"
     here.moves.set(two.account_id, aborts=2)
-    here.moves.set(one.account_id, aborts=1)
+    here.moves.set(one.account_id, aborts=2)
     here.look()
     assert here.state() is WaveState.PAUSED
 
@@ -321,6 +322,22 @@ def test_limits_are_the_lower_ones_of_waves_under_way(standing: Open) -> None:
     assert limits_of(here.platform.database, settings) == {"old": LimitTerms(connections=2, latency=0.1)}
     here.waves.pause("w1", "anna")
     assert limits_of(here.platform.database, settings) == {}
+
+
+async def test_the_engine_keeps_to_them(standing: Open) -> None:
+    here = standing(backends={"old": LimitTerms(connections=2, latency=0.05)})
+    engine = FromBackends(here.platform, (0, 1), 1.0, 4, 0.1)
+
+    async def limits() -> tuple[int, float]:
+        await engine.due()
+        pacer = engine._pacers["old"]
+        return pacer.connections, pacer.controller.target
+
+    assert await limits() == (4, 0.1)
+    here.waves.start("w1", "anna")
+    assert await limits() == (2, 0.05)
+    here.waves.pause("w1", "anna")
+    assert await limits() == (4, 0.1)
 
 
 def test_what_people_said_is_in_the_audit_log(standing: Open) -> None:
