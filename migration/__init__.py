@@ -12,6 +12,8 @@ Plugs its commands and its role into mailplat through entry points; nothing in `
     uidl         POP3 UIDLs recognised and continued
     numbering    UIDs for a source that has none (POP3), with its crash table
     flags        which flags can cross over
+    plan/        waves as files: proposed, edited, applied; which states they have
+    waves/       begin, wait, are cut over, bake and are judged by themselves
     forecast/    how long it all takes, from measured costs, before it begins
     beside/      Sieve scripts, rights of others, whom a vacation has answered
     certificate/ the proof: digests, manifests, a re-read as the user, grades, signed documents

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,11 +29,13 @@ from migration.ledger import RUNNING, Ledger, Move
 from migration.numbering import numbering_of
 from migration.origins import Origins
 from migration.pacing import Pacer, pause_between
+from migration.plan.document import LimitTerms
 from migration.sources.contract import Source
 from migration.sources.imap_writer import ImapWriter
 from migration.sources.opening import open_source
 from migration.sources.probe import Probe
 from migration.target import Target
+from migration.waves.limits import limits_of
 
 _TRAVELLING = frozenset({RouteState.LEGACY, RouteState.SEEDING, RouteState.TRACKING})
 # Before these nothing is here; after them the doors serve the account, and a step would end its sessions.
@@ -50,16 +52,25 @@ class FromBackends(Attendance[Move]):
         self._ledger = Ledger(platform.database, platform.clock)
         self._origins = Origins(platform.database)
         super().__init__(platform, self._ledger, part, rest, on_halt={"cutover": False})
-        self._pacers: defaultdict[str, Pacer] = defaultdict(
-            lambda: Pacer(platform.clock, max(1, connections // part[1]), latency)
-        )
+        self._usual = max(1, connections // part[1]), latency
+        self._pacers: defaultdict[str, Pacer] = defaultdict(lambda: Pacer(platform.clock, *self._usual))
+        self._settings = LimitTerms(connections=connections, latency=latency)
+        self._limited: set[str] = set()  # backends that a wave holds lower
         self._waiting: Counter[str] = Counter()
         self._watches: dict[str, asyncio.Task[None]] = {}
 
     async def due(self) -> Sequence[Move]:
-        moves = await self.platform.executors.run("migration", self._ledger.due, self.part)
+        moves, limits = await self.platform.executors.run("migration", self._read)
+        for backend, terms in limits.items():
+            self._pacers[backend].limit(max(1, terms.connections // self.part[1]), terms.latency)
+        for backend in self._limited - set(limits):
+            self._pacers[backend].limit(*self._usual)
+        self._limited = set(limits)
         self._waiting = Counter(move.backend for move in moves if move.route.state is RouteState.READY)
         return moves
+
+    def _read(self) -> tuple[Sequence[Move], Mapping[str, LimitTerms]]:
+        return self._ledger.due(self.part), limits_of(self.platform.database, self._settings)
 
     def rest_after(self, move: Move, account: Account) -> float:
         """Thousands that wait, each looked at every few seconds, would be all that a backend has to do."""

@@ -111,21 +111,15 @@ class Pacer:
         self.connections = connections
         self.controller = Controller(latency, connections)
         self._clock = clock
-        self._slots = asyncio.Semaphore(connections)
+        self._line: deque[asyncio.Future[None]] = deque()  # who waits for a connection, the first come first
         self._active = 0
-        self._waiting = 0
         self._failures = 0
         self._quiet_until = 0.0
 
     @contextlib.asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
         """The right to one connection. A Throttled that passes through silences the whole backend for a while."""
-        self._waiting += 1
-        try:
-            await self._slots.acquire()
-        finally:
-            self._waiting -= 1
-        self._active += 1
+        await self._take()
         try:
             while (left := self.quiet_for) > 0:  # noqa: ASYNC110 - others may prolong it meanwhile
                 await asyncio.sleep(left)
@@ -139,12 +133,44 @@ class Pacer:
             self._failures = 0
         finally:
             self._active -= 1
-            self._slots.release()
+            self._admit()
+
+    async def _take(self) -> None:
+        if self._active < self.connections and not self._line:
+            self._active += 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._line.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # it came at this moment; somebody else's now
+                self._active -= 1
+                self._admit()
+            raise
+
+    def _admit(self) -> None:
+        while self._line and self._active < self.connections:
+            turn = self._line.popleft()
+            if not turn.done():
+                self._active += 1
+                turn.set_result(None)
+
+    def limit(self, connections: int, latency: float) -> None:
+        """From now on. What is under way is not broken off."""
+        controller = self.controller
+        if (connections, latency) == (self.connections, controller.target):
+            return
+        self.connections = connections
+        controller.target, controller.most = latency, float(connections)
+        # Where nothing is measured nothing would let the share grow.
+        controller.share = min(controller.share, controller.most) if latency else controller.most
+        self._admit()
 
     @property
     def crowded(self) -> bool:
         """Others wait for a connection."""
-        return self._waiting > 0
+        return any(not turn.done() for turn in self._line)
 
     @property
     def active(self) -> bool:

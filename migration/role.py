@@ -12,6 +12,7 @@ from migration.between_shards import BetweenShards
 from migration.directory.drift import Drift
 from migration.drains import Drains
 from migration.from_backends import FromBackends
+from migration.waves.runner import EVERY_S, Waves
 
 log = structlog.get_logger("migration")
 
@@ -25,10 +26,15 @@ READY_EVERY_S = 5.0
 
 class Migration:
     """`part`: (index of this worker, number of workers), it has the accounts whose number modulo the second is the
-    first; `ready_every`: seconds between rounds over a READY account."""
+    first; `ready_every`: seconds between rounds over a READY account, `waves_every` between looks at waves."""
 
     def __init__(
-        self, platform: Platform, *, part: tuple[int, int] = (0, 1), ready_every: float = READY_EVERY_S
+        self,
+        platform: Platform,
+        *,
+        part: tuple[int, int] = (0, 1),
+        ready_every: float = READY_EVERY_S,
+        waves_every: float = EVERY_S,
     ) -> None:
         settings = platform.settings.migration
         self._clock = platform.clock
@@ -37,9 +43,13 @@ class Migration:
             BetweenShards(platform, part, settings.transfers),
         )
         # What one worker of a machine does for all.
-        self._chores: tuple[Drains | Drift, ...] = ()
+        self._chores: tuple[Drains | Drift | Waves, ...] = ()
         if part[0] == 0:
-            self._chores = (Drains(platform), Drift(platform, settings.directory_every))
+            self._chores = (
+                Drains(platform),
+                Drift(platform, settings.directory_every),
+                Waves(platform, waves_every),
+            )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; then every account is left between two batches, and no fence stays behind."""

@@ -56,7 +56,6 @@ class Postfix:
 
     def __init__(self, root: Path, settings: str) -> None:
         self.root = root
-        [self.port] = free_ports(1)
         daemon = pwd.getpwnam("postfix")
         for name in ("queue", "data", "config"):
             (root / name).mkdir(parents=True)
@@ -65,8 +64,7 @@ class Postfix:
             if folder.stat().st_uid == 0 and not folder.stat().st_mode & 0o005:
                 folder.chmod(0o755)
         (root / "config" / "main.cf").write_text((_MAIN + settings).format(root=root))
-        (root / "config" / "master.cf").write_text(_MASTER.format(port=self.port))
-        self._control("start")
+        self._start()
         try:
             self._await_answer()
         except BaseException:
@@ -92,10 +90,29 @@ class Postfix:
     def stop(self) -> None:
         self._control("stop")
 
+    def _start(self) -> None:
+        """A port found free may be taken by the time that Postfix binds it: another is tried."""
+        for tries_left in reversed(range(3)):
+            [self.port] = free_ports(1)
+            (self.root / "config" / "master.cf").write_text(_MASTER.format(port=self.port))
+            try:
+                self._control("start")
+                return
+            except RuntimeError:
+                if not tries_left:
+                    raise
+
     def _control(self, word: str) -> None:
-        subprocess.run(
-            ["/usr/sbin/postfix", "-c", str(self.root / "config"), word], check=True, capture_output=True
+        done = subprocess.run(
+            ["/usr/sbin/postfix", "-c", str(self.root / "config"), word],
+            check=False,
+            capture_output=True,
+            text=True,
         )
+        if done.returncode:
+            log = self.root / "log"
+            told = log.read_text() if log.exists() else ""
+            raise RuntimeError(f"postfix {word}: exit status {done.returncode}\n{done.stderr}{told}")
 
     def _await_answer(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S

@@ -170,6 +170,21 @@ class LoginService:
         """Who has proven to be `name` without a password. Raises as `login`, and PasswordNeeded."""
         return await self._followed(lambda: self._admit(name, peer, protocol), protocol)
 
+    async def resume(self, granted: Forward) -> Granted:
+        """The next home of a session that its backend had let in. Raises as `login`."""
+        return await self._followed(lambda: self._resume(granted), granted.protocol)
+
+    async def _resume(self, granted: Forward) -> Granted:
+        found = await self._settled(str(granted.account.address))
+        if found is None or found.account.id != granted.account.id or not found.account.active:
+            raise AuthenticationFailed("the account is not there any more")
+        if not isinstance(found.route.home, BackendHome):
+            return self._counted(
+                await self._serve(found.account, found.route, granted.peer, granted.protocol)
+            )
+        backend = await self._executors.run("directory", self._backend, found.route.home.backend)
+        return replace(granted, account=found.account, backend=backend, route=found.route)
+
     async def keys(self, name: str) -> ScramKeys:
         """For SCRAM (RFC 5802). Who has none, of whatever reason, gets some that no password opens and that look like
         anybody's (RFC 5802 9). Raises Unavailable."""
@@ -216,18 +231,8 @@ class LoginService:
                 await self._verifier.verify(None, password)
                 await self.failed(name, peer, protocol, found)
             backend = await self._executors.run("directory", self._backend, route.home.backend)
-            return Forward(
-                account,
-                backend,
-                route,
-                name,
-                password,
-                self._sessions,
-                self._capture,
-                protocol,
-                peer,
-                self.meter,
-            )
+            tools = (self._sessions, self._capture, protocol, peer, self.meter)
+            return Forward(account, backend, route, name, password, *tools)
         right = as_master or await self._verify(account, password, protocol)
         if not right or not account.active:
             await self.failed(name, peer, protocol, found)

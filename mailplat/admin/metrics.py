@@ -42,6 +42,18 @@ logins = Counter(
     ("protocol", "outcome"),
     registry=registry,
 )
+carried = Counter(
+    "mailplat_sessions_carried",
+    "IMAP sessions that stayed connected while their account was fenced, by where they went on (shard, backend)",
+    ("to",),
+    registry=registry,
+)
+dropped = Counter(
+    "mailplat_sessions_dropped",
+    "IMAP sessions of a legacy platform that heard BYE because their account was fenced, by why",
+    ("reason",),
+    registry=registry,
+)
 throttled = Counter(
     "mailplat_logins_throttled",
     "Failed logins that were answered late, by whose limit was passed (name, address, network), and connections that "

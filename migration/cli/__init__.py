@@ -8,6 +8,7 @@ from mailplat.app.console import Subparsers
 from migration.cli import (
     approve,
     backend,
+    census,
     directory,
     forecast,
     gates,
@@ -26,6 +27,19 @@ def register(verbs: Subparsers) -> None:
         "migrate", help="move domains here from another platform, and accounts between shards"
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    order = (backend, directory, plan, progress, rehearse, report, approve, gates, rollback, move, forecast)
+    order = (
+        backend,
+        directory,
+        census,
+        plan,
+        progress,
+        rehearse,
+        report,
+        approve,
+        gates,
+        rollback,
+        move,
+        forecast,
+    )
     for module in order:
         module.register(actions)

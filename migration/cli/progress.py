@@ -20,6 +20,7 @@ from mailplat.directory.tables import route_watcher
 from mailplat.directory.watch import DEAD_AFTER_S
 from migration.beside.findings import guests_elsewhere, running
 from migration.book import Passage
+from migration.cli import waves
 from migration.cli.display import remark, render, summary
 from migration.compared import Compared
 from migration.ledger import RUNNING, Ledger, Move
@@ -45,9 +46,13 @@ def register(actions: Subparsers) -> None:
     ):
         action = actions.add_parser(name, help=text)
         add_config(action)
-        action.add_argument("domain", metavar="DOMAIN", nargs=None if name == "cutover" else "?")
+        if name == "cutover":
+            action.add_argument("domain", metavar="DOMAIN")
+        else:
+            action.add_argument("domain", metavar="WAVE|DOMAIN", nargs="?")
         if name == "status":
             add_json(action)
+            action.add_argument("--waves", action="store_true", help="all waves, a line each")
         if name == "cutover":
             action.add_argument(
                 "--unknown-passwords",
@@ -106,6 +111,8 @@ def _more(move: Passage) -> dict[str, Any]:
 
 def status(args: argparse.Namespace) -> int:
     with open_platform(args.config) as platform:
+        if args.waves or waves.is_wave(platform, args.domain):
+            return waves.status(platform, args.domain, as_json=args.json)
         found = rows(_moves(platform, args.domain))
         lag = ["lag_s"] if any(row.get("lag_s") is not None for row in found) else []
         lines = found if args.json else [{"lag_s": "", **row} for row in found]
@@ -121,6 +128,8 @@ def _moves(platform: Platform, domain: str | None) -> list[Passage]:
 
 def watch(args: argparse.Namespace) -> int:
     with open_platform(args.config) as platform:
+        if waves.is_wave(platform, args.domain):
+            return waves.watch(platform, args.domain)
         moves = follow(lambda: _moves(platform, args.domain), _rests)
     return 1 if any(move.halted for move in moves) else 0 if moves else 3
 

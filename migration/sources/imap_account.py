@@ -130,7 +130,12 @@ class ImapAccount:
             done = await self._client.run(*command(b"LOGIN", user, backend.master_password.encode()))
         await self._learn(done.text)
 
-    async def survey(self) -> Survey:
+    async def mailboxes(self) -> tuple[SourceMailbox, ...]:
+        """What can be selected of the user's own; two of one name are not refused here, as `survey` does."""
+        return (await self._listed())[0]
+
+    async def _listed(self) -> tuple[tuple[SourceMailbox, ...], frozenset[str]]:
+        """With what is subscribed."""
         await self._leave()
         listing = b'LIST "" "*"'
         if b"LIST-EXTENDED" in self.capabilities and b"SPECIAL-USE" in self.capabilities:
@@ -149,13 +154,17 @@ class ImapAccount:
             if not attributes & {"\\noselect", "\\nonexistent"}:
                 special = next((_SPECIAL[each] for each in sorted(attributes) if each in _SPECIAL), "")
                 found[wire] = SourceMailbox(wire, decode_name(wire, separator), special)
-        check_collisions((each.wire, each.name) for each in found.values())
         mailboxes = tuple(sorted(found.values(), key=lambda each: (each.name != "INBOX", each.name)))
         names = frozenset(
             decode_name(wire, separators.get(wire, separator))
             for attributes, separator, wire in subs
             if "\\noselect" not in attributes  # a parent that is shown for its child's sake (RFC 3501 6.3.9)
         )
+        return mailboxes, names
+
+    async def survey(self) -> Survey:
+        mailboxes, names = await self._listed()
+        check_collisions((each.wire, each.name) for each in mailboxes)
         return Survey(mailboxes, names, await self._statuses(mailboxes))
 
     async def namespaces(self) -> list[bytes]:

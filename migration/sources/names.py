@@ -5,7 +5,7 @@ cannot be decoded keeps its octets as characters, which is how clients show it. 
 become one here are a collision: the move halts before anything is copied.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from mailplat.core.errors import InvalidInput
 from mailplat.wire.imap import mutf7
@@ -59,12 +59,18 @@ def naming(prefix: bytes, separator: bytes) -> Naming:
         return Naming(mark, "")
 
 
-def check_collisions(pairs: Iterable[tuple[bytes, str]]) -> None:
-    """Raises Halt naming the mailboxes that would become one."""
+def collisions(pairs: Iterable[tuple[bytes, str]]) -> Iterator[tuple[bytes, bytes, str]]:
+    """Mailboxes of the source, (its name, our name) each, that would become one here."""
     seen: dict[str, bytes] = {}
     for wire, name in pairs:
         other = seen.setdefault(name, wire)
         if other != wire:
-            raise Halt(
-                f"mailboxes {other!r} and {wire!r} of the source would both be {name!r} here; rename one there"
-            )
+            yield other, wire, name
+
+
+def check_collisions(pairs: Iterable[tuple[bytes, str]]) -> None:
+    """Raises Halt naming the mailboxes that would become one."""
+    for other, wire, name in collisions(pairs):
+        raise Halt(
+            f"mailboxes {other!r} and {wire!r} of the source would both be {name!r} here; rename one there"
+        )

@@ -67,8 +67,7 @@ class Pop3Account:
         self._status = Status(0, 1, 0, None)
 
     async def naming(self) -> None:
-        """One mailbox: its clients know no other name."""
-        return None
+        """Nothing to ask: one mailbox, and its clients know no other name."""
 
     async def survey(self) -> Survey:
         async with self._lock:

@@ -215,8 +215,12 @@ def parse_acl(response: Response) -> tuple[bytes, list[tuple[str, str]]]:
     return strings[1], list(zip(texts[::2], texts[1::2], strict=True))
 
 
-def parse_status(response: Response) -> tuple[bytes, Status]:
-    """STATUS (RFC 3501 7.2.4). Raises Misbehaviour where UIDVALIDITY or MESSAGES is missing."""
+def parse_status_items(response: Response) -> dict[bytes, int]:
+    """The numbers of a STATUS response (RFC 3501 7.2.4), by their names in upper case. Raises Misbehaviour."""
+    return _status(response)[1]
+
+
+def _status(response: Response) -> tuple[bytes, dict[bytes, int]]:
     items = tokens(response, 2)
     if len(items) != 3 or not isinstance(items[1], bytes) or not isinstance(items[2], list):
         raise Misbehaviour(f"unreadable STATUS: {response[0]!r:.120}")
@@ -226,12 +230,20 @@ def parse_status(response: Response) -> tuple[bytes, Status]:
             bytes(name).upper(): int(value)  # type: ignore[arg-type]
             for name, value in zip(values[::2], values[1::2], strict=True)
         }
-        uidnext, modseq = numbers.get(b"UIDNEXT", 0), numbers.get(b"HIGHESTMODSEQ", 0)
-        # Courier and others say 0 where they do not know; 0 is no UID and no MODSEQ.
-        status = Status(numbers[b"UIDVALIDITY"], uidnext or None, numbers[b"MESSAGES"], modseq or None)
-    except (KeyError, ValueError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise Misbehaviour(f"unreadable STATUS: {response[0]!r:.120}") from error
-    return items[1], status
+    return items[1], numbers
+
+
+def parse_status(response: Response) -> tuple[bytes, Status]:
+    """STATUS (RFC 3501 7.2.4). Raises Misbehaviour where UIDVALIDITY or MESSAGES is missing."""
+    name, numbers = _status(response)
+    uidnext, modseq = numbers.get(b"UIDNEXT", 0), numbers.get(b"HIGHESTMODSEQ", 0)
+    try:
+        # Courier and others say 0 where they do not know; 0 is no UID and no MODSEQ.
+        return name, Status(numbers[b"UIDVALIDITY"], uidnext or None, numbers[b"MESSAGES"], modseq or None)
+    except KeyError as error:
+        raise Misbehaviour(f"unreadable STATUS: {response[0]!r:.120}") from error
 
 
 _CODE = re.compile(rb"\* OK \[(UIDVALIDITY|UIDNEXT|HIGHESTMODSEQ|NOMODSEQ)(?: (\d+))?\]", re.IGNORECASE)

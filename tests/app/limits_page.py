@@ -13,6 +13,7 @@ from typing import Any
 
 from mailplat.app.settings import AuthSection, OauthSection
 from mailplat.core.limits import elsewhere
+from mailplat.core.limits.census import CensusLimits
 from mailplat.core.limits.imap import Bounds, ImapLimits
 from mailplat.core.limits.pop3 import Pop3Limits
 from mailplat.core.limits.rehearsal import RehearsalLimits
@@ -41,6 +42,11 @@ TABLES: tuple[tuple[str, type, str], ...] = (
         "migration.gates",
         GateLimits,
         "When a domain that has moved does worse than those that have not (docs/migration.md).",
+    ),
+    (
+        "migration.census",
+        CensusLimits,
+        "How gently a legacy platform is read before anything moves (docs/migration.md).",
     ),
     (
         "migration.rehearsal",

@@ -102,14 +102,14 @@ class House:
 
     @contextlib.asynccontextmanager
     async def engine(
-        self, ready_every: float = 0.3, handler: RouteHandler | None = None
+        self, ready_every: float = 0.3, handler: RouteHandler | None = None, waves_every: float = 0.3
     ) -> AsyncIterator[None]:
         """The role and the watch of one process, for a while; `handler` is one of its doors."""
         stop = asyncio.Event()
         watch = RouteWatch(self.platform.directory, self.platform.bus, self.platform.executors)
         if handler is not None:
             watch.register(handler)
-        role = Migration(self.platform, ready_every=ready_every)
+        role = Migration(self.platform, ready_every=ready_every, waves_every=waves_every)
         tasks = [asyncio.create_task(watch.run()), asyncio.create_task(role.run(stop))]
         try:
             yield

@@ -2,12 +2,15 @@
 
 from mailplat.access.exchange import enter
 from mailplat.access.imap.capability import capabilities
+from mailplat.access.imap.carrying import return_to_backend, stay
 from mailplat.access.imap.refusal import BAD_LOGIN, ONLY_POP3, UNAVAILABLE, Tagged, no, ok
 from mailplat.access.imap.session import ConnectionGone, Farewell, Session, log
 from mailplat.access.login import AuthenticationFailed, Forward, PasswordNeeded, Serve
-from mailplat.access.proxy import connect_imap, connect_pop3, splice
+from mailplat.access.proxy import connect_imap, connect_pop3, say_farewell, splice
+from mailplat.admin import metrics
 from mailplat.core.errors import LimitReached, StaleEpoch, Unavailable
 from mailplat.wire.imap import response
+from mailplat.wire.imap.observer import Boundary
 from mailplat.wire.sasl import Plain, Proven
 
 # The route may change between its reading and the session's entry into the list; it is then read again.
@@ -70,7 +73,8 @@ def failed(session: Session, tag: str) -> Tagged:
 
 async def _forward(session: Session, tag: str, granted: Forward) -> Tagged | None:
     """The backend checks the password. After its OK the connection is its own: what the client sent behind its login
-    goes there too. The client's capabilities are now the backend's."""
+    goes there too. The client's capabilities are now the backend's. When the account is fenced the session waits for
+    its next home, where that can be (carrying.py); the login has been answered long before."""
     pop3_only = not granted.backend.imap
     try:
         upstream = await (connect_pop3(granted) if pop3_only else connect_imap(granted))
@@ -90,5 +94,22 @@ async def _forward(session: Session, tag: str, granted: Forward) -> Tagged | Non
         raise
     session.stream.detach()
     session.interruptible = True  # at shutdown: nothing of ours is half done
-    await splice(session.stream.reader, session.stream.writer, upstream, session.framer.release())
-    raise ConnectionGone
+    leftover, observer = session.framer.release(), None
+    while True:
+        reader, writer = session.stream.reader, session.stream.writer
+        parked = await splice(reader, writer, upstream, leftover, observer)
+        if parked is None:
+            raise ConnectionGone
+        try:
+            next_home = await session.services.login.resume(granted)
+            if isinstance(next_home, Serve):
+                await stay(session, next_home, parked)
+                return None
+            granted = next_home
+            upstream, observer = await return_to_backend(session, granted, parked)
+        except (Unavailable, StaleEpoch, AuthenticationFailed) as error:
+            log.info("session not carried over", account=granted.account.id, reason=str(error))
+            metrics.dropped.labels("home").inc()
+            await say_farewell(writer, Boundary())
+            raise ConnectionGone from error
+        leftover = b""

@@ -153,7 +153,7 @@ class Dialogue:
             tagged = await command.run(session, request)
             if tagged is not None:
                 tagged = finish(session, request, tagged)
-            if session.view is not None:
+            if tagged is not None and session.view is not None:
                 if not request.fresh:
                     await session.refresh()
                 session.announce(expunge=command.may_expunge)

@@ -5,10 +5,14 @@ import contextlib
 import re
 from asyncio import StreamReader, StreamWriter
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
+from mailplat.access.proxy.parking import PARK_S, Parked, park
 from mailplat.access.proxy.upstream import CHUNK, Upstream
+from mailplat.admin import metrics
+from mailplat.wire.imap.observer import Boundary, Observer
 
 log = structlog.get_logger("proxy")
 
@@ -23,46 +27,7 @@ FAREWELL_S = 2.0
 
 IMAP_FAREWELL = b"* BYE [UNAVAILABLE] Mailbox is being moved, reconnect\r\n"
 
-_LITERAL = re.compile(rb"\{(\d{1,19})\+?\}\r?\n\Z")
-# Octets of a line's end that can be the announcement of a literal.
-_WINDOW = 32
-# Outside literals no IMAP server sends these; a compressed stream (RFC 4978) is full of them.
-_NOT_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 _COMPRESS = re.compile(rb"COMPRESS\s+DEFLATE", re.IGNORECASE)
-
-
-class Boundary:
-    """Follows an IMAP server's stream: is the next octet the first of a line, outside a literal?"""
-
-    def __init__(self) -> None:
-        self._line = b""  # the end of the line so far
-        self._literal = 0  # octets of the literal that are still to come
-        self.opaque = False  # not lines of text any more: nothing may be put in
-
-    @property
-    def between_lines(self) -> bool:
-        return not self.opaque and not self._line and not self._literal
-
-    def feed(self, chunk: bytes) -> None:
-        at = 0
-        while at < len(chunk) and not self.opaque:
-            if self._literal:
-                taken = min(self._literal, len(chunk) - at)
-                self._literal -= taken
-                at += taken
-                if not self._literal:
-                    self._line = b"."  # what follows a literal is the rest of its line
-                continue
-            end = chunk.find(b"\n", at) + 1 or len(chunk)
-            self.opaque = _NOT_TEXT.search(chunk, at, end) is not None
-            line = (self._line + chunk[max(at, end - _WINDOW) : end])[-_WINDOW:]
-            at = end
-            if not line.endswith(b"\n"):
-                self._line = line
-                return
-            found = _LITERAL.search(line)
-            self._literal = int(found[1]) if found else 0
-            self._line = b"." if found else b""
 
 
 @dataclass(slots=True)
@@ -73,23 +38,33 @@ class Flow:
 
 
 async def splice(
-    reader: StreamReader, writer: StreamWriter, upstream: Upstream, leftover: bytes = b""
-) -> tuple[int, int]:
+    reader: StreamReader,
+    writer: StreamWriter,
+    upstream: Upstream,
+    leftover: bytes = b"",
+    observer: Observer | None = None,
+) -> Parked | None:
     """Pass octets both ways until one side closes or the route changes, then close the backend's side. `leftover` is
-    what the client sent behind its login. The caller closes the client's side. Returns octets from and to the
-    client."""
-    boundary = Boundary() if upstream.imap else None
+    what the client sent behind its login; `observer`: of an IMAP session that has been here before. The caller closes
+    the client's side, but where it gets a Parked: then the client waits for its account's next home."""
+    if upstream.imap and observer is None:
+        observer = Observer()
     up, down = Flow(), Flow()
     granted = upstream.granted
     tap = granted.meter.open_tap(granted.account.address.domain, granted.route.home, lambda: down.octets)
-    sending = asyncio.ensure_future(_send(reader, upstream.writer, up, boundary, leftover))
-    receiving = asyncio.ensure_future(_receive(upstream.reader, writer, down, boundary))
+    rest = asyncio.Event()
+    sending = asyncio.ensure_future(_send(reader, upstream.writer, up, observer, rest, leftover))
+    receiving = asyncio.ensure_future(_receive(upstream.reader, writer, down, observer, rest))
     wanted = asyncio.ensure_future(upstream.ending.wanted.wait())
     tasks = (sending, receiving, wanted)
+    parked: Parked | None = None
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if wanted.done():
-            if boundary is None and not upstream.ending.urgent:
+            if observer is not None and not upstream.ending.urgent:
+                if await _comes_to_rest(observer, rest, sending, receiving):
+                    parked = await park(observer, upstream.reader, upstream.writer, writer)
+            elif not upstream.ending.urgent:
                 # POP3 has no word for the end, and deletes at QUIT: let a short session come to it.
                 await asyncio.wait(
                     {sending, receiving}, timeout=POP3_GRACE_S, return_when=asyncio.FIRST_COMPLETED
@@ -107,32 +82,74 @@ async def splice(
         await asyncio.gather(*tasks, return_exceptions=True)
         tap.close()
         upstream.close()
-    if upstream.ending.wanted.is_set():
-        await _farewell(writer, boundary)
+    if upstream.ending.wanted.is_set() and parked is None:
+        if observer is not None:
+            metrics.dropped.labels("doubt" if observer.reason else "busy").inc()
+            log.info("session is not carried", account=granted.account.id, reason=observer.reason or "busy")
+        await say_farewell(writer, observer)
     log.debug("forwarded session ended", account=granted.account.id, up=up.octets, down=down.octets)
-    return up.octets, down.octets
+    return parked
+
+
+async def _comes_to_rest(
+    observer: Observer,
+    rest: asyncio.Event,
+    sending: "asyncio.Future[None]",
+    receiving: "asyncio.Future[None]",
+) -> bool:
+    """What is under way is let go on for a moment; then nobody passes octets any more."""
+    waiting = asyncio.ensure_future(rest.wait())
+    try:
+        if observer.at_rest:
+            rest.set()
+        if observer.carriable:
+            some: set[asyncio.Future[Any]] = {waiting, sending, receiving}
+            await asyncio.wait(some, timeout=PARK_S, return_when=asyncio.FIRST_COMPLETED)
+        ended = sending.done() or receiving.done()
+    finally:
+        for task in (waiting, sending, receiving):
+            task.cancel()
+        await asyncio.gather(waiting, sending, receiving, return_exceptions=True)
+    return not ended and observer.at_rest
 
 
 async def _send(
-    reader: StreamReader, writer: StreamWriter, flow: Flow, boundary: Boundary | None, leftover: bytes
+    reader: StreamReader,
+    writer: StreamWriter,
+    flow: Flow,
+    observer: Observer | None,
+    rest: asyncio.Event,
+    leftover: bytes,
 ) -> None:
     """Client to backend, until the client's end or a connection that is broken."""
     with contextlib.suppress(OSError):
         chunk = leftover or await reader.read(CHUNK)
         while chunk:
-            if boundary is not None and _COMPRESS.search(chunk):
-                boundary.opaque = True
+            if observer is not None:
+                observer.opaque = observer.opaque or _COMPRESS.search(chunk) is not None
+                observer.client(chunk)  # before the backend can answer it
+                _note_rest(observer, rest)
             await _write(writer, chunk, flow)
             chunk = await reader.read(CHUNK)
 
 
-async def _receive(reader: StreamReader, writer: StreamWriter, flow: Flow, boundary: Boundary | None) -> None:
+async def _receive(
+    reader: StreamReader, writer: StreamWriter, flow: Flow, observer: Observer | None, rest: asyncio.Event
+) -> None:
     """Backend to client."""
     with contextlib.suppress(OSError):
         while chunk := await reader.read(CHUNK):
-            if boundary is not None:
-                boundary.feed(chunk)
+            if observer is not None:
+                observer.feed(chunk)
+                _note_rest(observer, rest)
             await _write(writer, chunk, flow)
+
+
+def _note_rest(observer: Observer, rest: asyncio.Event) -> None:
+    if observer.at_rest:
+        rest.set()
+    else:
+        rest.clear()
 
 
 async def _write(writer: StreamWriter, chunk: bytes, flow: Flow) -> None:
@@ -153,7 +170,7 @@ def _half_close(writer: StreamWriter) -> bool:
     return True
 
 
-async def _farewell(writer: StreamWriter, boundary: Boundary | None) -> None:
+async def say_farewell(writer: StreamWriter, boundary: Boundary | None) -> None:
     """What the server would say, were it the one to end the session; never in the middle of a line of its own."""
     with contextlib.suppress(OSError):
         if boundary is not None and boundary.between_lines:

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from mailplat.access import login
 from mailplat.access.login import AuthenticationFailed, Forward
 from mailplat.access.proxy import connect_imap, connect_pop3, upstream
-from mailplat.access.proxy.splice import IMAP_FAREWELL, Boundary
+from mailplat.access.proxy.splice import IMAP_FAREWELL
 from mailplat.core.errors import Unavailable
 from mailplat.core.route import RouteState
+from mailplat.wire.imap.observer import Boundary
 from tests.access.backend import Connection, ScriptedBackend, backend
 from tests.access.house import DOMAIN, PEER, Client, House
 from tests.until import until

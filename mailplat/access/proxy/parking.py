@@ -1,0 +1,142 @@
+"""A session between two homes: what its client believes, taken down before the connection to the backend ends.
+
+    step          the client                    the backend                     may write there
+    at rest       waits, or idles               has answered everything         the client
+    DONE          idles                         ends the IDLE                   nobody: we read no client any more
+    counted       idles, has heard of all new   has told UIDs and flags of all  nobody
+    closed        idles                         the connection is gone          nobody; the fence may go on
+
+Whatever goes otherwise than expected (a NO, a line that nobody asked for, too long a wait) gives no Parked: the
+client gets BYE, as every session of the account did before.
+"""
+
+import asyncio
+import re
+from asyncio import StreamReader, StreamWriter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mailplat.access.proxy.upstream import read_line
+from mailplat.wire.imap.observer import Observer, Selected
+
+# Seconds in which a session must come to rest and be taken down. A fence waits for all its account's sessions, and
+# lasts 30 s at most; a command that takes longer than this is given up, as it was without.
+PARK_S = 3.0
+# Messages of a mailbox that are taken down: each is a line of some 40 octets from the backend, and an entry here
+# until the fence is over.
+MOST = 200_000
+
+_TAGS = (b"zz-carry-1", b"zz-carry-2")
+_UID = re.compile(rb"\* (\d+) FETCH \(UID (\d+)\)\r?\n\Z", re.IGNORECASE)
+_REMOVAL = re.compile(rb"\* (?:\d+ EXPUNGE|VANISHED)\b", re.IGNORECASE)
+_ITEM = re.compile(rb"(UID|MODSEQ|FLAGS) (?:\(([^()]*)\)|(\d+))", re.IGNORECASE)
+_FETCH = re.compile(
+    rb"\* (\d+) FETCH \(((?:(?:UID|MODSEQ|FLAGS) (?:\([^()]*\)|\d+) ?)+)\)\r?\n\Z", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One message, as its client knows it."""
+
+    uid: int
+    flags: tuple[str, ...]
+    modseq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """`idling`: the tag of the client's IDLE, which goes on; "" for a client that is silent between two commands.
+    `known`: by sequence number, where a mailbox is selected."""
+
+    selected: Selected | None
+    known: tuple[Known, ...]
+    enabled: frozenset[str]
+    idling: str
+
+
+class Otherwise(Exception):
+    """The backend says something else than was to be expected."""
+
+
+async def park(
+    observer: Observer, reader: StreamReader, upstream: StreamWriter, writer: StreamWriter
+) -> Parked | None:
+    """`reader` and `upstream` are the backend's, `writer` the client's; the observer is at rest, and nobody else
+    reads or writes any of the three meanwhile."""
+    idling, selected = observer.idling, observer.selected
+    try:
+        async with asyncio.timeout(PARK_S):
+            if idling:
+                upstream.write(b"DONE\r\n")
+                await until(idling.encode("ascii"), reader, writer, observer)
+            known: dict[int, Known] = {}
+            if selected is not None and selected.exists:
+                if selected.exists > MOST:
+                    return None
+                # What the client has not heard yet of flags is told with the first; FETCH never removes a message
+                # (RFC 3501 7.4.1), so the second counts as the client does.
+                upstream.write(b"%b FETCH 1:* (UID)\r\n" % _TAGS[0])
+                await until(_TAGS[0], reader, writer, observer, lambda line: _UID.match(line) is not None)
+                known = await flags_of_all(reader, upstream, writer, observer)
+            if selected is not None and set(known) != set(range(1, selected.exists + 1)):
+                return None
+    except (Otherwise, TimeoutError, OSError, EOFError, ValueError):
+        return None
+    ordered = tuple(known[number] for number in sorted(known))
+    return Parked(selected, ordered, frozenset(observer.enabled), idling)
+
+
+async def flags_of_all(
+    reader: StreamReader, upstream: StreamWriter, writer: StreamWriter | None, observer: Observer
+) -> dict[int, Known]:
+    """By sequence number. Lines of another kind are passed to `writer`, where there is one. Raises as `until`."""
+    found: dict[int, Known] = {}
+
+    def take(line: bytes) -> bool:
+        matched = _FETCH.match(line)
+        if matched is None:
+            return False
+        items = {name.upper(): text or number for name, text, number in _ITEM.findall(matched[2])}
+        if b"UID" not in items or b"FLAGS" not in items:
+            return False
+        flags = (flag.decode("ascii", "replace") for flag in items[b"FLAGS"].split())
+        kept = tuple(flag for flag in flags if flag.casefold() != "\\recent")
+        found[int(matched[1])] = Known(int(items[b"UID"]), kept, int(items.get(b"MODSEQ") or 0))
+        return True
+
+    modseq = b" MODSEQ" if "CONDSTORE" in observer.enabled or "QRESYNC" in observer.enabled else b""
+    upstream.write(b"%b FETCH 1:* (UID FLAGS%b)\r\n" % (_TAGS[1], modseq))
+    await until(_TAGS[1], reader, writer, observer, take)
+    return found
+
+
+async def until(
+    tag: bytes,
+    reader: StreamReader,
+    writer: StreamWriter | None,
+    observer: Observer,
+    ours: Callable[[bytes], bool] = lambda line: False,
+    *,
+    tagged: bool = False,
+) -> None:
+    """Up to the reply with that tag, which is ours alone; lines that are not `ours` are the client's. `tagged`: the
+    observer is to hear of it. Raises Otherwise, OSError, EOFError, ValueError."""
+    while not (line := await read_line(reader)).startswith(tag + b" "):
+        if ours(line):
+            continue
+        if not line.startswith(b"* ") or line.rstrip(b"\r\n").endswith(b"}"):
+            raise Otherwise
+        if not observer.idling and _REMOVAL.match(
+            line
+        ):  # it would renumber under a client that is between commands
+            raise Otherwise
+        observer.feed(line)
+        if not observer.carriable:
+            raise Otherwise
+        if writer is not None:
+            writer.write(line)
+    if line[len(tag) + 1 : len(tag) + 4].upper() != b"OK ":
+        raise Otherwise
+    if tagged:
+        observer.feed(line)
