@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 
 from mailplat.wire.imap.errors import BadSyntax
-from mailplat.wire.imap.events import Append, Command, Line, Refused
+from mailplat.wire.imap.events import Append, Command, Continue, Line, Refused
 from mailplat.wire.imap.framer import Framer, Limits
 from mailplat.wire.imap.spelling import Spelling
 from mailplat.wire.imap.storing import parse_select
@@ -122,6 +122,7 @@ class Observer(Boundary):
         self._framer = Framer(_LIMITS)
         self._flying: dict[str, _Sent] = {}
         self._ending = False  # the client has ended its IDLE
+        self._asking = False  # the client waits to be told to send a literal
         self._opening: Selected | None = None
 
     @property
@@ -147,8 +148,11 @@ class Observer(Boundary):
             match event:
                 case Command():
                     self._command(event)
+                case Continue():
+                    self._asking = True
                 case Append():
                     self._framer.accept()
+                    self._asking = event.synchronising
                     if not event.index:  # else it is one more message of the same command (RFC 3502)
                         self._fly(event.tag, _Sent("APPEND"))
                 case Line():
@@ -222,6 +226,9 @@ class Observer(Boundary):
             mailbox.exists -= abs(int(high or low) - int(low)) + 1
 
     def _prompted(self) -> None:
+        if self._asking:
+            self._asking = False
+            return
         idles = [tag for tag, sent in self._flying.items() if sent.name == "IDLE"]
         if idles:
             self.idling = idles[0]
@@ -229,11 +236,12 @@ class Observer(Boundary):
     def _tagged(self, tag: str, rest: bytes) -> None:
         sent = self._flying.pop(tag, None)
         done = rest[:3].upper() == b"OK "
+        if self._asking and (sent is None or sent.name == "APPEND"):
+            self._framer = Framer(_LIMITS)  # a literal was refused: the client does not send it
+            self._asking = False
+        elif sent is None:
+            self.doubt("a reply to nothing")
         if sent is None:
-            if self._framer.midway and not done:
-                self._framer = Framer(_LIMITS)  # a literal was refused: the client does not send it
-            else:
-                self.doubt("a reply to nothing")
             return
         if sent.name == "IDLE":
             if not self._ending:
