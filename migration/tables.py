@@ -1,4 +1,4 @@
-"""The ledgers' tables; their revisions are 0003, 0007, 0013 and 0019 in `mailplat/db/schema/platform/versions/`."""
+"""The ledgers' tables; their revisions are 0003, 0007, 0013 and 0018 in `mailplat/db/schema/platform/versions/`."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What a census has read; revision 0020 in `mailplat/db/schema/platform/versions/`."""
+"""What a census has read; revision 0019 in `mailplat/db/schema/platform/versions/`."""
 
 import sqlalchemy as sa
 

@@ -1,4 +1,4 @@
-"""Waves as they were applied, and how far they are; revision 0020 in `mailplat/db/schema/platform/versions/`."""
+"""Waves as they were applied, and how far they are; revision 0019 in `mailplat/db/schema/platform/versions/`."""
 
 import sqlalchemy as sa
 
