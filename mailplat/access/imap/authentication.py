@@ -112,4 +112,4 @@ async def _forward(session: Session, tag: str, granted: Forward) -> Tagged | Non
             metrics.dropped.labels("home").inc()
             await say_farewell(writer, Boundary())
             raise ConnectionGone from error
-        leftover = b""
+        leftover = parked.unsent

@@ -50,6 +50,7 @@ async def stay(session: Session, granted: Serve, parked: Parked) -> None:
         raise Farewell("[LIMIT] Too many connections of this account") from error
     session.log_in(granted)
     session.framer = Framer(after_login(session.limits))
+    session.framer.feed(parked.unsent)
     if not parked.enabled <= _OURS:
         raise Farewell(MOVED)
     session.out(b"* CAPABILITY %b\r\n" % capabilities(session))
@@ -166,9 +167,9 @@ async def _bring_up_to_date(session: Session, upstream: Upstream, observer: Obse
         await until(_TAG, reader, None, observer, tagged=True)
         if observer.selected is None or observer.selected.uidvalidity != selected.uidvalidity:
             raise Otherwise
-        found = await flags_of_all(reader, writer, None, observer) if observer.selected.exists else {}
-        if set(found) != set(range(1, observer.selected.exists + 1)):
-            raise Otherwise
+        found: dict[int, Known] = {}
+        while set(found) != set(range(1, observer.selected.exists + 1)):
+            found = await flags_of_all(reader, writer, None, observer)
         await _tell(session, parked, [found[number] for number in sorted(found)], observer)
     if parked.idling:
         command = b"%b IDLE\r\n" % parked.idling.encode("ascii")

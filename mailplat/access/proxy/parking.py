@@ -47,12 +47,14 @@ class Known:
 @dataclass(frozen=True, slots=True)
 class Parked:
     """`idling`: the tag of the client's IDLE, which goes on; "" for a client that is silent between two commands.
-    `known`: by sequence number, where a mailbox is selected."""
+    `known`: by sequence number, where a mailbox is selected. `unsent`: what the client sent afterwards; the next home
+    gets it."""
 
     selected: Selected | None
     known: tuple[Known, ...]
     enabled: frozenset[str]
     idling: str
+    unsent: bytes = b""
 
 
 class Otherwise(Exception):
@@ -78,9 +80,9 @@ async def park(
                 # (RFC 3501 7.4.1), so the second counts as the client does.
                 upstream.write(b"%b FETCH 1:* (UID)\r\n" % _TAGS[0])
                 await until(_TAGS[0], reader, writer, observer, lambda line: _UID.match(line) is not None)
-                known = await flags_of_all(reader, upstream, writer, observer)
-            if selected is not None and set(known) != set(range(1, selected.exists + 1)):
-                return None
+                # Others may append meanwhile; what came during the last look is seen by one more, within PARK_S.
+                while set(known) != set(range(1, selected.exists + 1)):
+                    known = await flags_of_all(reader, upstream, writer, observer)
     except (Otherwise, TimeoutError, OSError, EOFError, ValueError):
         return None
     ordered = tuple(known[number] for number in sorted(known))

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import re
 from asyncio import StreamReader, StreamWriter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -32,9 +32,11 @@ _COMPRESS = re.compile(rb"COMPRESS\s+DEFLATE", re.IGNORECASE)
 
 @dataclass(slots=True)
 class Flow:
-    """Octets that went one way."""
+    """Octets that went one way. `resting`: from now on, what comes at rest is kept and ends the flow."""
 
     octets: int = 0
+    resting: bool = False
+    kept: bytes = b""
 
 
 async def splice(
@@ -62,7 +64,8 @@ async def splice(
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if wanted.done():
             if observer is not None and not upstream.ending.urgent:
-                if await _comes_to_rest(observer, rest, sending, receiving):
+                up.resting = True
+                if await _comes_to_rest(observer, rest, sending, receiving, up):
                     parked = await park(observer, upstream.reader, upstream.writer, writer)
             elif not upstream.ending.urgent:
                 # POP3 has no word for the end, and deletes at QUIT: let a short session come to it.
@@ -84,11 +87,17 @@ async def splice(
         upstream.close()
     if upstream.ending.wanted.is_set() and parked is None:
         if observer is not None:
-            metrics.dropped.labels("doubt" if observer.reason else "busy").inc()
-            log.info("session is not carried", account=granted.account.id, reason=observer.reason or "busy")
+            metrics.dropped.labels("busy" if observer.carriable else "doubt").inc()
+            log.info("session is not carried", account=granted.account.id, reason=_why_not(observer))
         await say_farewell(writer, observer)
     log.debug("forwarded session ended", account=granted.account.id, up=up.octets, down=down.octets)
-    return parked
+    return replace(parked, unsent=up.kept) if parked is not None else None
+
+
+def _why_not(observer: Observer) -> str:
+    if observer.carriable:
+        return "the backend's answers" if observer.at_rest else f"under way: {observer.under_way}"
+    return observer.reason or "not text any more"
 
 
 async def _comes_to_rest(
@@ -96,20 +105,22 @@ async def _comes_to_rest(
     rest: asyncio.Event,
     sending: "asyncio.Future[None]",
     receiving: "asyncio.Future[None]",
+    up: Flow,
 ) -> bool:
-    """What is under way is let go on for a moment; then nobody passes octets any more."""
+    """What is under way is let go on for a moment; then nobody passes octets any more. A client that sends one command
+    upon the other comes to rest too: its next one is kept."""
     waiting = asyncio.ensure_future(rest.wait())
+    some: set[asyncio.Future[Any]] = {waiting, sending, receiving}
     try:
         if observer.at_rest:
             rest.set()
         if observer.carriable:
-            some: set[asyncio.Future[Any]] = {waiting, sending, receiving}
             await asyncio.wait(some, timeout=PARK_S, return_when=asyncio.FIRST_COMPLETED)
-        ended = sending.done() or receiving.done()
+        ended = receiving.done() or (sending.done() and not up.kept)
     finally:
-        for task in (waiting, sending, receiving):
+        for task in some:
             task.cancel()
-        await asyncio.gather(waiting, sending, receiving, return_exceptions=True)
+        await asyncio.gather(*some, return_exceptions=True)
     return not ended and observer.at_rest
 
 
@@ -126,6 +137,9 @@ async def _send(
         chunk = leftover or await reader.read(CHUNK)
         while chunk:
             if observer is not None:
+                if flow.resting and observer.at_rest:
+                    flow.kept = chunk
+                    return
                 observer.opaque = observer.opaque or _COMPRESS.search(chunk) is not None
                 observer.client(chunk)  # before the backend can answer it
                 _note_rest(observer, rest)

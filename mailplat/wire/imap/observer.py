@@ -87,8 +87,8 @@ class Boundary:
             self._headed = not found
             if not found:
                 head, self._head = self._head, b""
-                # What most lines are: FETCH. The others that begin with a number are short.
-                if len(head) <= _SHORT or not 48 <= head[2] <= 57:
+                # What most lines are: FETCH. The other untagged ones that begin with a number are short.
+                if len(head) <= _SHORT or head[:2] != b"* " or not 48 <= head[2] <= 57:
                     self.said(head)
 
 
@@ -134,6 +134,13 @@ class Observer(Boundary):
         """Nobody owes anybody anything, but for an IDLE."""
         waits = not self._flying or (self.idling and set(self._flying) == {self.idling} and not self._ending)
         return self.carriable and bool(waits) and not self._framer.midway and self.between_lines
+
+    @property
+    def under_way(self) -> str:
+        """What keeps it from coming to rest, for people."""
+        if self._framer.midway:
+            return "half a command"
+        return ", ".join(sent.name for sent in self._flying.values()) or "half a reply"
 
     def doubt(self, reason: str) -> None:
         self.reason = self.reason or reason

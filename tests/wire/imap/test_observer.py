@@ -32,6 +32,12 @@ def test_a_mailbox_is_selected() -> None:
     assert (observer.selected.uidvalidity, observer.selected.exists) == (77, 3)
 
 
+@pytest.mark.parametrize("tag", [b"1", b"a1", b"A0001", b"12", b"t1.2"])
+def test_tags_with_digits(tag: bytes) -> None:
+    reply = b"S: " + tag + b" OK done, and some more words\r\n"
+    assert played(b"C: " + tag + b" NOOP\r\n", reply).at_rest
+
+
 def test_what_is_told_of_numbers() -> None:
     observer = selected(b"S: * 1 EXPUNGE\r\n* 7 EXISTS\r\n* 2 EXPUNGE\r\n* 3 FETCH (FLAGS (\\Seen))\r\n")
     assert observer.selected is not None
