@@ -60,6 +60,8 @@ class Scene:
     made: dict[Key, float] = field(default_factory=dict)  # Unix time of CREATE
     # Whether a mailbox may have another UIDVALIDITY now, once.
     renumbers: Callable[[Key], bool] = lambda key: False
+    # Domains on their way back to the legacy platform: sessions of our own doors end then.
+    going_back: set[str] = field(default_factory=set)
     errors: list[str] = field(default_factory=list)  # of the harness itself
     refusals: list[tuple[str, str]] = field(default_factory=list)  # account, reply
     locked_out: list[tuple[str, str]] = field(default_factory=list)  # account, what its LOGIN was told

@@ -289,7 +289,10 @@ class Idler(Client):
             while not self.stop.is_set():
                 mailbox.imap.idle()
                 if not self.listen(mailbox):
-                    self.ledger.counts["IDLE connections dropped"] += 1
+                    back = self.account.partition("@")[2] in self.scene.going_back
+                    self.ledger.counts[
+                        f"IDLE connections {'ended by the way back' if back else 'dropped'}"
+                    ] += 1
                     return
                 mailbox.imap.done()
                 self.ledger.counts["IDLE rounds"] += 1

@@ -97,7 +97,7 @@ async def _forward(session: Session, tag: str, granted: Forward) -> Tagged | Non
     leftover, observer = session.framer.release(), None
     while True:
         reader, writer = session.stream.reader, session.stream.writer
-        parked = await splice(reader, writer, upstream, leftover, observer)
+        parked = await splice(reader, writer, upstream, leftover, observer, session.limits)
         if parked is None:
             raise ConnectionGone
         try:

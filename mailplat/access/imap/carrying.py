@@ -24,7 +24,7 @@ from mailplat.access.imap.session import GONE, MOVED, Farewell, Session, log
 from mailplat.access.imap.view import Manner, View
 from mailplat.access.login import Forward, Serve
 from mailplat.access.proxy import Known, Parked, Upstream, connect_imap, flags_of_all
-from mailplat.access.proxy.parking import PARK_S, Otherwise, until
+from mailplat.access.proxy.parking import Otherwise, until
 from mailplat.admin import metrics
 from mailplat.core.errors import LimitReached, NotFound, Unavailable
 from mailplat.core.route import Residence
@@ -138,7 +138,7 @@ async def return_to_backend(session: Session, granted: Forward, parked: Parked) 
     upstream = await connect_imap(granted)
     observer = Observer()
     try:
-        async with asyncio.timeout(PARK_S):
+        async with asyncio.timeout(session.limits.carry_wait):
             await _bring_up_to_date(session, upstream, observer, parked)
     except (Otherwise, TimeoutError, OSError, EOFError, ValueError) as error:
         upstream.close()

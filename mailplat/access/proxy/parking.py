@@ -17,14 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mailplat.access.proxy.upstream import read_line
+from mailplat.core.limits.imap import ImapLimits
 from mailplat.wire.imap.observer import Observer, Selected
-
-# Seconds in which a session must come to rest and be taken down. A fence waits for all its account's sessions, and
-# lasts 30 s at most; a command that takes longer than this is given up, as it was without.
-PARK_S = 3.0
-# Messages of a mailbox that are taken down: each is a line of some 40 octets from the backend, and an entry here
-# until the fence is over.
-MOST = 200_000
 
 _TAGS = (b"zz-carry-1", b"zz-carry-2")
 _UID = re.compile(rb"\* (\d+) FETCH \(UID (\d+)\)\r?\n\Z", re.IGNORECASE)
@@ -62,25 +56,25 @@ class Otherwise(Exception):
 
 
 async def park(
-    observer: Observer, reader: StreamReader, upstream: StreamWriter, writer: StreamWriter
+    observer: Observer, reader: StreamReader, upstream: StreamWriter, writer: StreamWriter, limits: ImapLimits
 ) -> Parked | None:
     """`reader` and `upstream` are the backend's, `writer` the client's; the observer is at rest, and nobody else
     reads or writes any of the three meanwhile."""
     idling, selected = observer.idling, observer.selected
     try:
-        async with asyncio.timeout(PARK_S):
+        async with asyncio.timeout(limits.carry_wait):
             if idling:
                 upstream.write(b"DONE\r\n")
                 await until(idling.encode("ascii"), reader, writer, observer)
             known: dict[int, Known] = {}
             if selected is not None and selected.exists:
-                if selected.exists > MOST:
+                if selected.exists > limits.carry_messages:
                     return None
                 # What the client has not heard yet of flags is told with the first; FETCH never removes a message
                 # (RFC 3501 7.4.1), so the second counts as the client does.
                 upstream.write(b"%b FETCH 1:* (UID)\r\n" % _TAGS[0])
                 await until(_TAGS[0], reader, writer, observer, lambda line: _UID.match(line) is not None)
-                # Others may append meanwhile; what came during the last look is seen by one more, within PARK_S.
+                # Others may append meanwhile; what came during the last look is seen by one more, within carry_wait.
                 while set(known) != set(range(1, selected.exists + 1)):
                     known = await flags_of_all(reader, upstream, writer, observer)
     except (Otherwise, TimeoutError, OSError, EOFError, ValueError):
@@ -129,10 +123,8 @@ async def until(
             continue
         if not line.startswith(b"* ") or line.rstrip(b"\r\n").endswith(b"}"):
             raise Otherwise
-        if not observer.idling and _REMOVAL.match(
-            line
-        ):  # it would renumber under a client that is between commands
-            raise Otherwise
+        if not observer.idling and _REMOVAL.match(line):
+            raise Otherwise  # it would renumber under a client that is between commands
         observer.feed(line)
         if not observer.carriable:
             raise Otherwise

@@ -9,9 +9,10 @@ from typing import Any
 
 import structlog
 
-from mailplat.access.proxy.parking import PARK_S, Parked, park
+from mailplat.access.proxy.parking import Parked, park
 from mailplat.access.proxy.upstream import CHUNK, Upstream
 from mailplat.admin import metrics
+from mailplat.core.limits.imap import ImapLimits
 from mailplat.wire.imap.observer import Boundary, Observer
 
 log = structlog.get_logger("proxy")
@@ -45,10 +46,12 @@ async def splice(
     upstream: Upstream,
     leftover: bytes = b"",
     observer: Observer | None = None,
+    limits: ImapLimits | None = None,
 ) -> Parked | None:
     """Pass octets both ways until one side closes or the route changes, then close the backend's side. `leftover` is
-    what the client sent behind its login; `observer`: of an IMAP session that has been here before. The caller closes
-    the client's side, but where it gets a Parked: then the client waits for its account's next home."""
+    what the client sent behind its login; `observer`: of an IMAP session that has been here before; `limits`: of one
+    that may be carried over. The caller closes the client's side, but where it gets a Parked: then the client waits for
+    its account's next home."""
     if upstream.imap and observer is None:
         observer = Observer()
     up, down = Flow(), Flow()
@@ -63,10 +66,10 @@ async def splice(
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if wanted.done():
-            if observer is not None and not upstream.ending.urgent:
+            if observer is not None and limits is not None and not upstream.ending.urgent:
                 up.resting = True
-                if await _comes_to_rest(observer, rest, sending, receiving, up):
-                    parked = await park(observer, upstream.reader, upstream.writer, writer)
+                if await _comes_to_rest(observer, rest, sending, receiving, up, limits.carry_wait):
+                    parked = await park(observer, upstream.reader, upstream.writer, writer, limits)
             elif not upstream.ending.urgent:
                 # POP3 has no word for the end, and deletes at QUIT: let a short session come to it.
                 await asyncio.wait(
@@ -106,16 +109,17 @@ async def _comes_to_rest(
     sending: "asyncio.Future[None]",
     receiving: "asyncio.Future[None]",
     up: Flow,
+    patience: float,
 ) -> bool:
-    """What is under way is let go on for a moment; then nobody passes octets any more. A client that sends one command
-    upon the other comes to rest too: its next one is kept."""
+    """What is under way is let go on for `patience` seconds; then nobody passes octets any more. A client that sends
+    one command upon the other comes to rest too: its next one is kept."""
     waiting = asyncio.ensure_future(rest.wait())
     some: set[asyncio.Future[Any]] = {waiting, sending, receiving}
     try:
         if observer.at_rest:
             rest.set()
         if observer.carriable:
-            await asyncio.wait(some, timeout=PARK_S, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(some, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         ended = receiving.done() or (sending.done() and not up.kept)
     finally:
         for task in some:

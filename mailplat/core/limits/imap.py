@@ -143,6 +143,13 @@ class ImapLimits:
     # Lines of other mailboxes, or new messages of the selected one, that are told unasked at once: who was given a
     # whole archive should ask for it page by page.
     notify_burst: int = 1000
+    # Seconds in which a session that is passed on to a backend must come to rest, and then as many again in which
+    # its mailbox is taken down, when its account is fenced: a fence waits for all its account's sessions, and lasts
+    # 30 s at most. What takes longer ends with BYE.
+    carry_wait: float = 3.0
+    # Messages of the selected mailbox that are taken down, to stay connected over a cutover: each is a line of some
+    # 40 octets from the backend, and some 100 octets here until the fence is over. Larger ones end with BYE.
+    carry_messages: int = 200_000
     # Messages that one command works on (RFC 9738); 0 for no limit. Nothing here needs one: replies are streamed,
     # long work is bounded by time, and a client that does not know the extension takes a part for all. For who must
     # bound what one command reads.

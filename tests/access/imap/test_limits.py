@@ -271,6 +271,8 @@ ELSEWHERE = {
     "inflate_ratio": "tests.access.imap.test_compress:test_a_bomb_at_and_past_the_limit",
     "inflate_allowance": "tests.access.imap.test_compress:test_a_bomb_at_and_past_the_limit",
     "notify_mailboxes": "tests.access.imap.test_notify:test_overflow",
+    "carry_wait": "tests.access.proxy.test_parking:test_a_session_that_does_not_come_to_rest",
+    "carry_messages": "tests.access.proxy.test_parking:test_a_mailbox_that_is_too_large",
     "notify_burst": "tests.access.imap.test_notify:test_overflow",
     "message_limit": "tests.access.imap.test_messagelimit:test_fetch",
     "save_limit": "tests.access.imap.test_messagelimit:test_all_or_nothing",
