@@ -9,7 +9,7 @@ from tests.migration.engines import Engines
 from tests.migration.house import DOMAIN, MASTER, PASSWORD, House, backend_of
 
 # Accounts on the module's Dovecot; every test takes its own.
-USERS = [f"user{number:02}@{DOMAIN}" for number in range(100)]
+USERS = [f"user{number:03}@{DOMAIN}" for number in range(300)]
 
 
 @pytest.fixture(scope="session")

@@ -50,8 +50,8 @@ async def splice(
 ) -> Parked | None:
     """Pass octets both ways until one side closes or the route changes, then close the backend's side. `leftover` is
     what the client sent behind its login; `observer`: of an IMAP session that has been here before; `limits`: of one
-    that may be carried over. The caller closes the client's side, but where it gets a Parked: then the client waits for
-    its account's next home."""
+    that may be carried over. The caller closes the client's side, but where it gets a Parked: then the client waits
+    for its account's next home."""
     if upstream.imap and observer is None:
         observer = Observer()
     up, down = Flow(), Flow()

@@ -241,14 +241,14 @@ async def test_shutdown_tells_everybody(rig: Rig) -> None:
 
 async def test_forwarded_account(rigs: MakeRig) -> None:
     """An account whose home is a backend (here: a second server) is logged in there; what was pipelined behind the
-    login follows."""
+    login follows. When its fence is taken back the session goes on there."""
     legacy, front = await rigs(), await rigs()
     await legacy.deliver(message("on legacy"))
     front.directory.add_backend(
         Backend("old", f"127.0.0.1:{legacy.port}", "none", "", "none", "smtp:127.0.0.1:25", "", "", "login")
     )
     moved = Address("mover", DOMAIN)
-    legacy.add("mover")
+    home = legacy.add("mover")
     account = front.directory.add_account(moved, home=BackendHome("old"))
     client = await front.connect()
     assert (await client.command(f"LOGIN mover@{DOMAIN} nonsense")).tagged.startswith(
@@ -264,5 +264,9 @@ async def test_forwarded_account(rigs: MakeRig) -> None:
         route = front.directory.advance(route, state)
     route = front.directory.advance(route, RouteState.FENCED, fence_deadline=2e9)
     await front.forwarded.route_changed(route)
-    assert (await client.line()).startswith(b"* BYE [UNAVAILABLE]")
-    await client.closed()
+    waiting = client.start(b"FETCH 1 (UID)")
+    await legacy.deliver(message("during the fence"), to=home)
+    front.directory.advance(route, RouteState.TRACKING)
+    answer = await client.answer(waiting)
+    assert answer.having(b"* 2 EXISTS"), answer
+    assert answer.having(b"* 1 FETCH (UID 1)"), answer
