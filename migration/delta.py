@@ -81,11 +81,14 @@ async def run_round(crossing: Crossing, kind: str) -> Round:
     crossing.copied = sum(each.messages for each in ours.values())
     if (total, crossing.copied) != (crossing.move.total, crossing.move.copied):
         await crossing.book(crossing.ledger.set, crossing.account_id, total=total, copied=crossing.copied)
-    pending: list[Pending] = []
+    pending, doubtful = list[Pending](), renames.doubtful(survey)
     for each in survey.mailboxes:
         crossing.checkpoint()
         status, mark = survey.statuses.get(each.name), marks.get(each.name)
-        if status is None or (mark and each.name in ours and _unchanged(mark.status, status)):
+        unchanged = status is not None and mark and each.name in ours and _unchanged(mark.status, status)
+        if each.name in doubtful and each.name in ours and (kind == "fence" or not unchanged):
+            await renames.check(crossing, ours[each.name], each)
+        if status is None or unchanged:
             continue
         left = await _sync(crossing, each, mark, ours.get(each.name), done)
         if left.gone:

@@ -1,7 +1,9 @@
 """Mailboxes that were renamed at the source between two rounds: renamed here too, instead of copied again.
 
-The same UIDVALIDITY alone proves nothing: Dovecot gives one number to every mailbox made in the same second. So the
-pair must be the only one with that number, and the messages in it must be the same by UID, size and date.
+The same UIDVALIDITY alone proves nothing: Dovecot gives one number to every mailbox made in the same second, and
+files can be copied. So the pair must be the only one with that number, and the messages in it must be the same by
+UID, size and date. Nor does it prove anything of a name that stayed, where others have the number too: they may have
+exchanged names.
 """
 
 from collections import Counter
@@ -9,6 +11,7 @@ from collections import Counter
 from mailplat.store import Mailbox
 from migration.book import Watermark
 from migration.crossing import Crossing
+from migration.errors import Halt
 from migration.sources.contract import SourceMailbox, Survey
 
 
@@ -45,7 +48,31 @@ def _candidates(survey: Survey, marks: dict[str, Watermark]) -> list[tuple[str, 
     return pairs
 
 
-async def _same_messages(crossing: Crossing, ours: Mailbox, new: SourceMailbox) -> bool:
+def doubtful(survey: Survey) -> set[str]:
+    """Names of mailboxes that share their UIDVALIDITY with another one, and have no id either (RFC 8474)."""
+    numbers = Counter(status.uidvalidity for status in survey.statuses.values())
+    return {
+        each.name
+        for each in survey.mailboxes
+        if each.object_id is None
+        and each.name in survey.statuses
+        and numbers[survey.statuses[each.name].uidvalidity] > 1
+    }
+
+
+async def check(crossing: Crossing, ours: Mailbox, there: SourceMailbox) -> None:
+    """Halt where a doubtful mailbox has other messages under the UIDs that are known of it. Reads a line of every
+    message."""
+    if await _same_messages(crossing, ours, there) is False:
+        raise Halt(
+            f"mailbox {there.name!r} shares its UIDVALIDITY with another one of the account, and other messages have"
+            " its UIDs now: the two may have exchanged names. Nothing was changed here. Remove both from the shard by"
+            " hand to copy them afresh, then `migrate resume`"
+        )
+
+
+async def _same_messages(crossing: Crossing, ours: Mailbox, new: SourceMailbox) -> bool | None:
+    """None: they have no UID in common."""
     await crossing.source.examine(new)
     common = False
     for span in await crossing.source.spans():
@@ -59,4 +86,4 @@ async def _same_messages(crossing: Crossing, ours: Mailbox, new: SourceMailbox) 
         common = common or bool(both)
         if any(there[uid] != here[uid] for uid in both):
             return False
-    return common
+    return common or None
