@@ -45,13 +45,13 @@ async def test_a_wave_moves_its_domain_by_itself(
         await in_thread("migrate", "start", "old-1")
         await until(lambda: "waits for approval" in waves.wave("old-1").reason, PATIENCE_S)
         assert here.move(user).route.state is RouteState.READY
-        with client(dovecot, user) as imap:
-            imap.append("INBOX", letter(99))
         capsys.readouterr()
         await in_thread("migrate", "watch", "old-1")
         said = capsys.readouterr().out
         assert "old-1: ready; 1 domains, 1 accounts: 1 ready, 0 moved, 0 failed; 20 of 20 messages" in said
         assert "if approved" in said
+        with client(dovecot, user) as imap:
+            imap.append("INBOX", letter(99))
         await in_thread("migrate", "approve", "--wave", "old-1", "--reason", "all asked")
         await until(lambda: state() is WaveState.DONE, PATIENCE_S)
         await until(lambda: here.move(user).released, PATIENCE_S)
