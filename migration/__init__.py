@@ -8,7 +8,7 @@ Plugs its commands and its role into mailplat through entry points; nothing in `
     transfer     one account's way between two shards
     delta        one round: new, changed, gone; renames, copy are parts of it
     copy         messages over, newest first, in batches ahead of the store
-    renames      mailboxes renamed at the source
+    renames      mailboxes renamed at the source;  afresh: a copy is thrown away and made again
     uidl         POP3 UIDLs recognised and continued
     numbering    UIDs for a source that has none (POP3), with its crash table
     flags        which flags can cross over
@@ -63,6 +63,8 @@ Crash table: what is true when the engine dies right after a step, and what its 
     move.tracking      TRACKING    watermarks are complete                     grants, runs deltas
     move.ready         READY       compared equal                              grants, runs deltas, waits
                        the same    (before anything else)                      takes it over: the epoch one higher
+    afresh.discarded   as it was   the copy is gone, not yet what is known of it discards again, which finds nothing
+    afresh.begun       SEEDING, TRACKING  nothing is here, nothing is known    grants, copies everything
     move.fenced        FENCED      doors hold, nothing else happened           takes the fence back: TRACKING
     move.acknowledged  FENCED      no door writes to legacy any more           the same
     move.delta         FENCED      the shard has everything                    the same

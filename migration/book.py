@@ -177,6 +177,18 @@ class Book:
         with self.database.read() as connection:
             return routes.change_of(connection, account_id)
 
+    def begin_afresh(self, route: Route, state: RouteState) -> Route:
+        """A step of the route with which nothing is known any more of what was copied. Raises StaleEpoch."""
+        mine = self._tables.move.c.account_id == route.account_id
+        with self.database.write() as connection:
+            new = routes.advance(connection, self.clock, route, state, home=None, fence_deadline=0.0)
+            values = {"afresh": False, "quiet": 0, "copied": 0, "verified": "{}"}
+            connection.execute(self._tables.move.update().where(mine).values(**values))
+            marks = self._tables.mailbox
+            connection.execute(marks.delete().where(marks.c.account_id == route.account_id))
+            connection.execute(digest.delete().where(digest.c.account_id == route.account_id))
+        return new
+
     # watermarks
 
     def watermarks(self, account_id: int) -> dict[str, Watermark]:

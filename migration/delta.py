@@ -115,7 +115,7 @@ async def _sync(
     status = await crossing.source.examine(mailbox)
     twin = crossing.twin
     if twin is None or mailbox.name == "INBOX":
-        _check_uidvalidity(mailbox.name, status, mark, ours)
+        _check_uidvalidity(crossing, mailbox.name, status, mark, ours)
     if ours is None or ours.uidvalidity != status.uidvalidity or _is_another(mailbox, ours):
         if ours is not None and mailbox.name != "INBOX":
             # Made for its children's sake, nothing was ever in it; in a shard the old one may be deleted by now.
@@ -163,7 +163,9 @@ def _is_another(mailbox: SourceMailbox, ours: Mailbox) -> bool:
     return mailbox.object_id is not None and mailbox.object_id != ours.object_id and untouched
 
 
-def _check_uidvalidity(name: str, status: Status, mark: Watermark | None, ours: Mailbox | None) -> None:
+def _check_uidvalidity(
+    crossing: Crossing, name: str, status: Status, mark: Watermark | None, ours: Mailbox | None
+) -> None:
     """INBOX is made with the account and takes its number as long as nothing was in it."""
     known = mark.status.uidvalidity if mark else None
     if known is None and ours is not None and (ours.messages or ours.uidnext > 1):
@@ -171,8 +173,8 @@ def _check_uidvalidity(name: str, status: Status, mark: Watermark | None, ours: 
     if known is not None and known != status.uidvalidity:
         raise Halt(
             f"mailbox {name!r} had UIDVALIDITY {known} and has {status.uidvalidity} now: its UIDs mean other"
-            " messages (deleted and made again, or its index rebuilt). Nothing was deleted here. Remove it from the"
-            " shard by hand to copy it afresh, then `migrate resume`"
+            " messages (deleted and made again, or its index rebuilt). Nothing was deleted here. To copy the account"
+            f" afresh: mailplat migrate resume {crossing.move.domain} --afresh {crossing.move.address}"
         )
 
 

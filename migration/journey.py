@@ -4,13 +4,14 @@ from collections.abc import Callable
 
 from mailplat.core import disk
 from mailplat.core.route import Route, RouteState
+from migration import afresh
 from migration.book import merge_dropped
 from migration.compared import Compared
 from migration.crossing import Crossing, LegacyCrossing
 from migration.delta import run_round
 from migration.errors import Halt
 from migration.fence import cut_over
-from migration.ledger import QUIET_ROUNDS
+from migration.ledger import COPIED, QUIET_ROUNDS
 from migration.sweep import SWEEPS_S, sweep
 from migration.verify import verify
 
@@ -30,6 +31,8 @@ async def travel(crossing: LegacyCrossing, *, yields: Callable[[], bool] = lambd
         disk.step("move.seeding")
     else:
         await crossing.target.grant(route.epoch)  # a crash may lie between the route's step and this
+    if crossing.move.afresh and route.state in COPIED:
+        route = await afresh.begin(crossing, route)
     if route.state is RouteState.SEEDING:
         await make_round(crossing, "copy")
         await note_copied(crossing)

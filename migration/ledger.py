@@ -27,6 +27,10 @@ QUIET_ROUNDS = 2
 LATE_S = 2.0
 
 
+# Where an account has a copy here, and its backend is its home.
+COPIED = (RouteState.SEEDING, RouteState.TRACKING, RouteState.READY)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move(Passage):
     """From a backend."""
@@ -36,6 +40,7 @@ class Move(Passage):
     password_known: bool  # its owner can log in here once it has moved
     cutover: bool
     unknown_password_allowed: bool
+    afresh: bool  # its copy is to be thrown away and made again
     quiet: int
     sweeps: int
     sweep_at: float
@@ -246,13 +251,33 @@ class Ledger(Book):
                 values["unknown_password_allowed"] = True
             return int(connection.execute(tables.move.update().where(mine).values(**values)).rowcount)
 
-    def clear_halts(self, domain: str, *, deletions: int = 0) -> int:
-        """`deletions`: how many messages may be gone in an account's next round. Somebody may have mended something
-        by hand: everything is compared anew."""
+    def clear_halts(self, domain: str, *, deletions: int = 0, afresh: Collection[int] = ()) -> int:
+        """`deletions`: how many messages may be gone in an account's next round; `afresh`: accounts whose copies are
+        thrown away and made again. Somebody may have mended something by hand: everything is compared anew. Raises
+        InvalidInput, and clears none, for one that cannot be copied afresh."""
+        anew = [self._afresh(domain, account_id) for account_id in afresh]
         with self.database.write() as connection:
+            if anew:
+                fresh = tables.move.update().where(tables.move.c.account_id.in_(anew))
+                connection.execute(fresh.values(afresh=True))
             mine = sa.and_(tables.move.c.domain == domain, tables.move.c.halted != "")
             values = {"halted": "", "quiet": 0, "deletions_allowed": deletions, "verified": "{}"}
             return int(connection.execute(tables.move.update().where(mine).values(**values)).rowcount)
+
+    def _afresh(self, domain: str, account_id: int) -> int:
+        found = self.find_move(account_id)
+        if found.domain != domain:
+            raise InvalidInput(f"--afresh: {found.address} is of {found.domain}, not of {domain}")
+        if found.route.state not in COPIED:
+            raise InvalidInput(
+                f"--afresh: {found.address} is {found.route.state.value}: there is no copy to throw away"
+            )
+        if found.rolled_back or found.returned:
+            raise InvalidInput(
+                f"--afresh: {found.address} lived here before it went back: its copy may hold what the backend"
+                " has not"
+            )
+        return account_id
 
     # moves
 

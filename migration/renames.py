@@ -66,8 +66,8 @@ async def check(crossing: Crossing, ours: Mailbox, there: SourceMailbox) -> None
     if await _same_messages(crossing, ours, there) is False:
         raise Halt(
             f"mailbox {there.name!r} shares its UIDVALIDITY with another one of the account, and other messages have"
-            " its UIDs now: the two may have exchanged names. Nothing was changed here. Remove both from the shard by"
-            " hand to copy them afresh, then `migrate resume`"
+            " its UIDs now: the two may have exchanged names. Nothing was changed here. To copy the account afresh:"
+            f" mailplat migrate resume {crossing.move.domain} --afresh {crossing.move.address}"
         )
 
 

@@ -1,4 +1,4 @@
-"""The ledgers' tables; their revisions are 0003, 0007, 0013 and 0018 in `mailplat/db/schema/platform/versions/`."""
+"""The ledgers' tables; revisions 0003, 0007, 0013, 0018 and 0019 of `mailplat/db/schema/platform/versions/`."""
 
 from dataclasses import dataclass
 
@@ -38,6 +38,7 @@ move = sa.Table(
     sa.Column("octets", sa.BigInteger, nullable=False, default=0),
     sa.Column("unknown_password_allowed", sa.Boolean, nullable=False, default=False),
     sa.Column("deletions_allowed", sa.BigInteger, nullable=False, default=0),
+    sa.Column("afresh", sa.Boolean, nullable=False, default=False),
     sa.Column("uidl_format", sa.String(64), nullable=False, default=""),
     sa.Column("dropped", sa.Text, nullable=False, default="[]"),
     sa.Column("began", sa.Double, nullable=False, default=0.0),

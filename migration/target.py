@@ -50,6 +50,12 @@ class Target:
             if not await self._executors.run(self._lane, is_closed, shard.site, residence.account_id):
                 raise
 
+    async def discard(self, epoch: int) -> None:
+        """The copy goes, of an account that never lived here; `epoch` was granted here last. Idempotent. Raises
+        Unavailable where a higher one was."""
+        shard = await self._shard()
+        await self._executors.run(self._lane, shard.discard, self.residence.account_id, epoch)
+
     async def _shard(self) -> Shard:
         return await self._executors.run(self._lane, self._store.shard, self.residence.shard)
 

@@ -7,6 +7,7 @@ from mailplat.app.console import Subparsers, add_config, add_json, show
 from mailplat.app.wiring import Platform, open_platform
 from mailplat.core.errors import InvalidInput, NotFound
 from mailplat.directory.names import domain_key
+from mailplat.wire.smtp.address import parse_address
 from migration.cli import waves, waves_plan
 from migration.cli.progress import COLUMNS, rows
 from migration.ledger import PAUSED, PLANNED, RUNNING, Ledger
@@ -23,6 +24,13 @@ def register(actions: Subparsers) -> None:
         type=int,
         default=0,
         help="let up to N messages of an account be gone in its next round",
+    )
+    resuming.add_argument(
+        "--afresh",
+        metavar="ADDRESS",
+        action="append",
+        default=[],
+        help="of a domain: throw this account's copy away and make it again; the backend keeps all",
     )
 
 
@@ -118,10 +126,13 @@ def resume(args: argparse.Namespace) -> int:
         raise InvalidInput("--allow-deletions: a number of messages")
     with open_platform(args.config) as platform:
         if waves.is_wave(platform, args.domain):
+            if args.afresh:
+                raise InvalidInput("--afresh: resume the account's domain, not its wave")
             return waves.resume(platform, args.domain, args.allow_deletions)
         ledger, domain = Ledger(platform.database, platform.clock), domain_key(args.domain)
         ledger.set_plan(domain, RUNNING, expected={RUNNING, PAUSED})
-        ledger.clear_halts(domain, deletions=args.allow_deletions)
+        anew = [platform.directory.account(parse_address(each)).id for each in args.afresh]
+        ledger.clear_halts(domain, deletions=args.allow_deletions, afresh=anew)
     return 0
 
 

@@ -55,6 +55,7 @@ MODES: dict[int, tuple[str, tuple[str, ...]]] = {
         "another UIDVALIDITY in the middle",
         (
             "migration.test_move:test_another_uidvalidity_stops_the_move_and_deletes_nothing",
+            "migration.test_afresh:test_the_account_is_copied_from_the_first_message",
             "migration.test_rollback:test_failure_mode_9_another_uidvalidity_on_the_way_back",
         ),
     ),

@@ -1,4 +1,4 @@
-"""A census of legacy platforms, and waves."""
+"""A census of legacy platforms, waves, and accounts that are to be copied afresh."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,6 +8,9 @@ down_revision = "0018"
 
 
 def upgrade() -> None:
+    op.add_column(
+        "migration_move", sa.Column("afresh", sa.Boolean, nullable=False, server_default=sa.false())
+    )
     op.create_table(
         "migration_census",
         sa.Column("account_id", sa.Integer, primary_key=True),
