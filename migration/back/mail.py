@@ -1,5 +1,6 @@
 """One mailbox: what is new here goes there, in UID order; flags. What is gone is only told."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,8 +17,10 @@ from migration.sources.contract import Listed, SourceMailbox, Status
 
 # Appended before it is written down how far a mailbox is: as many may have to be recognised after a crash.
 BATCH = 32
-# Looks at a mailbox while strays of it are settled.
+# Looks at a mailbox while strays of it are settled, or placeholders removed.
 LOOKS = 5
+# Seconds between two looks at a mailbox that does not show yet what was appended: Courier's times are whole seconds.
+LOOK_AGAIN_S = 0.5
 # STOREs at most to raise HIGHESTMODSEQ there above ours: some seconds of a fence.
 RAISES = 4000
 
@@ -122,7 +125,7 @@ async def _append(
                     done.added += 1
                     done.octets += len(octets)
                 settled = fillers[0] if fillers else uid + 1
-            await returning.there.expunge(fillers)
+            await _drop_fillers(returning, source, origin, fillers)
             settled = batch.stop
         finally:
             if settled > origin.below:
@@ -130,6 +133,27 @@ async def _append(
                 await returning.put(origin)
         disk.step("back.batch")
     return origin
+
+
+async def _drop_fillers(
+    returning: Return, source: SourceMailbox, origin: Origin, uids: Sequence[int]
+) -> None:
+    """A server may know what was appended and not show it yet to the session that has the mailbox open: Courier looks
+    at its folders' times. STORE and EXPUNGE then pass by what is not shown, and say OK."""
+    there, wanted = returning.there, set(uids)
+    for _ in range(LOOKS if uids else 0):
+        await there.noop()
+        if {each.uid for each in await there.scan(uids=uids)} == wanted:
+            await there.expunge(uids)
+            await there.noop()
+            if not await there.scan(uids=uids):
+                return
+        await asyncio.sleep(LOOK_AGAIN_S)
+        check_uidvalidity(source.name, await there.select(source), origin)
+    if uids:
+        raise Unavailable(
+            f"mailbox {source.name!r}: the backend does not remove placeholders; looked at again"
+        )
 
 
 async def _append_one(
