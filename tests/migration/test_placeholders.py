@@ -13,7 +13,7 @@ from migration.back.returning import Return
 from migration.origins import Origin
 from migration.sources.contract import Listed, SourceMailbox, Status
 
-SOURCE = SourceMailbox("INBOX", b"INBOX")
+SOURCE = SourceMailbox(b"INBOX", "INBOX")
 ORIGIN = Origin(object_id="id", name="INBOX", wire=b"INBOX", uidvalidity=7, first=1, below=1, modseq=1)
 
 
