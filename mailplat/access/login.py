@@ -174,6 +174,13 @@ class LoginService:
         """The next home of a session that its backend had let in. Raises as `login`."""
         return await self._followed(lambda: self._resume(granted), granted.protocol)
 
+    async def follow(self, served: Serve, peer: Peer) -> Serve:
+        """The next home of an IMAP session that is served here, once its account is settled. Raises as `admit`."""
+        admitted = await self.admit(str(served.account.address), peer, "imap")
+        if admitted.account.id != served.account.id:
+            raise AuthenticationFailed("the address is another account's by now")
+        return admitted
+
     async def _resume(self, granted: Forward) -> Granted:
         found = await self._settled(str(granted.account.address))
         if found is None or found.account.id != granted.account.id or not found.account.active:

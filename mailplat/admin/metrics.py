@@ -50,7 +50,7 @@ carried = Counter(
 )
 dropped = Counter(
     "mailplat_sessions_dropped",
-    "IMAP sessions of a legacy platform that heard BYE because their account was fenced, by why",
+    "IMAP sessions that heard BYE because their account was fenced, by why (busy, doubt, home)",
     ("reason",),
     registry=registry,
 )

@@ -191,6 +191,11 @@ class Appender:
         """The commit that runs, whose replies come when it is done."""
         return self._task
 
+    @property
+    def busy(self) -> bool:
+        """With messages that have not been answered."""
+        return self._upload is not None or bool(self._complete) or self._task is not None
+
     def drop(self) -> None:
         """The command whose literals were coming in is not wanted any more."""
         if self._upload is not None:

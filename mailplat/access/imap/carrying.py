@@ -16,10 +16,9 @@ import asyncio
 from collections.abc import Iterable, Sequence
 
 from mailplat.access.imap.capability import capabilities
-from mailplat.access.imap.idle import idle
+from mailplat.access.imap.idle import go_on
 from mailplat.access.imap.limits import after_login
 from mailplat.access.imap.locating import locate
-from mailplat.access.imap.refusal import Tagged, bad, ok
 from mailplat.access.imap.session import GONE, MOVED, Farewell, Session, log
 from mailplat.access.imap.view import Manner, View
 from mailplat.access.login import Forward, Serve
@@ -64,10 +63,8 @@ async def stay(session: Session, granted: Serve, parked: Parked) -> None:
         session.announce(expunge=False)
         await session.stream.flush()
         return
-    line = await idle(session, parked.idling, resumed=True)
-    if line is not None:
-        tagged: Tagged = ok("IDLE completed") if line.strip().upper() == b"DONE" else bad("DONE expected")
-        session.out(response.tagged(parked.idling, tagged.status, tagged.text, tagged.code))
+    session.idling = parked.idling
+    await go_on(session)
 
 
 async def _select(session: Session, parked: Parked) -> None:

@@ -6,7 +6,9 @@ import ssl
 from mailplat.access.imap.appending import Appender
 from mailplat.access.imap.capability import capabilities
 from mailplat.access.imap.command import SELECTED, Command, names_by_number, registry
+from mailplat.access.imap.idle import go_on
 from mailplat.access.imap.limiting import finish
+from mailplat.access.imap.moving import follow, may_follow
 from mailplat.access.imap.notifying import attend, push
 from mailplat.access.imap.reading import READING
 from mailplat.access.imap.refusal import BUG, NO_RIGHT, NUMBERED, Tagged, bad, refusal
@@ -35,7 +37,7 @@ class Dialogue:
         session.out(b"* OK [CAPABILITY %b] %b ready\r\n" % (capabilities(session), host))
         farewell = ""
         try:
-            await self._converse()
+            await self._live()
         except Farewell as error:
             farewell = str(error)
         except (ConnectionError, ConnectionGone, ssl.SSLError):
@@ -48,6 +50,21 @@ class Dialogue:
             await self._appender.close()
         if farewell and not session.handed_over:
             session.out(response.untagged_status("BYE", farewell))
+
+    async def _live(self) -> None:
+        """From home to home."""
+        session = self.session
+        while True:
+            try:
+                await go_on(session)
+                return await self._converse()
+            except (Farewell, asyncio.CancelledError) as error:
+                stopped = isinstance(error, asyncio.CancelledError) or str(error) == MOVED
+                if not (stopped and may_follow(session)) or self._appender.busy:
+                    raise
+                if isinstance(error, asyncio.CancelledError) and session.task is not None:
+                    session.task.uncancel()
+            await follow(session)
 
     async def _converse(self) -> None:
         session = self.session

@@ -4,6 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable
 
+from mailplat.access.imap.moving import over
 from mailplat.access.imap.session import MOVED, Session
 from mailplat.access.login import Serve
 from mailplat.core.errors import LimitReached, StaleEpoch, Unavailable
@@ -103,15 +104,22 @@ class Sessions:
     async def end(self, sessions: Iterable[Session], text: str) -> None:
         """`* BYE text` after the command that runs; cut off what takes longer than limits.stop_grace."""
         ended = list(sessions)
-        tasks = [session.task for session in ended if session.task is not None]
         for session in ended:
             session.stop(text)
-        if not tasks:
+        # Who may follow the account to its next home is not over, but at rest.
+        waits = {
+            session: asyncio.ensure_future(over(session) if text == MOVED else asyncio.wait({session.task}))
+            for session in ended
+            if session.task is not None
+        }
+        if not waits:
             return
-        _, late = await asyncio.wait(tasks, timeout=self._limits.stop_grace)
+        _, late = await asyncio.wait(waits.values(), timeout=self._limits.stop_grace)
         if late:
-            for session in ended:
-                if session.task in late:
+            for session, waiting in waits.items():
+                if waiting in late and session.task is not None:
                     session.stream.abort()
                     session.task.cancel()
-            await asyncio.wait(late, timeout=self._limits.stop_grace)
+            _, late = await asyncio.wait(late, timeout=self._limits.stop_grace)
+        for waiting in late:
+            waiting.cancel()
