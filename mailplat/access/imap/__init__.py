@@ -5,7 +5,7 @@ Layout of this room
     sessions.py      Sessions: who is connected, by account
     session.py       Session: one connection, its state (RFC 3501 3), what commands may do with both
     dialogue.py      Dialogue: its loop; framer events -> commands -> replies, in order
-    moving.py        a session goes on when its account moves to another shard
+    moving.py        a session goes on when its account moves to another shard; between.py: what it is meanwhile
     command.py       Command: name, states, what it may send; the registry is the folder commands/
     commands/x.py    one file a command (twins such as FETCH and UID FETCH share one)
     view.py          View: what this client believes about its mailbox: sequence numbers, flags, MODSEQ

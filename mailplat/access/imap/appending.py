@@ -193,8 +193,8 @@ class Appender:
 
     @property
     def busy(self) -> bool:
-        """With messages that have not been answered."""
-        return self._upload is not None or bool(self._complete) or self._task is not None
+        """With messages that have not been answered, or will not be."""
+        return self._upload is not None or bool(self._complete) or self._task is not None or self._stale
 
     def drop(self) -> None:
         """The command whose literals were coming in is not wanted any more."""

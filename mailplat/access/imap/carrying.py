@@ -63,7 +63,7 @@ async def stay(session: Session, granted: Serve, parked: Parked) -> None:
         session.announce(expunge=False)
         await session.stream.flush()
         return
-    session.idling = parked.idling
+    session.between.idling = parked.idling
     await go_on(session)
 
 

@@ -8,7 +8,7 @@ from mailplat.access.imap.capability import capabilities
 from mailplat.access.imap.command import SELECTED, Command, names_by_number, registry
 from mailplat.access.imap.idle import go_on
 from mailplat.access.imap.limiting import finish
-from mailplat.access.imap.moving import follow, may_follow
+from mailplat.access.imap.moving import Unanswered, follow, may_follow
 from mailplat.access.imap.notifying import attend, push
 from mailplat.access.imap.reading import READING
 from mailplat.access.imap.refusal import BUG, NO_RIGHT, NUMBERED, Tagged, bad, refusal
@@ -59,8 +59,7 @@ class Dialogue:
                 await go_on(session)
                 return await self._converse()
             except (Farewell, asyncio.CancelledError) as error:
-                stopped = isinstance(error, asyncio.CancelledError) or str(error) == MOVED
-                if not (stopped and may_follow(session)) or self._appender.busy:
+                if isinstance(error, Unanswered) or self._appender.busy or not may_follow(session):
                     raise
                 if isinstance(error, asyncio.CancelledError) and session.task is not None:
                     session.task.uncancel()
@@ -180,7 +179,7 @@ class Dialogue:
             raise
         except StaleEpoch as error:
             log.info("session ends", account=session.account_id, reason=str(error))
-            raise Farewell(MOVED) from error
+            raise Unanswered(MOVED) from error
         except Exception as error:  # noqa: BLE001 - logged, and the client gets its reply
             if isinstance(error, NotFound):
                 await session.refresh(now=True)  # the selected mailbox itself? Then this ends the session.

@@ -13,7 +13,7 @@ async def idle(session: Session, tag: str, *, resumed: bool = False) -> Tagged |
     answered. What NOTIFY asked for, where it was used: no more and no less (RFC 5465 4). `resumed`: it has begun at
     another home; the client has been told to go on there."""
     session.listen()
-    session.idling = tag
+    session.between.idling = tag
     if not resumed:
         session.out(b"+ idling\r\n")
     line = asyncio.ensure_future(session.line(tag, alone=False))
@@ -24,19 +24,19 @@ async def idle(session: Session, tag: str, *, resumed: bool = False) -> Tagged |
         await asyncio.gather(line, return_exceptions=True)
         # Where the session goes on at another home, the client may have ended the IDLE in this moment.
         if line.done() and not line.cancelled() and line.exception() is None:
-            session.idling = ""
-            session.after_idle = (tag, line.result())
-    session.after_idle = None
+            session.between.idling = ""
+            session.between.after_idle = (tag, line.result())
+    session.between.after_idle = None
     return _tagged(line.result())
 
 
 async def go_on(session: Session) -> None:
     """With an IDLE that was interrupted because the account moved, to its tagged reply."""
-    if session.after_idle is not None:
-        (tag, line), session.after_idle = session.after_idle, None
+    if session.between.after_idle is not None:
+        (tag, line), session.between.after_idle = session.between.after_idle, None
         tagged = _tagged(line)
-    elif session.idling:
-        tag = session.idling
+    elif session.between.idling:
+        tag = session.between.idling
         tagged = await idle(session, tag, resumed=True)
     else:
         return

@@ -27,6 +27,10 @@ from mailplat.store.types import Mailbox
 _ATTEMPTS = 3
 
 
+class Unanswered(Farewell):
+    """Without the reply to a command that the old home has refused: its client must not wait for it."""
+
+
 def may_follow(session: Session) -> bool:
     """Whether what the client believes holds at another shard."""
     granted = session.granted
@@ -45,7 +49,7 @@ async def follow(session: Session) -> None:
     mailbox = await _selected(session)
     session.services.leave(session)
     session.interruptible = True  # while it waits, it may be told that the process stops
-    session.rested.set()
+    session.between.rested.set()
     try:
         await _enter(session)
     except LimitReached as error:
@@ -56,12 +60,12 @@ async def follow(session: Session) -> None:
         raise Farewell(MOVED) from error
     finally:
         session.interruptible = False
-        session.rested.clear()
+        session.between.rested.clear()
     session.ending = ""
     if mailbox is not None:
         await _open(session, mailbox)
     metrics.carried.labels("shard").inc()
-    log.info("session carried over", account=session.account_id, idling=bool(session.idling))
+    log.info("session carried over", account=session.account_id, idling=bool(session.between.idling))
 
 
 async def _enter(session: Session) -> None:
@@ -113,7 +117,7 @@ async def _open(session: Session, mailbox: Mailbox) -> None:
 async def over(session: Session) -> None:
     """Until the session has ended, or is at rest between two homes."""
     assert session.task is not None
-    resting = asyncio.ensure_future(session.rested.wait())
+    resting = asyncio.ensure_future(session.between.rested.wait())
     try:
         await asyncio.wait({session.task, resting}, return_when=asyncio.FIRST_COMPLETED)
     finally:

@@ -9,6 +9,7 @@ from typing import ParamSpec, TypeVar
 import structlog
 
 from mailplat.access.deflate import BadDeflate
+from mailplat.access.imap.between import Between
 from mailplat.access.imap.limits import after_login, before_login
 from mailplat.access.imap.place import Place
 from mailplat.access.imap.request import Request, State
@@ -103,11 +104,7 @@ class Session:
         self.interruptible = False  # waits for the client: may be woken to say BYE
         self.ending = ""  # text of the BYE that the server asked for
         self.handed_over = False  # to a backend: nothing of ours is said any more
-        self.idling = ""  # the tag of an IDLE that is not answered yet
-        self.after_idle: tuple[str, bytes | None] | None = (
-            None  # and of one whose last line came, with that line
-        )
-        self.rested = asyncio.Event()  # between two homes: nothing reads the old one any more (moving.py)
+        self.between = Between()
         self.task = asyncio.current_task()
 
     @property

@@ -30,6 +30,10 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._all)
 
+    def of(self, account_id: int) -> int:
+        """How many are served from the account's home."""
+        return len(self._by_account.get(account_id, ()))
+
     def add(self, session: Session) -> None:
         """Raises LimitReached."""
         if len(self._all) >= self._limits.connections:

@@ -192,17 +192,43 @@ async def test_directory_gone(rig: Rig) -> None:
     assert (await client.command(f"LOGIN {USER} {PASSWORD}")).tagged.startswith(b"NO [UNAVAILABLE]")
 
 
-@pytest.mark.parametrize("command", ["NOOP", "IDLE", None])
-async def test_route_leaves(rig: Rig, command: str | None) -> None:
-    """The fence: sessions are over when route_changed returns."""
+@pytest.mark.parametrize("before", ["NOOP", "IDLE", None])
+async def test_route_leaves(rig: Rig, before: str | None) -> None:
+    """The fence: sessions are at rest when route_changed returns, and go on when it is over."""
     client = await rig.login("INBOX")
-    if command:
-        client.start(command.encode())
+    idling = client.start(before.encode()) if before else b""
+    if before:
         await client.line()
     route = rig.directory.route(rig.residence.account_id)
-    fenced = rig.directory.advance(route, RouteState.FENCED, fence_deadline=2e9)
+    fenced = rig.directory.advance(route, RouteState.SHARD_FENCED, fence_deadline=2e9)
     await rig.server.route_changed(fenced)
-    assert len(rig.server.sessions) == 0
+    client.send(b"DONE\r\n" if before == "IDLE" else b"after NOOP\r\n")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(client.reader.readexactly(1), 0.2)
+    settled = rig.directory.advance(fenced, RouteState.FINAL)
+    await rig.server.route_changed(settled)
+    answered = await client.answer(idling if before == "IDLE" else b"after")
+    assert answered.status == b"OK"
+    assert rig.server.sessions.of(rig.residence.account_id) == 1
+
+
+async def test_a_session_between_two_homes_ends_with_the_process(rig: Rig) -> None:
+    client = await rig.login("INBOX")
+    route = rig.directory.route(rig.residence.account_id)
+    fenced = rig.directory.advance(route, RouteState.SHARD_FENCED, fence_deadline=2e9)
+    await rig.server.route_changed(fenced)
+    await rig.server.close()
+    assert (await client.line()).startswith(b"* BYE [UNAVAILABLE]")
+    await client.closed()
+
+
+async def test_a_suspended_account_goes_on_nowhere(rig: Rig) -> None:
+    client = await rig.login("INBOX")
+    route = rig.directory.route(rig.residence.account_id)
+    fenced = rig.directory.advance(route, RouteState.SHARD_FENCED, fence_deadline=2e9)
+    await rig.server.route_changed(fenced)
+    rig.directory.set_account(rig.residence.account_id, active=False)
+    rig.directory.advance(fenced, RouteState.FINAL)
     assert (await client.line()).startswith(b"* BYE [UNAVAILABLE]")
     await client.closed()
 
