@@ -23,7 +23,7 @@ from mailplat.access.imap.session import GONE, MOVED, Farewell, Session, log
 from mailplat.access.imap.view import Manner, View
 from mailplat.access.login import Forward, Serve
 from mailplat.access.proxy import Known, Parked, Upstream, connect_imap, flags_of_all
-from mailplat.access.proxy.parking import Otherwise, until
+from mailplat.access.proxy.parking import Otherwise, ascending, until
 from mailplat.admin import metrics
 from mailplat.core.errors import LimitReached, NotFound, Unavailable
 from mailplat.core.route import Residence
@@ -186,7 +186,7 @@ async def _tell(session: Session, parked: Parked, found: Sequence[Known], observ
     flagsets: dict[tuple[str, ...], int] = {}
     flags = [flagsets.setdefault(each.flags, len(flagsets)) for each in found]
     uids, modseqs = [each.uid for each in found], [each.modseq for each in found]
-    if uids != sorted(uids) or (not parked.idling and not {each.uid for each in parked.known} <= set(uids)):
+    if not ascending(found) or (not parked.idling and not {each.uid for each in parked.known} <= set(uids)):
         raise Otherwise  # nobody may be told of EXPUNGE between two commands
     now = Snapshot(0, 0, 0, uids, flags, modseqs, list(flagsets))
     view = View(0, "", as_known(parked.known, now), examined=True, checked=0.0)

@@ -13,8 +13,9 @@ client gets BYE, as every session of the account did before.
 import asyncio
 import re
 from asyncio import StreamReader, StreamWriter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from mailplat.access.proxy.upstream import read_line
 from mailplat.core.limits.imap import ImapLimits
@@ -80,7 +81,15 @@ async def park(
     except (Otherwise, TimeoutError, OSError, EOFError, ValueError):
         return None
     ordered = tuple(known[number] for number in sorted(known))
+    if not ascending(ordered):
+        return None
     return Parked(selected, ordered, frozenset(observer.enabled), idling)
+
+
+def ascending(known: Sequence[Known]) -> bool:
+    """RFC 9051 2.3.1.1: UIDs rise strictly, within 32 bits."""
+    uids = [0, *(each.uid for each in known), 1 << 32]
+    return all(low < high for low, high in pairwise(uids))
 
 
 async def flags_of_all(

@@ -22,6 +22,8 @@ _LITERAL = re.compile(rb"\{(\d{1,19})\+?\}\r?\n\Z")
 _WINDOW = 32
 # Of a line's beginning: what says what it is.
 _HEAD = 1024
+# Commands of a client that are noted until they are answered, some 250 octets each. Who sends more at once is let be.
+MOST_IN_FLIGHT = 1000
 # Outside literals no IMAP server sends these; a compressed stream (RFC 4978) is full of them.
 _SHORT = len(b"* 4294967295 EXPUNGE\r\n")
 _NOT_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f]")
@@ -187,6 +189,9 @@ class Observer(Boundary):
     def _fly(self, tag: str, sent: _Sent) -> None:
         if tag in self._flying:
             self.doubt("one tag for two commands")
+        if len(self._flying) >= MOST_IN_FLIGHT:
+            self.doubt("very many commands without an answer")
+            self._flying.clear()
         self._flying[tag] = sent
         self._begin_opening()
 

@@ -21,10 +21,10 @@ def no_delay(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Legacy:
-    """A mailbox of `count` messages; `mute`: a command that is never answered."""
+    """A mailbox of `count` messages, whose UIDs rise by `step`; `mute`: a command that is never answered."""
 
-    def __init__(self, count: int, mute: bytes = b"") -> None:
-        self.count, self.mute = count, mute
+    def __init__(self, count: int, mute: bytes = b"", step: int = 1) -> None:
+        self.count, self.mute, self.step = count, mute, step
         self.commands: list[bytes] = []
 
     async def __call__(self, connection: Connection) -> None:
@@ -43,7 +43,8 @@ class Legacy:
             return b"* FLAGS ()\r\n* %d EXISTS\r\n* OK [UIDVALIDITY 7] Ok\r\n" % self.count
         if command.startswith(b"FETCH"):
             flags = b" FLAGS ()" if b"FLAGS" in command else b""
-            return b"".join(b"* %d FETCH (UID %d%b)\r\n" % (n, n, flags) for n in range(1, self.count + 1))
+            numbers = range(1, self.count + 1)
+            return b"".join(b"* %d FETCH (UID %d%b)\r\n" % (n, 7 + n * self.step, flags) for n in numbers)
         return b""
 
 
@@ -88,6 +89,15 @@ async def test_a_session_that_does_not_come_to_rest(house: House) -> None:
 async def test_a_backend_that_does_not_answer_when_a_mailbox_is_taken_down(house: House) -> None:
     limited(house, ImapLimits(carry_wait=0.05))
     legacy = Legacy(3, mute=b"FETCH")
+    async with backend(legacy) as behind:
+        client = await proxied(house, legacy, behind.port)
+        house.advance("anna", *FENCING)
+        assert await client.rest() == IMAP_FAREWELL
+
+
+@pytest.mark.parametrize("step", [0, -1, 2_000_000_000])
+async def test_uids_that_cannot_be(house: House, step: int) -> None:
+    legacy = Legacy(3, step=step)
     async with backend(legacy) as behind:
         client = await proxied(house, legacy, behind.port)
         house.advance("anna", *FENCING)

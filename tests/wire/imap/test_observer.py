@@ -200,3 +200,10 @@ def test_pieces_do_not_matter(seed: int) -> None:
     )
     assert (observer.selected, observer.idling, observer.enabled) == (whole.selected, "e", {"CONDSTORE"})
     assert observer.at_rest
+
+
+def test_very_many_commands_under_way_are_not_followed() -> None:
+    observer = selected(*(b"C: n%d NOOP\r\n" % number for number in range(1000)))
+    assert observer.carriable
+    observer.client(b"more NOOP\r\n")
+    assert not observer.carriable
