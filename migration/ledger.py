@@ -1,7 +1,7 @@
 """The ledger of moves from backends: what is planned, how far it is, what happened. The route rows say where an
 account lives. Synchronous: call it in executor "migration"."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -17,6 +17,9 @@ from mailplat.directory import tables as directory
 from migration import tables
 from migration.book import Book, Fences, Passage
 from migration.sources.contract import Naming
+
+# Asked within a transaction whether it may go on; raises where not.
+Guard = Callable[[Connection], None]
 
 PLANNED, RUNNING, PAUSED, CLOSED = "planned", "running", "paused", "closed"
 
@@ -206,9 +209,13 @@ class Ledger(Book):
                 loads[shard] += count
         return loads
 
-    def set_plan(self, domain: str, state: str, *, expected: Collection[str]) -> None:
-        """Raises NotFound for a domain without a plan, InvalidInput for one in another state than expected."""
+    def set_plan(
+        self, domain: str, state: str, *, expected: Collection[str], guard: Guard = lambda connection: None
+    ) -> None:
+        """Raises NotFound for a domain without a plan, InvalidInput for one in another state than expected, and what
+        `guard` raises, which is asked in the same transaction."""
         with self.database.write() as connection:
+            guard(connection)
             now = self._plan_state(connection, domain)
             if now is None:
                 raise NotFound(f"there is no plan for {domain}; make one: mailplat migrate plan {domain}")
@@ -228,9 +235,11 @@ class Ledger(Book):
         query = sa.select(tables.plan.c.state).where(tables.plan.c.domain == domain)
         return connection.execute(query).scalar_one_or_none()
 
-    def request_cutover(self, domain: str, *, unknown_passwords: bool = False) -> int:
+    def request_cutover(
+        self, domain: str, *, unknown_passwords: bool = False, guard: Guard = lambda connection: None
+    ) -> int:
         """Every account that has not moved yet and is not halted; how many. Raises InvalidInput, and asks for none,
-        while one of them has no password here, unless `unknown_passwords` approves it."""
+        while one of them has no password here, unless `unknown_passwords` approves it; and what `guard` raises."""
         mine = sa.and_(tables.move.c.domain == domain, tables.move.c.moved == 0.0, tables.move.c.halted == "")
         locked_out = (
             sa.select(directory.account.c.local)
@@ -239,6 +248,7 @@ class Ledger(Book):
             .order_by(directory.account.c.key)
         )
         with self.database.write() as connection:
+            guard(connection)
             names = list(connection.execute(locked_out).scalars())
             if names and not unknown_passwords:
                 raise InvalidInput(

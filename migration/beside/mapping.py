@@ -2,7 +2,8 @@
 
 An identifier there is a user, or one of
 
-    anyone, anonymous, authenticated    all who can log in there; here `anyone` is the accounts of the owner's domain
+    anyone, authenticated               all who can log in there; here `anyone` is the accounts of the owner's domain
+    anonymous                           who has not logged in, or all, as the server has it: nobody here
     $group, !$group, #global            Dovecot's; there is nothing like it here
     -identifier                         rights that are taken away (RFC 4314 2)
 
@@ -21,7 +22,8 @@ from migration.beside.kept import Left
 # Identifiers of one mailbox that are looked at: five times as many as one may have here.
 MAX_IDENTIFIERS = 1000
 
-_EVERYBODY = ("anyone", "anonymous", "authenticated")
+_EVERYBODY = ("anyone", "authenticated")
+_NOBODY = "anonymous"
 # RFC 4314 2.1.1: of RFC 2086 c and d, by the narrower of their readings.
 _OLD = {"c": "k", "d": "et"}
 # What an owner may always do here, and is worth a word where he might not there. RFC 2086 has no x and no p.
@@ -99,19 +101,20 @@ def _take(said: Said, owners: frozenset[str], found: Sorted, *, old: bool) -> No
     elif name.startswith("#"):
         found.others.append(rights)
         found.left.append(Left(shown, "it is of the platform's own list, not of this mailbox"))
+    elif name.lower() == _NOBODY:
+        found.left.append(Left(shown, "nobody is here without a login"))
     elif name.lower() in _EVERYBODY:
-        # The closer one alone, as Dovecot has it.
-        if not found.spelled or name.lower() == "authenticated":
-            found.everybody, found.spelled = rights, name
+        found.everybody = found.everybody & rights if found.spelled else rights
+        found.spelled = found.spelled or name
         found.left.append(Left(shown, "`anyone` is the accounts of the owner's domain here"))
     else:
-        found.users[name] = rights
+        found.users[name] = found.users.get(name, rights) & rights
 
 
 def _deny(name: str, rights: Rights, owners: frozenset[str], found: Sorted) -> None:
     if name.lower() in owners:
         return
-    if name.startswith(("$", "!$", "#")) or name.lower() in _EVERYBODY:
+    if name.startswith(("$", "!$", "#")) or name.lower() in (*_EVERYBODY, _NOBODY):
         found.denied_all |= rights
     else:
         found.denied[name] = found.denied.get(name, NONE) | rights

@@ -1,7 +1,8 @@
 """A batch of aliases compared with ours, and what makes ours the same.
 
 Only an alias that came from this backend's directory and is still what came from there is changed: what was made or
-changed here by hand stays, and is named.
+changed here by hand stays, and is named. Of an account that does not live on this backend, because it has moved or is
+another platform's, nothing is believed: its mail is not diverted by a file of a platform that it has left.
 """
 
 from collections import defaultdict
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from mailplat.core.address import Address
+from mailplat.core.route import BackendHome
 from mailplat.directory import bulk
 from mailplat.directory import tables as platform
 from mailplat.directory.audit import Line
@@ -61,6 +63,7 @@ class Aliases:
         }
         query = sa.select(platform.account.c.key).where(platform.account.c.key.in_(sources))
         accounts = set(connection.execute(query).scalars())
+        elsewhere = living_elsewhere(connection, sources, self._backend)
         names = {target.domain for each in batch for target in each.targets}
         names |= {each.source.rpartition("@")[2] for each in batch}
         domains = self._made | _known(connection, names)
@@ -70,7 +73,11 @@ class Aliases:
                 work.closed += 1
                 continue
             targets = self._targets(work, each, domains)
-            if targets is not None:
+            if targets is None:
+                continue
+            if each.source in elsewhere:
+                self._not_theirs(work, each, targets, ours.get(each.source, ()))
+            else:
                 self._one(work, each, targets, ours.get(each.source, ()), origin.get(each.source), accounts)
         return work
 
@@ -126,6 +133,14 @@ class Aliases:
             self._replace(work, each, targets, theirs, ours, accounts)
         else:
             self._left(work, each, "was changed here, and is another one there since")
+
+    def _not_theirs(
+        self, work: Work, each: StagedAlias, targets: Sequence[Address], ours: Sequence[Address]
+    ) -> None:
+        """Where an account's mail goes is said by who has the account."""
+        wanted = [target.key for target in targets if [target.key] != [each.source]]
+        if wanted not in ([target.key for target in ours], []):
+            self._left(work, each, f"is an account that does not live on backend {self._backend}")
 
     def _first(
         self,
@@ -200,6 +215,17 @@ def read(connection: Connection, sources: Sequence[str]) -> dict[str, tuple[Addr
     for source, local, domain in connection.execute(query):
         found[source].append(Address(local, domain))
     return {source: tuple(targets) for source, targets in found.items()}
+
+
+def living_elsewhere(connection: Connection, sources: Sequence[str], backend: str) -> set[str]:
+    """Those that are accounts whose home is not this backend: moved, or another platform's."""
+    account, route = platform.account.c, platform.route.c
+    query = (
+        sa.select(account.key)
+        .join(platform.route, route.account_id == account.id)
+        .where(account.key.in_(sources), route.home != str(BackendHome(backend)))
+    )
+    return set(connection.execute(query).scalars())
 
 
 def _known(connection: Connection, names: Collection[str]) -> set[str]:

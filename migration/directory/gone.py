@@ -30,7 +30,7 @@ from migration.directory.staging import BATCH, Staging
 BRAKE_SHARE = 0.05
 BRAKE_NUMBER = 100
 
-# So few may be gone whatever the share: in a small directory one account is more than it.
+# So few may be gone whatever the share, but not all: in a small directory one account is more than it.
 BELIEVED = 20
 
 _FENCED = frozenset(state.value for state in FENCES)
@@ -77,7 +77,7 @@ class Gone:
     def look(self, report: Report, removal: Removal, *, write: bool) -> None:
         """Raises Brake where a removal is wanted and the brake holds; all else is done by then."""
         known, gone = self._count()
-        doubted = gone > BELIEVED and _too_many(gone, known)
+        doubted = (gone > BELIEVED and _too_many(gone, known)) or gone == known > 1
         if write and not (doubted and removal.number < gone):
             self._mark()
         for batch in self._accounts():
@@ -160,7 +160,9 @@ class Gone:
         while True:
             with self._database.read() as connection:
                 rows = connection.execute(query.where(mine.source > last)).fetchall()
-                ours = aliases.read(connection, [row.source for row in rows])
+                sources = [row.source for row in rows]
+                ours = aliases.read(connection, sources)
+                elsewhere = aliases.living_elsewhere(connection, sources, self._description.backend)
             if not rows:
                 return
             last = rows[-1].source
@@ -168,6 +170,7 @@ class Gone:
                 (row, ours[row.source])
                 for row in rows
                 if self._is_ours(row.source)
+                and row.source not in elsewhere
                 and row.source in ours
                 and origins.of_targets(ours[row.source]) == row.digest
             ]

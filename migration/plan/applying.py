@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 
 from mailplat.core.clock import Clock
 from mailplat.core.errors import InvalidInput, NotFound
+from mailplat.core.route import RouteState
 from mailplat.db.engine import Database
 from mailplat.directory import audit
 from mailplat.directory import tables as directory
@@ -16,7 +17,7 @@ from migration import tables as moves
 from migration.plan import tables
 from migration.plan.document import PlanTerms, WaveTerms
 from migration.plan.states import OPEN, WaveState
-from migration.plan.stored import Stored, read
+from migration.plan.stored import RETURNING, Stored, read
 
 _KEPT_IN_COLUMNS = {"name", "position", "domains"}
 
@@ -70,6 +71,10 @@ def _check(
                 raise InvalidInput(
                     f"{domain} is in wave {stored.terms.name} of plan {stored.plan}; take it out there"
                 )
+        elif stored.fates.get(domain) == RETURNING and domain not in now:
+            raise InvalidInput(
+                f"{domain} is about to be sent back by its gate; leave it in the plan until it is"
+            )
         elif domain in begun and (domain not in now or now[domain].name != stored.terms.name):
             if domain not in now and domain in take_out:
                 continue
@@ -169,12 +174,21 @@ def _write(connection: Connection, plan: PlanTerms, before: Mapping[str, Stored]
     _write_domains(connection, plan, [each for wave in before.values() for each in wave.terms.domains])
 
 
+def _withdraw(connection: Connection, domains: Sequence[str]) -> None:
+    """Who leaves a wave that is cut over is not cut over by its word; a fence that is set ends by itself."""
+    move, route = moves.move.c, directory.route.c
+    fenced = sa.select(route.account_id).where(route.state == RouteState.FENCED.value)
+    mine = sa.and_(move.domain.in_(domains), move.cutover, move.account_id.not_in(fenced))
+    connection.execute(moves.move.update().where(mine).values(cutover=False))
+
+
 def _write_domains(connection: Connection, plan: PlanTerms, was: Sequence[str]) -> None:
     now = {domain for wave in plan.wave for domain in wave.domains}
     left = [each for each in was if each not in now]
     column = tables.domain.c
     if left:
         connection.execute(tables.domain.delete().where(column.domain.in_(left)))
+        _withdraw(connection, left)
     known = set(connection.execute(sa.select(column.domain)).scalars())
     for wave in plan.wave:
         for position, name in enumerate(wave.domains):

@@ -49,7 +49,7 @@ class LimitTerms(Section):
     """Of one backend, while the wave is under way. The settings' hold beside it: the lower one counts."""
 
     connections: int = Field(ge=1)
-    latency: float = Field(ge=0)  # seconds; 0: never slowed down
+    latency: float = Field(ge=0, le=3600, allow_inf_nan=False)  # seconds; 0: never slowed down
 
 
 class WaveTerms(Section):
@@ -57,10 +57,10 @@ class WaveTerms(Section):
     position: int = Field(ge=1)
     domains: list[str]
     # Share of the accounts that may be halted, or whose fence was taken back: 2 % (research/migration.md 4.30)
-    error_budget: float = Field(default=0.02, ge=0, le=1)
+    error_budget: float = Field(default=0.02, ge=0, le=1, allow_inf_nan=False)
     approval: bool = True
-    # Hours from the last cutover until it is judged: one day, since mail has a rhythm of days
-    bake: float = Field(default=24.0, ge=0)
+    # Hours from the last cutover until it is judged: one day, since mail has a rhythm of days; a year at most
+    bake: float = Field(default=24.0, ge=0, le=8784, allow_inf_nan=False)
     # The next wave is copied while this one bakes: without it thirty waves take sixty days (docs/scaling.md)
     copy_ahead: bool = True
     on_breach: Literal["halt", "rollback-domain"] = "halt"

@@ -69,6 +69,12 @@ async def read_digests(backend: Backend, account: str, numbers: Sequence[int]) -
     return found
 
 
+def _size(value: bytes) -> int:
+    if not value.isdigit() or len(value) > 18:
+        raise Misbehaviour(f"POP3 listed {value[:80]!r} octets")
+    return int(value)
+
+
 class _Digest:
     """Takes a message and keeps its digest."""
 
@@ -199,7 +205,7 @@ class Session:
         """(number in this session, UIDL, size in octets), ascending. Raises Halt where UIDLs are missing or doubled:
         then nothing says which message is which."""
         await self.ask(b"LIST")
-        sizes = {number: int(value) async for number, value in self._pairs()}
+        sizes = {number: _size(value) async for number, value in self._pairs()}
         self.send(b"UIDL")
         line = await self._line()
         if not line.startswith(b"+OK"):
@@ -217,12 +223,16 @@ class Session:
         return [(number, uidls[number], sizes[number]) for number in sorted(sizes)]
 
     async def _pairs(self) -> AsyncIterator[tuple[int, bytes]]:
-        found = 0
+        found: set[int] = set()
         async for line in self._lines():
-            words, found = line.split(), found + 1
-            if len(words) < 2 or not words[0].isdigit() or len(words[0]) > 9 or found > MAX_MESSAGES:
+            words = line.split()
+            if len(words) < 2 or not words[0].isdigit() or len(words[0]) > 9 or len(found) >= MAX_MESSAGES:
                 raise Misbehaviour(f"POP3 listed {line[:80]!r}")
-            yield int(words[0]), words[1]
+            number = int(words[0])
+            if number in found:
+                raise Misbehaviour(f"POP3 listed message {number} twice")
+            found.add(number)
+            yield number, words[1]
 
     async def retrieve(
         self, numbers: Sequence[int], spool: Path, more: Callable[[], bool]
@@ -241,8 +251,14 @@ class Session:
             body = await self._message(spool) if line.startswith(b"+OK") else None
             try:
                 if window == 1:
+                    if self._buffer:
+                        raise Misbehaviour("POP3 goes on behind the end of a message: it does not stuff dots")
                     self.send(b"RSET")
-                await self._line()  # that nothing is marked any more; nothing ever was
+                # That nothing is marked any more; nothing ever was. Something else is the rest of a message that had
+                # a lone dot in it, which its server did not stuff (RFC 1939 3): what was read is not all of it.
+                after = await self._line()
+                if not after.startswith(b"+OK"):
+                    raise Misbehaviour(f"POP3 answered RSET with {after[:80]!r}")
             except BaseException:
                 if body is not None:
                     body.close()

@@ -116,6 +116,7 @@ class WaveLedger:
         if wave.stage in (WaveState.BAKING, WaveState.DONE):
             raise InvalidInput(f"wave {name} is {wave.stage.value}: its accounts have moved")
         with self._database.write() as connection:
+            _as_read(connection, wave)
             now = self._clock.now()
             after = {"domains": wave.terms.domains, "reason": reason}
             audit.write(connection, now, who, [("migrate.wave.approve", name, {}, after)])
@@ -142,9 +143,8 @@ class WaveLedger:
                 self._set(connection, wave, WaveState.HALTED, "", reason=text, resumes=wave.state.value)
             for domain, said in breaches.items():
                 values = {"breach": said, "fate": RETURNING if back else ""}
-                connection.execute(
-                    tables.domain.update().where(tables.domain.c.domain == domain).values(**values)
-                )
+                mine = sa.and_(tables.domain.c.domain == domain, tables.domain.c.wave == wave.name)
+                connection.execute(tables.domain.update().where(mine).values(**values))
 
     def returned(self, domain: str) -> None:
         mine = sa.and_(tables.domain.c.domain == domain, tables.domain.c.fate == RETURNING)
@@ -205,9 +205,12 @@ class WaveLedger:
         connection.execute(moves.move.update().where(mine).values(cutover=False))
 
     def _set(self, connection: Connection, wave: Stored, state: WaveState, who: str, **values: Any) -> None:
-        """Compare-and-set. Steps that a person makes are in the audit log. Raises Changed."""
+        """Compare-and-set. Steps that a person makes are in the audit log; those of the runner hold for the terms,
+        the domains and the approval that it has read. Raises Changed."""
         if state is not wave.state and state not in TRANSITIONS[wave.state]:
             raise InvalidInput(f"wave {wave.name} is {wave.state.value} and cannot become {state.value}")
+        if not who:
+            _as_read(connection, wave)
         mine = sa.and_(
             _wave.name == wave.name, _wave.state == wave.state.value, _wave.resumes == wave.resumes
         )
@@ -222,6 +225,22 @@ class WaveLedger:
                 {"state": state.value, "reason": values.get("reason", "")},
             )
             audit.write(connection, self._clock.now(), who, [line])
+
+
+def hold(connection: Connection, wave: Stored) -> None:
+    """Until the transaction's end nobody pauses it, or leads it elsewhere. Raises Changed where somebody has."""
+    mine = sa.select(_wave.state, _wave.resumes).where(_wave.name == wave.name).with_for_update()
+    row = connection.execute(mine).one_or_none()
+    if row is None or tuple(row) != (wave.state.value, wave.resumes):
+        raise Changed(f"wave {wave.name} is not {wave.state.value} any more; say it again")
+
+
+def _as_read(connection: Connection, wave: Stored) -> None:
+    """A plan may have been applied since. Raises Changed."""
+    connection.execute(sa.select(_wave.name).where(_wave.name == wave.name).with_for_update())
+    now = read(connection, _wave.name == wave.name).get(wave.name)
+    if now is None or (now.terms, now.approved) != (wave.terms, wave.approved):
+        raise Changed(f"the plan of wave {wave.name} was changed at this moment; say it again")
 
 
 def _aborts(connection: Connection, domains: Collection[str]) -> dict[int, int]:

@@ -55,6 +55,8 @@ class Waves:
                 pass  # the next look sees what it is now
             except MailplatError as error:
                 log.warning("a wave cannot go on", wave=wave.name, reason=str(error))
+            except Exception:
+                log.exception("a wave cannot go on because of a bug", wave=wave.name)
             self._log(wave)
             before = wave
 

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from sqlalchemy.engine import Connection
+
 from mailplat.app.wiring import Platform
 from mailplat.core import disk
 from mailplat.core.errors import InvalidInput, NotFound
@@ -13,7 +15,7 @@ from migration.ledger import PLANNED, RUNNING, Ledger, Move
 from migration.matched import matched
 from migration.plan.states import WaveState
 from migration.plan.stored import ACCEPTED, RETURNING, Stored
-from migration.waves.ledger import WaveLedger
+from migration.waves.ledger import Changed, WaveLedger, hold
 from migration.waves.standing import MOVED, Standing, is_ready, standing
 
 HOUR_S = 3600.0
@@ -32,6 +34,10 @@ class Site:
     @property
     def now(self) -> float:
         return self.platform.clock.now()
+
+    def hold(self, connection: Connection) -> None:
+        """Raises Changed."""
+        hold(connection, self.wave)
 
     def standing(self) -> Standing:
         return standing(self.wave, [m for each in self.wave.terms.domains for m in self.moves.moves(each)])
@@ -97,7 +103,7 @@ def _start_domains(site: Site) -> None:
             disk.step("wave.planned")
     for domain, state in states.items():
         if state == PLANNED:
-            site.moves.set_plan(domain, RUNNING, expected={PLANNED, RUNNING})
+            site.moves.set_plan(domain, RUNNING, expected={PLANNED, RUNNING}, guard=site.hold)
             disk.step("wave.copying")
 
 
@@ -169,7 +175,10 @@ def _ask(site: Site, left: Sequence[Move]) -> str:
             trouble.append(f"{domain} is {states[domain]}")
             continue
         try:
-            site.moves.request_cutover(domain, unknown_passwords=site.wave.terms.unknown_passwords)
+            unknown = site.wave.terms.unknown_passwords
+            site.moves.request_cutover(domain, unknown_passwords=unknown, guard=site.hold)
+        except Changed:
+            raise
         except InvalidInput as error:
             trouble.append(str(error))
             continue

@@ -9,7 +9,7 @@ import pytest
 
 from mailplat.core.errors import Unavailable
 from mailplat.directory import Backend
-from migration.errors import Halt, Throttled
+from migration.errors import Halt, Misbehaviour, Throttled
 from migration.numbering import Numbering, forget_some
 from migration.sources.contract import Given, Number
 from migration.sources.pop3 import Session
@@ -75,6 +75,35 @@ async def test_what_stops_a_move(replies: dict[str, bytes], reason: str) -> None
             await source.survey()
         await source.close()
     assert "RETR" not in server.asked
+
+
+@pytest.mark.parametrize(
+    ("replies", "reason"),
+    [
+        ({"LIST": b"+OK\r\n1 ten\r\n2 20\r\n.\r\n"}, "listed b'ten' octets"),
+        ({"LIST": b"+OK\r\n1 -10\r\n2 20\r\n.\r\n"}, "listed b'-10' octets"),
+        ({"LIST": b"+OK\r\n1 10\r\n1 20\r\n.\r\n"}, "message 1 twice"),
+        ({"UIDL": b"+OK\r\n1 a\r\n1 b\r\n2 c\r\n.\r\n"}, "message 1 twice"),
+    ],
+)
+async def test_lists_that_cannot_be(replies: dict[str, bytes], reason: str) -> None:
+    async with Server(**replies).running() as backend:
+        source = Pop3Account(backend, "a@x.test", Path("/nonexistent"), Counted())
+        with pytest.raises(Misbehaviour, match=reason):
+            await source.survey()
+        await source.close()
+
+
+@pytest.mark.parametrize("capabilities", [b"+OK\r\nPIPELINING\r\n.\r\n", b"-ERR\r\n"])
+async def test_a_server_that_does_not_stuff_dots(tmp_path: Path, capabilities: bytes) -> None:
+    """What its sender wrote behind a lone dot would be taken for answers, and for the next message."""
+    forged = b"+OK\r\nSubject: a\r\n\r\nhello\r\n.\r\nrest\r\n+OK\r\nSubject: forged\r\n\r\n.\r\n"
+    async with Server(RETR=forged, CAPA=capabilities).running() as backend:
+        session = await Session.open(backend, "a@x.test")
+        read = session.retrieve([1, 2], tmp_path, lambda: True)
+        with pytest.raises(Misbehaviour, match=r"RSET|stuff dots"):
+            await anext(read)
+        session.abort()
 
 
 async def test_a_locked_maildrop_is_left_for_later() -> None:

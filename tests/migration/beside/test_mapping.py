@@ -35,6 +35,13 @@ def mapped(*said: str, old: bool = False, most: int = 200) -> Given:
         (["authenticated lrs"], {ANYONE: "lrs"}),
         (["anyone lrs", "authenticated lr"], {ANYONE: "lr"}),
         (["authenticated lr", "anyone lrs"], {ANYONE: "lr"}),
+        (["anyone l", "authenticated lr"], {ANYONE: "l"}),
+        # of anonymous some servers say that it is everybody, some that it is not
+        (["anonymous lr"], {}),
+        (["anonymous lrs", "anyone l"], {ANYONE: "l"}),
+        (["anyone lr", "-anonymous r"], {ANYONE: "l"}),
+        (["bob@x.test l", "bob@x.test lrs"], {"bob@x.test": "l"}),
+        (["bob@x.test lrs", "bob@x.test l"], {"bob@x.test": "l"}),
         # who adds up would have more here than there
         (["anyone lrs", "bob@x.test l"], {ANYONE: "l", "bob@x.test": "l"}),
         (["anyone lr", "bob@x.test lrs"], {ANYONE: "lr", "bob@x.test": "lrs"}),
