@@ -76,8 +76,8 @@ class Gone:
 
     def look(self, report: Report, removal: Removal, *, write: bool) -> None:
         """Raises Brake where a removal is wanted and the brake holds; all else is done by then."""
-        known, gone = self._count()
-        doubted = (gone > BELIEVED and _too_many(gone, known)) or gone == known > 1
+        known, gone, empty = self._count()
+        doubted = empty or (gone > BELIEVED and _too_many(gone, known))
         if write and not (doubted and removal.number < gone):
             self._mark()
         for batch in self._accounts():
@@ -97,16 +97,18 @@ class Gone:
             )
         self._remove(report, write)
 
-    def _count(self) -> tuple[int, int]:
-        """How many accounts and aliases came from here and are still what came, and how many of them are gone."""
+    def _count(self) -> tuple[int, int, bool]:
+        """How many accounts and aliases came from here and are still what came, and how many of them are gone; True
+        where that is every account, of more than one."""
         known = gone = 0
         for batch in self._accounts(all_of_them=True):
             known += len(batch)
             gone += len(self._staged.lacks("account", "key", [row.key for row in batch]))
+        empty = gone == known > 1
         for some in self._aliases(all_of_them=True):
             known += len(some)
             gone += len(self._staged.lacks("alias", "source", [row.source for row, _ in some]))
-        return known, gone
+        return known, gone, empty
 
     def _accounts(self, *, all_of_them: bool = False) -> Iterator[Sequence[Any]]:
         """Batches of those that live on the backend, came from its directory, and are no longer there."""

@@ -116,6 +116,20 @@ def test_an_empty_source_is_doubted(here: House, description: Path) -> None:
     assert here.directory.accounts() == []
 
 
+@pytest.mark.parametrize(("left", "doubted"), [(0, True), (1, False)])
+def test_a_small_directory_that_is_empty_is_doubted_too(
+    here: House, description: Path, left: int, doubted: bool
+) -> None:
+    here.write("users", users(*numbered(3)))
+    here.take_over(description, removal=Removal(True, 40))
+    ledger = Ledger(here.platform.database, here.platform.clock)
+    ledger.plan(DOMAIN, ["s1"])
+    here.write("users", users(*numbered(left)))
+    here.take_over(description)
+    halted = [move for move in ledger.moves(DOMAIN) if move.halted]
+    assert (len(halted), len(here.told(GONE))) == (0 if doubted else 2, 3 - left)
+
+
 def test_a_move_under_way_is_halted_once(here: House, description: Path) -> None:
     ledger = plan(here)
     step(here, "u039", RouteState.SEEDING, RouteState.TRACKING, RouteState.READY)

@@ -12,6 +12,7 @@ from mailplat.directory import routes
 from mailplat.directory.tables import domain
 from migration.directory.description import load as describe
 from migration.directory.drift import folder_of
+from migration.directory.gone import Removal
 from migration.directory.report import ADDED, CHANGED, LEFT, NOTED, REFUSED, REMOVED
 from migration.directory.staging import staging
 from migration.directory.takeover import Takeover
@@ -121,6 +122,24 @@ def test_an_account_that_has_moved_is_ours(here: House, description: Path) -> No
     ada = here.account(f"ada@{DOMAIN}")
     assert (ada.password_hash, ada.quota) == (SECRET, 1 << 30)
     assert (here.told(CHANGED), report.figures["account elsewhere"]) == ([f"Bob@{DOMAIN}"], 1)
+
+
+def test_a_file_diverts_no_mail_of_an_account_that_has_moved(here: House, description: Path) -> None:
+    """Neither by a new alias, nor by another target, nor by taking one away."""
+    here.write("virtual", f"{LISTS}bob@{DOMAIN} bob@{DOMAIN}, ada@{DOMAIN}\n")
+    here.take_over(description)
+    for name in ("ada", "bob"):
+        here.settle(f"{name}@{DOMAIN}")
+    before = here.content()
+    here.write("virtual", LISTS.replace(f"ada@{DOMAIN} ada@{DOMAIN}", f"ada@{DOMAIN} bob@{DOMAIN}"))
+    report = here.take_over(description)
+    assert (report.writes, here.told(LEFT)) == (0, [f"ada@{DOMAIN}"])
+    here.write("virtual", f"{LISTS}bob@{DOMAIN} ada@{DOMAIN}\n")
+    here.take_over(description)
+    assert here.told(LEFT) == [f"bob@{DOMAIN}"]
+    here.write("virtual", LISTS)
+    here.take_over(description, removal=Removal(wanted=True, number=10))
+    assert here.content() == before
 
 
 def test_what_was_removed_here_is_not_made_again(here: House, description: Path) -> None:
