@@ -194,12 +194,12 @@ def _bake(site: Site) -> None:
     if site.now < until:
         site.waves.say(wave, f"bakes until {stamp(until)}")
         return
-    breaches = _judge(site)
+    breaches, unjudged = _judge(site)
     if breaches:
         site.waves.judged(wave, breaches)
         disk.step("wave.judged" if wave.terms.on_breach == "rollback-domain" else "wave.halted")
         return
-    site.waves.step(wave, WaveState.DONE, done=site.now, reason=_left_behind(site))
+    site.waves.step(wave, WaveState.DONE, done=site.now, reason=_left_behind(site, unjudged))
     disk.step("wave.done")
 
 
@@ -223,8 +223,8 @@ def _send_back(site: Site) -> bool:
     return True
 
 
-def _judge(site: Site) -> Mapping[str, str]:
-    """Of each domain that is worse than matched ones, why."""
+def _judge(site: Site) -> tuple[Mapping[str, str], Sequence[str]]:
+    """Of each domain that is worse than matched ones, why; domains of which too little is known from before."""
     back = site.standing().back
     moved: dict[str, Sequence[Move]] = {}
     for domain in site.wave.staying:
@@ -237,6 +237,7 @@ def _judge(site: Site) -> Mapping[str, str]:
     limits = replace(limits, significance=limits.significance / max(1, len(moved)))
     unmoved: dict[str, list[str]] = {}
     found: dict[str, str] = {}
+    unjudged = []
     for domain, moves in moved.items():
         backends = {each.backend for each in moves}
         for backend in backends - set(unmoved):
@@ -246,11 +247,13 @@ def _judge(site: Site) -> Mapping[str, str]:
         judged = compare(site.platform.usage, limits, [domain], others, since)
         if worse := [reason(each) for each in judged if each.is_breach]:
             found[domain] = "; ".join(worse)
-    return found
+        elif all(each.verdict == "no baseline" for each in judged):
+            unjudged.append(domain)
+    return found, unjudged
 
 
-def _left_behind(site: Site) -> str:
-    """What did not come along."""
+def _left_behind(site: Site, unjudged: Sequence[str]) -> str:
+    """What did not come along, and what nobody could judge."""
     found = site.standing()
     halted = [each.address for each in found.moves if each.route.state not in MOVED]
     said = [
@@ -259,6 +262,11 @@ def _left_behind(site: Site) -> str:
         if domain not in site.wave.staying
     ]
     said += [f"{domain} was sent back" for domain in sorted(found.back) if domain in site.wave.staying]
+    if unjudged:
+        some = ", ".join(unjudged[:3]) + " ..." * (len(unjudged) > 3)
+        said.append(
+            f"{len(unjudged)} domains were not judged, nothing is known from before they moved: {some}"
+        )
     if halted:
         said.append(f"{len(halted)} accounts are halted and have not moved: {', '.join(halted[:3])}")
     return "; ".join(said)
