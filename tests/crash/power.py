@@ -35,19 +35,22 @@ IMAGE_OCTETS = 1 << 30
 # Cuts of the control until it has lost something: one is nearly always enough.
 CONTROL_CUTS = 5
 
-MAKE = {"ext4": ["mkfs.ext4", "-q", "-F"], "xfs": ["mkfs.xfs", "-q", "-f"]}
+# An inode for 4 KiB: mail is small files, and else inodes are at an end long before blocks are.
+MAKE = {"ext4": ["mkfs.ext4", "-q", "-F", "-i", "4096"], "xfs": ["mkfs.xfs", "-q", "-f"]}
 
 
 class Image:
     """A filesystem in a file, mounted through a loop device."""
 
-    def __init__(self, folder: Path, kind: str, mounted: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, kind: str, mounted: Path | None = None, *, octets: int = IMAGE_OCTETS
+    ) -> None:
         """`mounted`: where, else in `folder`."""
         self.path = folder / f"{kind}.image"
         self.mounted = mounted or folder / kind
         self.mounted.mkdir(parents=True, exist_ok=True)
         with open(self.path, "wb") as file:
-            file.truncate(IMAGE_OCTETS)
+            file.truncate(octets)
         subprocess.run([*MAKE[kind], os.fspath(self.path)], check=True)
         self.mount()
 

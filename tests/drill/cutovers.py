@@ -109,6 +109,10 @@ class Tally:
     seconds: list[float] = field(default_factory=list)  # from a round's last fault to its last account's rest
 
 
+# Sparse. A cutover leaves some 1.3 MB and 125 files here: 1,000 of them take a third.
+IMAGE_OCTETS = 4 << 30
+
+
 class CutoverDrill:
     def __init__(
         self,
@@ -153,7 +157,7 @@ class CutoverDrill:
 
     def _mount(self, folder: Path) -> Image:
         shards = next(iter(self.stage.platform.shards.values())).path.parent
-        image = Image(folder, "ext4", shards)
+        image = Image(folder, "ext4", shards, octets=IMAGE_OCTETS)
         for name in self.stage.platform.shards:
             (shards / name).mkdir()
             self.stage.rig.call("shard", "adopt", name, "--empty")
