@@ -86,14 +86,7 @@ class ScramStore:
         password stay. False, and nothing is changed, when the account is gone, has another password by now, or does
         not live in a shard for good: as long as it may go back to a backend, that one must be told of passwords that
         were set here, and of no others."""
-        here = (
-            sa.select(sa.literal(1))
-            .where(tables.route.c.account_id == account.id, tables.route.c.state == RouteState.FINAL.value)
-            .exists()
-        )
-        same = sa.and_(
-            tables.account.c.id == account.id, tables.account.c.password_hash == account.password_hash, here
-        )
+        same = self._renewable(account)
         made_for = tables.scram_key.c.made_for
         mine = sa.and_(
             tables.scram_key.c.account_id == account.id, made_for == _made_for(account.password_hash)
@@ -105,6 +98,19 @@ class ScramStore:
                     tables.scram_key.update().where(mine).values(made_for=_made_for(password_hash))
                 )
             return done.rowcount == 1
+
+    def may_renew(self, account: Account) -> bool:
+        """Whether `renew_hash` would take one now."""
+        query = sa.select(sa.literal(1)).where(self._renewable(account))
+        with self._database.read() as connection:
+            return connection.execute(query).first() is not None
+
+    @staticmethod
+    def _renewable(account: Account) -> sa.ColumnElement[bool]:
+        final = tables.route.c.state == RouteState.FINAL.value
+        here = sa.select(sa.literal(1)).where(tables.route.c.account_id == account.id, final).exists()
+        mine = tables.account.c
+        return sa.and_(mine.id == account.id, mine.password_hash == account.password_hash, here)
 
     def decoy(self, name: str) -> ScramKeys:
         """For who has no keys: the same each time and in each process, as a salt is, and opened by no password (RFC

@@ -2,6 +2,7 @@
 
 import pytest
 
+from mailplat.access import rehash
 from mailplat.access.login import AuthenticationFailed, Serve
 from mailplat.core.address import Address
 from mailplat.core.errors import Unavailable
@@ -76,13 +77,19 @@ async def test_what_a_backend_judges_is_left_to_it(house: House) -> None:
     assert kept(house) == OLD
 
 
-async def test_who_may_go_back_keeps_the_hash_that_came_along(house: House) -> None:
+async def test_who_may_go_back_keeps_the_hash_that_came_along(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no processor hashes for nothing at each login, which would go on for weeks."""
     house.add_backend()
     add(house, BackendHome("legacy"))
     states = RouteState.SEEDING, RouteState.TRACKING, RouteState.READY, RouteState.FENCED, RouteState.NEW
     house.advance("anna", *states, home=HERE)
-    await enter(house)
-    assert kept(house) == OLD
+    hashed: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(rehash, "hash_password", hashed.append)
+        await enter(house)
+        assert (kept(house), hashed) == (OLD, [])
     house.advance("anna", RouteState.FINAL)
     await enter(house)
     assert kept(house) != OLD
