@@ -1,12 +1,11 @@
-"""One kind of moves, attended to by one worker: what is due, one task an account, and what a failure leads to."""
+"""One kind of moves: what is due, and one turn of one account, as one worker has it: what it does and what a failure
+leads to."""
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, Generic, TypeVar
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Generic, TypeVar
 
 import structlog
 
@@ -17,41 +16,55 @@ from migration.certificate import events
 from migration.crossing import Paused, Tools
 from migration.errors import FenceAborted, Halt, Throttled
 from migration.pacing import backoff
+from migration.turns import Turn, Turns
 
 log = structlog.get_logger("migration")
 
 M = TypeVar("M", bound=Passage)
 
+# The lane of what waits for no connection: fences to be taken back, mail to be let go.
+URGENT = "urgent"
+# Turns of it that are handed out at once.
+URGENT_ROOM = 64
+
+# Workers in a row that did not end an account's turn, after which a person has to look: what ends a worker that often
+# lies in the account. One that is killed by chance is killed over others too.
+MOST_DEATHS = 20
+
 
 @dataclass(slots=True)
-class Account:
-    """What this process remembers of an account between two works on it."""
+class Hand(Generic[M]):
+    """A turn that this worker is at."""
 
-    failures: int = 0
-    epoch: int = 0  # of the route as this process left it
-    not_before: float = 0.0  # monotonic
-    worked: float = 0.0  # seconds of the last work on it, without waiting for a connection
-    task: asyncio.Task[None] | None = None
+    turn: Turn
+    move: M
+    fresh: bool  # the last turn ended: nobody else can be at work on the account
+    worked: float  # seconds, without waiting for a connection
+    failures: int
+    due_at: float
 
 
 class Attendance(ABC, Generic[M]):
-    """An account is always one worker's, `part` is (index of this one, number of workers); after a crash the worker
-    that takes its place finishes or takes back what it finds begun. `rest`: seconds until an account that is as far
-    as it can be is looked at again."""
+    """`rest`: seconds until an account that is as far as it can be is looked at again."""
+
+    kind: ClassVar[str]
 
     def __init__(
         self,
         platform: Platform,
         ledger: Book,
-        part: tuple[int, int],
+        turns: Turns,
+        runner: str,
         rest: float,
         *,
         on_halt: Mapping[str, Any] | None = None,
     ) -> None:
         self.platform = platform
-        self.part = part
+        self.turns = turns
         self.clock = platform.clock
         self.rest = rest
+        self.workers = 1  # that share what one platform bears
+        self._runner = runner
         self._on_halt = dict(on_halt or {})
         self.tools = Tools(
             ledger=ledger,
@@ -60,63 +73,162 @@ class Attendance(ABC, Generic[M]):
             bus=platform.bus,
             queue=platform.queue,
         )
-        self._accounts: defaultdict[int, Account] = defaultdict(Account)
+        self._hands: dict[str, Hand[M]] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self.running: frozenset[int] = frozenset()
+        self._leaving = False
+
+    # what the worker that hands out turns asks
 
     @abstractmethod
     async def due(self) -> Sequence[M]:
-        """This worker's."""
+        """Every move that may want a turn."""
+
+    @abstractmethod
+    def wants(self, move: M, turn: Turn) -> bool:
+        """Now."""
+
+    @abstractmethod
+    def overdue(self, move: M) -> bool:
+        """Whoever has its turn seems to hang, and others must not wait for it."""
+
+    @abstractmethod
+    def lane(self, move: M) -> str:
+        """Turns of one lane share what limits them."""
+
+    @abstractmethod
+    def room(self, lane: str) -> int:
+        """Turns of it that are handed out at once: somewhat more than are worked at, so that none waits for the
+        next to be handed out."""
+
+    def priority(self, move: M) -> int:
+        """1 comes first."""
+        return 2
+
+    # what a worker does with them
+
+    @abstractmethod
+    async def find(self, accounts: Collection[int]) -> Sequence[M]: ...
 
     @abstractmethod
     def may_run(self, move: M) -> bool:
         """False where it is to stop between two batches."""
 
     @abstractmethod
-    def is_due(self, move: M, account: Account) -> bool: ...
-
-    @abstractmethod
-    async def attend(self, move: M) -> bool:
+    async def attend(self, hand: Hand[M]) -> bool:
         """True when there is more to do at once."""
 
+    @abstractmethod
+    def crowded(self, move: M) -> bool:
+        """Others wait for what it uses."""
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._tasks)
+
+    def enter(self) -> None:
+        """Take turns from now on."""
+        self._leaving = False
+
     async def look(self) -> None:
-        moves = await self.due()
-        self.running = frozenset(each.account_id for each in moves if self.may_run(each))
-        for move in moves:
-            account = self._accounts[move.account_id]
-            if account.task is None and self.is_due(move, account):
-                account.task = asyncio.create_task(self._work(move, account))
+        """Whether what is under way is still wanted."""
+        accounts = {hand.move.account_id for hand in self._hands.values()}
+        if not accounts:
+            return
+        found = await self.find(accounts)
+        self.running = frozenset(each.account_id for each in found if self.may_run(each))
+
+    async def take(self, name: str) -> None:
+        """A turn that was handed to this worker, to its end; one that it is at already is waited for."""
+        if self._leaving:
+            return  # handed out anew: the ledger knows that it did not end
+        task = self._tasks.get(name)
+        if task is None:
+            task = self._tasks[name] = asyncio.create_task(self._take(name))
+            task.add_done_callback(lambda _: self._tasks.pop(name, None))
+        await asyncio.wait({task})
 
     async def leave(self) -> None:
         """Every account is left between two batches, and no fence stays behind."""
+        self._leaving = True
         self.running = frozenset()
-        tasks = [each.task for each in self._accounts.values() if each.task is not None]
+        tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _work(self, move: M, account: Account) -> None:
+    async def _take(self, name: str) -> None:
         try:
-            more = await self.attend(move)
-            account.failures = 0
-            account.not_before = 0.0 if more else self.clock.monotonic() + self.rest_after(move, account)
+            begun = await self.tools.book(self.turns.begin, name, self._runner)
+            if begun is None:
+                return
+            turn, fresh = begun
+            moves = await self.find([turn.account_id])
+        except Unavailable as error:
+            log.warning("a turn cannot begin", turn=name, reason=str(error))
+            return
+        hand = None
+        if moves:
+            hand = Hand(turn, moves[0], fresh, turn.worked, turn.failures, turn.due_at)
+        try:
+            if hand is not None and self.wants(hand.move, turn):
+                self._hands[name] = hand
+                self.running |= {turn.account_id} if self.may_run(hand.move) else set()
+                await self._work(hand)
+        finally:
+            self._hands.pop(name, None)
+            # Also of one that was broken off: whoever has it next need not think that we may still be at it.
+            await asyncio.shield(self._end(turn, hand))
+
+    async def _end(self, turn: Turn, hand: Hand[M] | None) -> None:
+        due_at, worked, failures = (hand.due_at, hand.worked, hand.failures) if hand else (0.0, 0.0, 0)
+        try:
+            ended = await self.tools.book(
+                self.turns.end, turn, due_at=due_at, worked=worked, failures=failures
+            )
+        except Unavailable as error:
+            log.warning("the ledger cannot be written", turn=turn.name, reason=str(error))
+            return
+        if not ended:
+            log.warning("a turn was taken from this worker", turn=turn.name)
+
+    async def _work(self, hand: Hand[M]) -> None:
+        move = hand.move
+        began, hand.worked = self.clock.monotonic(), 0.0
+        try:
+            if hand.turn.deaths > MOST_DEATHS:
+                raise Halt(
+                    f"{hand.turn.deaths} workers in a row ended while they were at it, and nothing else ends them:"
+                    " see their logs and the system's (memory?)"
+                )
+            more = await self.attend(hand)
+            while more and not self.crowded(move) and await self._go_on(hand):
+                more = await self.attend(hand)
+            hand.failures = 0
+            hand.due_at = 0.0 if more else self.clock.now() + self.rest
         except Paused:
-            account.not_before = 0.0
+            hand.due_at = 0.0
         except FenceAborted as error:
             log.warning("cutover failed", account=move.address, reason=str(error))
-            account.not_before = self.clock.monotonic() + self.rest_after_abort(move)
+            hand.due_at = self.clock.now() + self.rest_after_abort(move)
         except Halt as error:
             log.error("move halted", account=move.address, reason=str(error))
-            await self.note(move, halted=str(error), **self._on_halt)
+            await self.note(hand, halted=str(error), **self._on_halt)
         except MailplatError as error:
-            await self._retry(move, account, error)
+            await self._retry(hand, error)
         except Exception as error:
             log.exception("move failed by a bug", account=move.address)
-            await self._retry(move, account, error)
+            await self._retry(hand, error)
         finally:
-            account.task = None
+            hand.worked = hand.worked or self.clock.monotonic() - began
 
-    def rest_after(self, move: M, account: Account) -> float:
-        return self.rest
+    async def _go_on(self, hand: Hand[M]) -> bool:
+        """With the account as it is now, where there is still something to do."""
+        moves = await self.find([hand.move.account_id])
+        if not moves or self._leaving or not self.wants(moves[0], replace(hand.turn, due_at=0.0)):
+            return False
+        hand.move = moves[0]
+        return True
 
     def rest_after_abort(self, move: M) -> float:
         return self.rest
@@ -124,12 +236,19 @@ class Attendance(ABC, Generic[M]):
     async def failed(self, move: M, error: Exception) -> None:
         """Before it is tried again."""
 
-    async def _retry(self, move: M, account: Account, error: Exception) -> None:
-        account.failures += 1
-        wait = backoff(account.failures)
-        account.not_before = self.clock.monotonic() + wait
+    async def _retry(self, hand: Hand[M], error: Exception) -> None:
+        move = hand.move
+        hand.failures += 1
+        wait = backoff(hand.failures)
+        hand.due_at = self.clock.now() + wait
         log.warning("move interrupted", account=move.address, reason=str(error), again_in_s=round(wait, 1))
-        await self.note(move, note=f"{type(error).__name__}: {error}")
+        try:
+            if not await self.tools.book(self.turns.holds, hand.turn):
+                return  # another worker is at it; what this one met says nothing
+        except Unavailable as unread:
+            log.warning("the ledger cannot be read", account=move.address, reason=str(unread))
+            return
+        await self.note(hand, note=f"{type(error).__name__}: {error}")
         if isinstance(error, Throttled):
             await self._note_throttled(move, error)
         try:
@@ -140,22 +259,20 @@ class Attendance(ABC, Generic[M]):
     async def _note_throttled(self, move: M, error: Throttled) -> None:
         detail = {"text": str(error)[:300], "retry_after_s": error.retry_after}
         try:
-            await self.platform.executors.run(
-                "migration",
-                partial(
-                    events.note,
-                    self.platform.database,
-                    move.account_id,
-                    self.clock.now(),
-                    events.THROTTLED,
-                    **detail,
-                ),
+            await self.tools.book(
+                events.note,
+                self.platform.database,
+                move.account_id,
+                self.clock.now(),
+                events.THROTTLED,
+                **detail,
             )
         except Unavailable as unwritten:
             log.warning("the ledger cannot be written", account=move.address, reason=str(unwritten))
 
-    async def note(self, move: M, **values: object) -> None:
+    async def note(self, hand: Hand[M], **values: object) -> None:
+        ledger = self.tools.ledger.guarded(self.turns.guard(hand.turn))
         try:
-            await self.platform.executors.run("migration", self.tools.ledger.set, move.account_id, **values)
+            await self.tools.book(ledger.set, hand.move.account_id, **values)
         except Unavailable as error:
-            log.warning("the ledger cannot be written", account=move.address, reason=str(error))
+            log.warning("the ledger cannot be written", account=hand.move.address, reason=str(error))

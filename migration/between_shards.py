@@ -1,6 +1,6 @@
 """Moves between our own shards: nobody has to say when, each goes to its end by itself."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import structlog
 
@@ -11,7 +11,7 @@ from mailplat.core.route import Residence, RouteState, ShardHome
 from mailplat.store import Shard
 from mailplat.store.transfer import is_closed
 from migration import fence
-from migration.attendance import Account, Attendance
+from migration.attendance import URGENT, URGENT_ROOM, Attendance, Hand
 from migration.compared import Compared
 from migration.errors import Halt
 from migration.pacing import Pacer, backoff
@@ -19,40 +19,73 @@ from migration.shardmoves import LIVING, Orphan, ShardMove, ShardMoves, Stage
 from migration.sources.shard import ShardAccount
 from migration.target import Target
 from migration.transfer import Transfer, transfer
+from migration.turns import SHARD_KIND, Turn, Turns
 
 log = structlog.get_logger("migration")
 
 # Seconds between two looks at a move that is done or waits.
 REST_S = 2.0
 
+LANE = "shards"
+# Turns that are handed out for each transfer: one is worked at, one waits.
+AHEAD = 2
+
 
 class BetweenShards(Attendance[ShardMove]):
     """`transfers`: accounts at a time, of all workers together."""
 
-    def __init__(self, platform: Platform, part: tuple[int, int], transfers: int) -> None:
+    kind = SHARD_KIND
+
+    def __init__(self, platform: Platform, turns: Turns, runner: str, transfers: int) -> None:
         self._ledger = ShardMoves(platform.database, platform.clock)
-        super().__init__(platform, self._ledger, part, REST_S)
-        self._pacer = Pacer(platform.clock, max(1, transfers // part[1]))
+        super().__init__(platform, self._ledger, turns, runner, REST_S)
+        self._transfers = transfers
+        self._pacer = Pacer(platform.clock, transfers)
 
     async def due(self) -> Sequence[ShardMove]:
-        for orphan in await self.platform.executors.run("migration", self._ledger.orphans, self.part):
+        for orphan in await self.tools.book(self._ledger.orphans):
             await self._bury(orphan)
-        return await self.platform.executors.run("migration", self._ledger.due, self.part)
+        return await self.tools.book(self._ledger.due)
+
+    async def find(self, accounts: Collection[int]) -> Sequence[ShardMove]:
+        return await self.tools.book(self._ledger.moves, accounts=accounts)
+
+    async def look(self) -> None:
+        await super().look()
+        self._pacer.limit(max(1, self._transfers // self.workers), 0.0)
+
+    def lane(self, move: ShardMove) -> str:
+        return URGENT if self._is_urgent(move) else LANE
+
+    def room(self, lane: str) -> int:
+        return URGENT_ROOM if lane == URGENT else AHEAD * max(self._transfers, self.workers)
 
     def may_run(self, move: ShardMove) -> bool:
         return not move.cancelled
 
-    def is_due(self, move: ShardMove, account: Account) -> bool:
+    def overdue(self, move: ShardMove) -> bool:
+        return False  # its fence ends by itself or with its worker
+
+    def _is_urgent(self, move: ShardMove) -> bool:
         """Whoever worked on a fence or behind a commit is gone, where nobody does."""
-        urgent = move.route.state is RouteState.SHARD_FENCED or move.stage == Stage.MOVED.value
-        rested = self.clock.monotonic() >= account.not_before
-        return rested or ((urgent or move.cancelled) and not account.failures)
+        return move.route.state is RouteState.SHARD_FENCED or move.stage == Stage.MOVED.value
+
+    def wants(self, move: ShardMove, turn: Turn) -> bool:
+        urgent = self._is_urgent(move) or move.cancelled
+        if (move.halted or move.is_over) and not urgent:
+            return False
+        at_once = urgent or move.stage == Stage.PLANNED.value
+        return self.clock.now() >= turn.due_at or (at_once and not turn.failures)
+
+    def crowded(self, move: ShardMove) -> bool:
+        return self._pacer.crowded
 
     def rest_after_abort(self, move: ShardMove) -> float:
         """Each fence ends the sessions of its account."""
         return backoff(move.aborts + 2)
 
-    async def attend(self, move: ShardMove) -> bool:
+    async def attend(self, hand: Hand[ShardMove]) -> bool:
+        move = hand.move
         if move.route.state is RouteState.SHARD_FENCED:
             await fence.abort(self.tools, move, move.route, "the engine was restarted inside the fence")
             return True
@@ -71,7 +104,7 @@ class BetweenShards(Attendance[ShardMove]):
                 raise Halt(
                     f"the account is {now.route.state.value} on {now.route.home}, the move is from shard:{now.source}"
                 )
-            await transfer(self._crossing(now))
+            await transfer(self._crossing(now, hand.turn))
         return True
 
     async def failed(self, move: ShardMove, error: Exception) -> None:
@@ -119,12 +152,12 @@ class BetweenShards(Attendance[ShardMove]):
             log.warning("a copy stays behind", account=orphan.address, reason=str(error))
         await self.tools.book(self._ledger.forget, orphan.account_id)
 
-    def _crossing(self, move: ShardMove) -> Transfer:
+    def _crossing(self, move: ShardMove, turn: Turn) -> Transfer:
         platform, tools, epoch = self.platform, self.tools, move.route.epoch
         here = Residence(move.account_id, move.source, epoch)
         there = Residence(move.account_id, move.shard, epoch)
         return Transfer(
-            ledger=self._ledger,
+            ledger=self._ledger.guarded(self.turns.guard(turn)),
             executors=tools.executors,
             clock=tools.clock,
             bus=tools.bus,

@@ -109,6 +109,7 @@ class Book:
         self.clock = clock
         self._tables = tables
         self._account_id, self._epoch = 0, _any_epoch
+        self._guard: Callable[[Connection], None] = _anybody
 
     def bound(self, account_id: int, epoch: Callable[[], int]) -> Self:
         """The same for one account's engine: writes while the route has the engine's epoch; else StaleEpoch. One that
@@ -118,9 +119,16 @@ class Book:
         other._account_id, other._epoch = account_id, epoch
         return other
 
+    def guarded(self, guard: Callable[[Connection], None]) -> Self:
+        """The same, which asks within each write whether it may, but for `advance` too. `guard` raises where not."""
+        other = copy.copy(self)
+        other._guard = guard
+        return other
+
     @contextmanager
     def _write(self) -> Iterator[Connection]:
         with self.database.write() as connection:
+            self._guard(connection)
             if self._account_id:
                 columns = directory.route.c
                 mine = sa.select(columns.epoch).where(columns.account_id == self._account_id)
@@ -276,6 +284,10 @@ class Book:
 
 def _any_epoch() -> int:
     return 0
+
+
+def _anybody(_connection: Connection) -> None:
+    """Of whoever is not one of several workers."""
 
 
 def merge_dropped(text: str, more: Collection[str]) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from mailplat.app.wiring import Platform
 from mailplat.core.route import BackendHome, RouteState
 from mailplat.directory import Backend
 from migration import fence
-from migration.attendance import Account, Attendance
+from migration.attendance import URGENT, URGENT_ROOM, Attendance, Hand
 from migration.back.bare import BareReturn
 from migration.back.bare import travel as travel_bare
 from migration.back.returning import Return
@@ -35,7 +35,14 @@ from migration.sources.imap_writer import ImapWriter
 from migration.sources.opening import open_source
 from migration.sources.probe import Probe
 from migration.target import Target
+from migration.turns import LEGACY_KIND, Turn, Turns
 from migration.waves.limits import limits_of
+
+# Behind its deadline a fence has so long to be taken back by whom it belongs to.
+LATE_S = 2.0
+
+# Turns of a backend that are handed out for each connection to it: one is worked at, one waits for the connection.
+AHEAD = 2
 
 _TRAVELLING = frozenset({RouteState.LEGACY, RouteState.SEEDING, RouteState.TRACKING})
 # Before these nothing is here; after them the doors serve the account, and a step would end its sessions.
@@ -46,51 +53,75 @@ class FromBackends(Attendance[Move]):
     """`connections`: of all workers together to one backend; `latency`: seconds in which it is to answer a small
     command meanwhile, 0 for no limit."""
 
+    kind = LEGACY_KIND
+
     def __init__(
-        self, platform: Platform, part: tuple[int, int], rest: float, connections: int, latency: float
+        self, platform: Platform, turns: Turns, runner: str, rest: float, connections: int, latency: float
     ) -> None:
         self._ledger = Ledger(platform.database, platform.clock)
         self._origins = Origins(platform.database)
-        super().__init__(platform, self._ledger, part, rest, on_halt={"cutover": False})
-        self._usual = max(1, connections // part[1]), latency
-        self._pacers: defaultdict[str, Pacer] = defaultdict(lambda: Pacer(platform.clock, *self._usual))
-        self._settings = LimitTerms(connections=connections, latency=latency)
-        self._limited: set[str] = set()  # backends that a wave holds lower
+        super().__init__(platform, self._ledger, turns, runner, rest, on_halt={"cutover": False})
+        self._usual = LimitTerms(connections=connections, latency=latency)
+        self._limits: Mapping[str, LimitTerms] = {}  # of backends that a wave holds lower
+        self._pacers: defaultdict[str, Pacer] = defaultdict(
+            lambda: Pacer(platform.clock, max(1, connections // self.workers), latency)
+        )
         self._waiting: Counter[str] = Counter()
         self._watches: dict[str, asyncio.Task[None]] = {}
 
     async def due(self) -> Sequence[Move]:
-        moves, limits = await self.platform.executors.run("migration", self._read)
-        for backend, terms in limits.items():
-            self._pacers[backend].limit(max(1, terms.connections // self.part[1]), terms.latency)
-        for backend in self._limited - set(limits):
-            self._pacers[backend].limit(*self._usual)
-        self._limited = set(limits)
+        moves, self._limits = await self.platform.executors.run("migration", self._read)
         self._waiting = Counter(move.backend for move in moves if move.route.state is RouteState.READY)
         return moves
 
     def _read(self) -> tuple[Sequence[Move], Mapping[str, LimitTerms]]:
-        return self._ledger.due(self.part), limits_of(self.platform.database, self._settings)
+        return self._ledger.due(), limits_of(self.platform.database, self._usual)
 
-    def rest_after(self, move: Move, account: Account) -> float:
-        """Thousands that wait, each looked at every few seconds, would be all that a backend has to do."""
-        if move.route.state is not RouteState.READY:
-            return self.rest
-        connections = self._pacers[move.backend].connections
-        return max(self.rest, pause_between(account.worked, self._waiting[move.backend], connections))
+    async def find(self, accounts: Collection[int]) -> Sequence[Move]:
+        return await self.tools.book(self._ledger.find_moves, accounts)
+
+    async def look(self) -> None:
+        await super().look()
+        if not self.busy:
+            return
+        limits = await self.tools.book(limits_of, self.platform.database, self._usual)
+        for backend, pacer in self._pacers.items():
+            terms = limits.get(backend, self._usual)
+            pacer.limit(max(1, terms.connections // self.workers), terms.latency)
+
+    def lane(self, move: Move) -> str:
+        return URGENT if self._is_urgent(move) else f"backend:{move.backend}"
+
+    def room(self, lane: str) -> int:
+        if lane == URGENT:
+            return URGENT_ROOM
+        terms = self._limits.get(lane.removeprefix("backend:"), self._usual)
+        return AHEAD * max(terms.connections, self.workers)
+
+    def priority(self, move: Move) -> int:
+        return 1 if move.cutover or move.rollback else 2
 
     def may_run(self, move: Move) -> bool:
         return move.plan == RUNNING or move.rollback
 
-    def is_due(self, move: Move, account: Account) -> bool:
+    def overdue(self, move: Move) -> bool:
+        fenced = move.route.state in (RouteState.FENCED, RouteState.ROLLBACK_FENCED)
+        return fenced and move.route.fence_deadline < self.clock.now() - LATE_S
+
+    def _is_urgent(self, move: Move) -> bool:
+        """Nobody works on it: whoever did is gone."""
         state = move.route.state
         if state in (RouteState.FENCED, RouteState.ROLLBACK_FENCED):
-            return True  # nobody works on it: whoever did is gone
-        if state is RouteState.NEW and not move.released:
             return True
-        if move.unsettled:
+        return (state is RouteState.NEW and not move.released) or move.unsettled
+
+    def wants(self, move: Move, turn: Turn) -> bool:
+        if self._is_urgent(move):
             return True
-        rested = self.clock.monotonic() >= account.not_before
+        if move.halted:
+            return False
+        state, now = move.route.state, self.clock.now()
+        rested = now >= turn.due_at
         if move.rollback:
             return state is RouteState.NEW and rested
         if move.plan != RUNNING:
@@ -98,11 +129,19 @@ class FromBackends(Attendance[Move]):
         if state in _TRAVELLING:
             return rested
         if state is RouteState.READY:
-            return rested or (move.cutover and not account.failures)
-        return state is RouteState.NEW and rested and 0.0 < move.sweep_at <= self.clock.now()
+            return now >= turn.due_at + self._pause(move, turn) or (move.cutover and not turn.failures)
+        return state is RouteState.NEW and rested and 0.0 < move.sweep_at <= now
 
-    async def attend(self, move: Move) -> bool:
-        state = move.route.state
+    def _pause(self, move: Move, turn: Turn) -> float:
+        """Thousands that wait, each looked at every few seconds, would be all that a backend has to do."""
+        connections = self._limits.get(move.backend, self._usual).connections
+        return max(0.0, pause_between(turn.worked, self._waiting[move.backend], connections) - self.rest)
+
+    def crowded(self, move: Move) -> bool:
+        return self._pacers[move.backend].crowded
+
+    async def attend(self, hand: Hand[Move]) -> bool:
+        move, state = hand.move, hand.move.route.state
         if state in (RouteState.FENCED, RouteState.ROLLBACK_FENCED):
             await fence.abort(self.tools, move, move.route, "whoever set it did not end it")
             return False
@@ -125,7 +164,7 @@ class FromBackends(Attendance[Move]):
             if move.rollback:
                 await self._go_back(move, backend)
                 return True  # what was held is let go next
-            move = await self._take_over(move)
+            move = await self._take_over(hand)
             target = self._target(move)
             spool = await target.spool()
             self._watch(backend, move.address, pacer, spool)
@@ -138,8 +177,7 @@ class FromBackends(Attendance[Move]):
                     yields=lambda: pacer.crowded,
                 )
             finally:
-                account = self._accounts[move.account_id]
-                account.epoch, account.worked = target.residence.epoch, self.clock.monotonic() - began
+                hand.worked = self.clock.monotonic() - began
                 await source.close()
 
     def _watch(self, backend: Backend, address: str, pacer: Pacer, spool: Path) -> None:
@@ -164,15 +202,14 @@ class FromBackends(Attendance[Move]):
         await super().leave()
         await asyncio.gather(*watches, return_exceptions=True)
 
-    async def _take_over(self, move: Move) -> Move:
+    async def _take_over(self, hand: Hand[Move]) -> Move:
         """Whoever worked on it before may have been killed, or may only be slow: from here on nothing that it writes
         is taken, neither by the ledger nor by the shard. Raises StaleEpoch where somebody was faster."""
-        route, account = move.route, self._accounts[move.account_id]
-        if route.state not in _TAKEN_OVER or account.epoch == route.epoch:
-            return move
+        route = hand.move.route
+        if hand.fresh or route.state not in _TAKEN_OVER:
+            return hand.move
         taken = await self.tools.book(self._ledger.advance, route, route.state)
-        account.epoch = taken.epoch
-        return replace(move, route=taken)
+        return replace(hand.move, route=taken)
 
     async def _go_back(self, move: Move, backend: Backend) -> None:
         here, tools = self._target(move), self.tools

@@ -26,10 +26,6 @@ PLANNED, RUNNING, PAUSED, CLOSED = "planned", "running", "paused", "closed"
 # Rounds in a row within the budget of time before the two sides are compared and the account is READY.
 QUIET_ROUNDS = 2
 
-# Behind its deadline a fence has so long to be taken back by whom it belongs to.
-LATE_S = 2.0
-
-
 # Where an account has a copy here, and its backend is its home.
 COPIED = (RouteState.SEEDING, RouteState.TRACKING, RouteState.READY)
 
@@ -303,20 +299,22 @@ class Ledger(Book):
             raise NotFound(f"account {account_id} has no move")
         return _to_move(row)
 
-    def due(self, part: tuple[int, int] = (0, 1)) -> list[Move]:
-        """Moves that the worker with this part (index, number of workers) has to work on. A fence whose time is over
-        is everybody's: whose it was may hang."""
-        index, workers = part
+    def find_moves(self, accounts: Collection[int]) -> list[Move]:
+        """Of those that have one. At most 32,766 accounts."""
+        with self.database.read() as connection:
+            query = _SELECT.where(tables.move.c.account_id.in_(list(accounts)))
+            return [_to_move(row) for row in connection.execute(query).fetchall()]
+
+    def due(self) -> list[Move]:
+        """Moves that there may be something to do for."""
         running = sa.and_(tables.plan.c.state == RUNNING, tables.move.c.halted == "")
         # A fence ends, and a way back is gone to its end, whatever the plan says.
         fenced = directory.route.c.state.in_([RouteState.FENCED.value, RouteState.ROLLBACK_FENCED.value])
-        late = sa.and_(fenced, directory.route.c.fence_deadline < self.clock.now() - LATE_S)
         back = sa.and_(tables.move.c.rollback, tables.move.c.halted == "")
         unsettled = sa.and_(tables.move.c.rolled_back > 0.0, ~tables.move.c.released)
-        ours = tables.move.c.account_id % workers == index
-        mine = sa.and_(ours, sa.or_(running, fenced, back, unsettled))
+        query = _SELECT.where(sa.or_(running, fenced, back, unsettled))
         with self.database.read() as connection:
-            return [_to_move(row) for row in connection.execute(_SELECT.where(sa.or_(mine, late))).fetchall()]
+            return [_to_move(row) for row in connection.execute(query).fetchall()]
 
     def set_naming(self, account_id: int, naming: Naming) -> None:
         """How its clients spell mailbox names, from when it lives here."""

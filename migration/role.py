@@ -1,18 +1,26 @@
 """The role `migration` of `mailplat serve`: works on what the ledgers say is due; commands only write the ledgers.
 
-Every worker runs it for its part of the accounts, so that copying uses all cores."""
+Every worker runs it, so that copying uses all cores and machines. One of them hands out turns (dispatch.py), all of
+them take them (attendance.py); who is there is said in the database (presence.py)."""
 
 import asyncio
+from collections.abc import Sequence
+from typing import Any
 
 import structlog
 
 from mailplat.app.wiring import Platform
 from mailplat.core.errors import Unavailable
+from migration.attendance import Attendance
 from migration.between_shards import BetweenShards
 from migration.directory.drift import Drift
+from migration.dispatch import Dispatch
 from migration.drains import Drains
 from migration.from_backends import FromBackends
+from migration.presence import BEAT_S, Doubled, Presence, Worker
+from migration.turns import Turns, parse
 from migration.waves.runner import EVERY_S, Waves
+from migration.workflows import Workflows
 
 log = structlog.get_logger("migration")
 
@@ -22,11 +30,16 @@ POLL_S = 0.25
 POLL_SHARE = 0.1
 # Rounds over an account that is READY and waits for its cutover.
 READY_EVERY_S = 5.0
+# Seconds until a worker that may not take part asks again.
+AGAIN_S = 5.0
+
+# In the platform's data_dir.
+FOLDER = "migration"
 
 
 class Migration:
-    """`part`: (index of this worker, number of workers), it has the accounts whose number modulo the second is the
-    first; `ready_every`: seconds between rounds over a READY account, `waves_every` between looks at waves."""
+    """`part`: (index of this worker, number of workers of this machine); `ready_every`: seconds between rounds over a
+    READY account, `waves_every` between looks at waves."""
 
     def __init__(
         self,
@@ -36,15 +49,21 @@ class Migration:
         ready_every: float = READY_EVERY_S,
         waves_every: float = EVERY_S,
     ) -> None:
-        settings = platform.settings.migration
+        self._platform = platform
         self._clock = platform.clock
-        self._attended = (
-            FromBackends(platform, part, ready_every, settings.connections, settings.latency),
-            BetweenShards(platform, part, settings.transfers),
+        self._part = part
+        settings = platform.settings.migration
+        folder = platform.settings.platform.data_dir / FOLDER
+        self._presence = Presence(platform.database, platform.clock, folder, part[0])
+        self._turns = Turns(platform.database, platform.clock)
+        shared = platform, self._turns, self._presence.incarnation
+        self._attended: tuple[Attendance[Any], ...] = (
+            FromBackends(*shared, ready_every, settings.connections, settings.latency),
+            BetweenShards(*shared, settings.transfers),
         )
-        # What one worker of a machine does for all.
+        self._workers: Sequence[Worker] = ()
         self._chores: tuple[Drains | Drift | Waves, ...] = ()
-        if part[0] == 0:
+        if part[0] == 0:  # what one worker of a machine does for all
             self._chores = (
                 Drains(platform),
                 Drift(platform, settings.directory_every),
@@ -56,20 +75,113 @@ class Migration:
         chores = [asyncio.create_task(each.run()) for each in self._chores]
         try:
             while not stop.is_set():
-                began = self._clock.monotonic()
-                try:
-                    for each in self._attended:
-                        await each.look()
-                except Unavailable as error:
-                    log.warning("the ledger cannot be read", reason=str(error))
-                try:
-                    asked = self._clock.monotonic() - began
-                    await asyncio.wait_for(stop.wait(), max(POLL_S, asked / POLL_SHARE))
-                except TimeoutError:
-                    continue
+                if await self._claim():
+                    await self._take_part(stop)
+                else:
+                    await _wait(stop, AGAIN_S)
         finally:
             for chore in chores:
                 chore.cancel()
             await asyncio.gather(*chores, return_exceptions=True)
-            for kind in self._attended:
-                await kind.leave()
+
+    async def _claim(self) -> bool:
+        try:
+            await self._platform.executors.run("migration", self._presence.claim)
+            await self._beat(busy=False)
+        except Unavailable as error:
+            log.error("this worker cannot take part in migrations", reason=str(error), again_in_s=AGAIN_S)
+            return False
+        return True
+
+    async def _beat(self, *, busy: bool) -> None:
+        self._workers = await self._platform.executors.run("migration", self._presence.beat, busy=busy)
+
+    async def _take_part(self, stop: asyncio.Event) -> None:
+        """Until `stop`, or until another has this worker's name."""
+        workflows = Workflows(
+            workflows_url(self._platform),
+            self._presence.name,
+            self._platform.executors,
+            self._take,
+            lane_turns=self._lane_turns(),
+        )
+        dispatch = Dispatch(self._platform, self._turns, workflows, self._attended)
+        for kind in self._attended:
+            kind.enter()
+        alive = asyncio.create_task(self._stay_alive(dispatch))
+        try:
+            while not stop.is_set() and not alive.done():
+                try:
+                    await self._look(dispatch, workflows)
+                except Unavailable as error:
+                    log.warning("the ledgers cannot be read", reason=str(error))
+                await _wait(stop, max(POLL_S, dispatch.asked / POLL_SHARE))
+        finally:
+            alive.cancel()
+            await asyncio.gather(alive, return_exceptions=True)
+            await self._leave(workflows)
+
+    def _lane_turns(self) -> int:
+        """One that is worked at for each connection, and one that waits for it."""
+        settings = self._platform.settings.migration
+        return 2 * max(1, -(-max(settings.connections, settings.transfers) // self._part[1]))
+
+    async def _stay_alive(self, dispatch: Dispatch) -> None:
+        """Beside all else: a ledger of a million accounts is read for longer than a lease."""
+        while True:
+            try:
+                await self._beat(busy=dispatch.busy)
+            except Doubled as error:
+                log.error("this worker leaves its turns to others", reason=str(error))
+                return
+            except Unavailable as error:
+                log.warning("the database cannot be told that this worker lives", reason=str(error))
+            await asyncio.sleep(BEAT_S)
+
+    async def _look(self, dispatch: Dispatch, workflows: Workflows) -> None:
+        workers = self._workers
+        if workers[0].name == self._presence.name:
+            await dispatch.look([each.name for each in workers])
+        else:
+            dispatch.follow()
+        used = dispatch.busy or any(each.busy for each in workers)
+        if used and not workflows.is_open:
+            await workflows.open()
+        if not used and workflows.is_open and not any(kind.busy for kind in self._attended):
+            await workflows.close()
+        for kind in self._attended:
+            kind.workers = len(workers)
+            await kind.look()
+
+    async def _take(self, turn: str) -> None:
+        kind, _, _ = parse(turn)
+        for each in self._attended:
+            if each.kind == kind:
+                await each.take(turn)
+
+    async def _leave(self, workflows: Workflows) -> None:
+        for kind in self._attended:
+            await kind.leave()
+        await workflows.close()
+        try:
+            await self._platform.executors.run("migration", self._presence.leave)
+        except Unavailable as error:
+            self._presence.release()
+            log.warning("the database cannot be told that this worker leaves", reason=str(error))
+
+
+def workflows_url(platform: Platform) -> str:
+    """Where the engine's workflows are kept."""
+    settings = platform.settings
+    if settings.migration.workflows:
+        return settings.migration.workflows
+    if platform.database.dialect == "postgresql":
+        return settings.database.url
+    return f"sqlite:///{settings.platform.data_dir / FOLDER / 'workflows.db'}"
+
+
+async def _wait(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return

@@ -122,15 +122,14 @@ class ShardMoves(Book):
             return move
         raise NotFound(f"account {account_id} is not being moved to another shard")
 
-    def due(self, part: tuple[int, int] = (0, 1)) -> list[ShardMove]:
-        """Moves that the worker with this part (index, number of workers) has to work on."""
-        index, workers = part
+    def due(self) -> list[ShardMove]:
+        """Moves that there may be something to do for."""
         fenced = (
             directory.route.c.state == RouteState.SHARD_FENCED.value
         )  # a fence ends, whatever the row says
         waiting = sa.and_(_table.c.stage != Stage.DONE.value, _table.c.halted == "")
         asked = sa.or_(waiting, _table.c.cancelled & (_table.c.stage != Stage.DONE.value), fenced)
-        query = _SELECT.where(_table.c.account_id % workers == index, asked)
+        query = _SELECT.where(asked)
         with self.database.read() as connection:
             return [_to_move(row) for row in connection.execute(query).fetchall()]
 
@@ -220,13 +219,10 @@ class ShardMoves(Book):
             values = {"stage": Stage.PLANNED.value, "note": note, "copied": 0, "verified": "{}"}
             connection.execute(_table.update().where(mine).values(**values))
 
-    def orphans(self, part: tuple[int, int] = (0, 1)) -> list[Orphan]:
-        index, workers = part
+    def orphans(self) -> list[Orphan]:
         names = [each.name for each in fields(Orphan)]
         gone = ~sa.exists().where(directory.route.c.account_id == _table.c.account_id)
-        query = sa.select(*(_table.c[name] for name in names)).where(
-            gone, _table.c.account_id % workers == index
-        )
+        query = sa.select(*(_table.c[name] for name in names)).where(gone)
         with self.database.read() as connection:
             return [Orphan(*row) for row in connection.execute(query).fetchall()]
 

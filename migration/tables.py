@@ -1,4 +1,4 @@
-"""The ledgers' tables; revisions 0003, 0007, 0013, 0018 and 0019 of `mailplat/db/schema/platform/versions/`."""
+"""The ledgers' tables; revisions 0003, 0007, 0013 and 0018 to 0020 of `mailplat/db/schema/platform/versions/`."""
 
 from dataclasses import dataclass
 
@@ -116,6 +116,32 @@ shard_move = sa.Table(
     sa.Column("phases", sa.Text, nullable=False, default="{}"),
     sa.Column("verified", sa.Text, nullable=False, default="{}"),
     sa.Column("aborts", sa.Integer, nullable=False, default=0),
+)
+
+# The turn of an account in the engine (turns.py); kind: of moves.
+turn = sa.Table(
+    "migration_turn",
+    metadata,
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("account_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("runner", sa.String(64), nullable=False, default=""),
+    sa.Column("due_at", sa.Double, nullable=False, default=0.0),
+    sa.Column("worked", sa.Double, nullable=False, default=0.0),
+    sa.Column("failures", sa.Integer, nullable=False, default=0),
+    sa.Column("deaths", sa.Integer, nullable=False, default=0),
+)
+
+# Workers of the engine (presence.py).
+worker = sa.Table(
+    "migration_worker",
+    metadata,
+    sa.Column("name", sa.String(80), primary_key=True),
+    sa.Column("incarnation", sa.String(32), nullable=False),
+    sa.Column("place", sa.String(128), nullable=False),
+    sa.Column("since", sa.Double, nullable=False),
+    sa.Column("seen", sa.Double, nullable=False),
+    sa.Column("busy", sa.Boolean, nullable=False, default=False),
 )
 
 

@@ -209,6 +209,9 @@ class MigrationSection(Section):
     # Seconds from one takeover of a legacy platform's directory to the next: how long a password that was changed
     # there is not known here. 0: only when it is asked for
     directory_every: float = Field(default=900.0, ge=0)
+    # Where the engine keeps which worker has what to do; nothing in it would be missed. "": a schema of its own where
+    # database.url is PostgreSQL, else a file in data_dir
+    workflows: str = ""
     gates: Annotated[GateLimits, AfterValidator(check)] = GateLimits()
     rehearsal: Annotated[RehearsalLimits, AfterValidator(check)] = RehearsalLimits()
     census: Annotated[CensusLimits, AfterValidator(check)] = CensusLimits()
@@ -368,6 +371,9 @@ def _resolved(settings: Settings, base: Path) -> Settings:
             "oauth": settings.oauth.model_copy(update={"ca": ca}),
             "database": settings.database.model_copy(
                 update={"url": _absolute_url(settings.database.url, base)}
+            ),
+            "migration": settings.migration.model_copy(
+                update={"workflows": _absolute_url(settings.migration.workflows, base)}
             ),
             "filter": settings.filter.model_copy(update={"dns": _absolute_zone(settings.filter.dns, base)}),
         }

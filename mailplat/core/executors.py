@@ -31,6 +31,7 @@ SIZES: Mapping[str, int] = {
     "password": 2,  # argon2id: 64 MiB and 0.25 s of one core each
     "mailauth": 2,  # DKIM and SPF: CPU
     "migration": 4,
+    "workflows": 2,  # DBOS repeats a call as long as its database is away: that is to keep no ledger waiting
     "maildir": 4,  # files of a legacy platform, a lane for each mount: no more accounts of one are copied
     # at a time (migration/pacing.py)
     "quota": 1,  # looks for warnings; a shard that stalls shall lose one thread to it, and none that clients wait for

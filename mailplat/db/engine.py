@@ -193,6 +193,31 @@ class Database:
         self.engine.dispose()
 
 
+def lend(url: str | URL, pool_size: int) -> sa.Engine:
+    """For a library with tables of its own, none of which anybody would miss: a commit is not durable at once. It
+    must not be handed a database's own engine, whose transactions of SQLite begin as `Database` says; here the driver
+    begins them, each that writes with the lock."""
+    url = make_url(url)
+    if url.get_backend_name() == "postgresql":
+        return sa.create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=POOL_TIMEOUT_S,
+            pool_pre_ping=True,
+            connect_args={"options": "-c synchronous_commit=off"},
+        )
+    engine = sa.create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=POOL_TIMEOUT_S,
+        connect_args={"isolation_level": "IMMEDIATE", "timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
+    )
+    sa.event.listen(engine, "connect", _tune_lent)
+    return engine
+
+
 @contextlib.contextmanager
 def _refusals(database: Database) -> Iterator[None]:
     name = database.name
@@ -248,6 +273,10 @@ def _tune_derived(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -
         f"wal_autocheckpoint={WAL_PAGES * 4096 // DERIVED_PAGE}",
         f"cache_size=-{DERIVED_CACHE_KIB}",
     )
+
+
+def _tune_lent(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
+    _tune(connection, "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON")
 
 
 def _tune(connection: sqlite3.Connection, *pragmas: str) -> None:
