@@ -27,10 +27,6 @@ URGENT = "urgent"
 # Turns of it that are handed out at once.
 URGENT_ROOM = 64
 
-# Workers in a row that did not end an account's turn, after which a person has to look: what ends a worker that often
-# lies in the account. One that is killed by chance is killed over others too.
-MOST_DEATHS = 20
-
 
 @dataclass(slots=True)
 class Hand(Generic[M]):
@@ -196,7 +192,7 @@ class Attendance(ABC, Generic[M]):
         move = hand.move
         began, hand.worked = self.clock.monotonic(), 0.0
         try:
-            if hand.turn.deaths > MOST_DEATHS:
+            if hand.turn.deaths > self.platform.settings.migration.workers.deaths:
                 raise Halt(
                     f"{hand.turn.deaths} workers in a row ended while they were at it, and nothing else ends them:"
                     " see their logs and the system's (memory?)"

@@ -19,11 +19,6 @@ from mailplat.core.errors import Unavailable
 from mailplat.db.engine import Database
 from migration.tables import worker as table
 
-# Seconds between two words of a worker, and how long one counts: long enough that a busy machine does not lose its
-# turns, short enough that a fence is taken back before its cap of 30 s.
-BEAT_S = 2.0
-LEASE_S = 10.0
-
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -39,13 +34,14 @@ class Worker:
 
 
 class Presence:
-    """`folder`: in the data directory; made where it is not there."""
+    """`folder`: in the data directory; made where it is not there. `lease`: seconds that a word counts."""
 
-    def __init__(self, database: Database, clock: Clock, folder: Path, index: int) -> None:
+    def __init__(self, database: Database, clock: Clock, folder: Path, index: int, lease: float) -> None:
         self._database = database
         self._clock = clock
         self._folder = folder
         self._index = index
+        self._lease = lease
         self._lock: int | None = None
         self.incarnation = secrets.token_hex(8)
         self.name = ""
@@ -61,7 +57,7 @@ class Presence:
         now = self._clock.now()
         with self._database.write() as connection:
             row = connection.execute(sa.select(table).where(table.c.name == self.name)).one_or_none()
-            if row is not None and row.place != self._place and row.seen > now - LEASE_S:
+            if row is not None and row.place != self._place and row.seen > now - self._lease:
                 raise Doubled(
                     f"another process works as {self.name}: was the data directory copied from another"
                     f" machine? Remove {self._folder / 'name'} on one of them"
@@ -105,7 +101,9 @@ class Presence:
             done = connection.execute(table.update().where(mine).values(seen=now, busy=busy))
             if not done.rowcount:
                 raise Doubled(f"another process works as {self.name} now")
-            living = sa.select(table.c.name, table.c.since, table.c.busy).where(table.c.seen > now - LEASE_S)
+            living = sa.select(table.c.name, table.c.since, table.c.busy).where(
+                table.c.seen > now - self._lease
+            )
             rows = connection.execute(living.order_by(table.c.since, table.c.name)).fetchall()
         return [Worker(*row) for row in rows]
 

@@ -17,7 +17,7 @@ from migration.directory.drift import Drift
 from migration.dispatch import Dispatch
 from migration.drains import Drains
 from migration.from_backends import FromBackends
-from migration.presence import BEAT_S, Doubled, Presence, Worker
+from migration.presence import Doubled, Presence, Worker
 from migration.turns import Turns, parse
 from migration.waves.runner import EVERY_S, Waves
 from migration.workflows import Workflows
@@ -32,6 +32,9 @@ POLL_SHARE = 0.1
 READY_EVERY_S = 5.0
 # Seconds until a worker that may not take part asks again.
 AGAIN_S = 5.0
+
+# So often does a worker say that it lives while one word counts.
+BEATS = 5
 
 # In the platform's data_dir.
 FOLDER = "migration"
@@ -54,8 +57,8 @@ class Migration:
         self._part = part
         settings = platform.settings.migration
         folder = platform.settings.platform.data_dir / FOLDER
-        self._presence = Presence(platform.database, platform.clock, folder, part[0])
-        self._turns = Turns(platform.database, platform.clock)
+        self._presence = Presence(platform.database, platform.clock, folder, part[0], settings.workers.lease)
+        self._turns = Turns(platform.database)
         shared = platform, self._turns, self._presence.incarnation
         self._attended: tuple[Attendance[Any], ...] = (
             FromBackends(*shared, ready_every, settings.connections, settings.latency),
@@ -136,7 +139,7 @@ class Migration:
                 return
             except Unavailable as error:
                 log.warning("the database cannot be told that this worker lives", reason=str(error))
-            await asyncio.sleep(BEAT_S)
+            await asyncio.sleep(self._platform.settings.migration.workers.lease / BEATS)
 
     async def _look(self, dispatch: Dispatch, workflows: Workflows) -> None:
         workers = self._workers

@@ -12,6 +12,7 @@ out again. Synchronous: call it in executor "migration".
     turn.ended      another number, no runner     nobody is at it               hands it out when it is due
 """
 
+import secrets
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields, replace
 
@@ -19,7 +20,6 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from mailplat.core import disk
-from mailplat.core.clock import Clock
 from mailplat.core.errors import StaleEpoch
 from mailplat.db.engine import Database
 from migration.tables import LEGACY, SHARDS
@@ -55,9 +55,8 @@ def parse(name: str) -> tuple[str, int, int]:
 
 
 class Turns:
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database) -> None:
         self.database = database
-        self._clock = clock
 
     def of(self, kind: str, accounts: Collection[int] | None = None) -> dict[int, Turn]:
         """By account; of all that have one, where none are named."""
@@ -73,7 +72,7 @@ class Turns:
 
     def make(self, kind: str, accounts: Collection[int]) -> dict[int, Turn]:
         """For accounts that have none. One that another made meanwhile counts."""
-        number = self._after(0)
+        number = _number()
         with self.database.write() as connection:
             for account_id in accounts:
                 if self._read(connection, kind, account_id) is None:
@@ -84,7 +83,7 @@ class Turns:
 
     def renew(self, turn: Turn) -> Turn | None:
         """Another number: whoever may still be at it will not end it. None: it is over."""
-        new = self._after(turn.number)
+        new = _number()
         with self.database.write() as connection:
             done = connection.execute(_where(turn).values(number=new))
         return replace(turn, number=new) if done.rowcount else None
@@ -107,7 +106,7 @@ class Turns:
         values = {"due_at": due_at, "worked": worked, "failures": failures, "deaths": 0, "runner": ""}
         with self.database.write() as connection:
             mine = _where(turn).where(table.c.runner == turn.runner)
-            done = connection.execute(mine.values(number=self._after(turn.number), **values))
+            done = connection.execute(mine.values(number=_number(), **values))
         disk.step("turn.ended")
         return bool(done.rowcount)
 
@@ -139,9 +138,11 @@ class Turns:
         row = connection.execute(mine.with_for_update(read=share)).one_or_none()
         return None if row is None else Turn(**row._mapping)
 
-    def _after(self, number: int) -> int:
-        """Never one that was given before, not even to a row that is gone: names are kept by others too."""
-        return max(number + 1, int(self._clock.now() * 1000))
+
+def _number() -> int:
+    """At random: never one that was given before, not even to a row that is gone. The engine may know names for longer
+    than we do."""
+    return secrets.randbits(62)
 
 
 def _where(turn: Turn) -> sa.Update:

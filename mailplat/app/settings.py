@@ -27,6 +27,7 @@ from mailplat.core.limits.rehearsal import RehearsalLimits
 from mailplat.core.limits.sieve import SieveLimits
 from mailplat.core.limits.store import FulltextMode, StoreLimits
 from mailplat.core.limits.usage import GateLimits, UsageLimits
+from mailplat.core.limits.workers import WorkerLimits
 from mailplat.core.wording import SUBJECT, TEXT
 
 ENVIRONMENT_PREFIX = "MAILPLAT_"
@@ -215,6 +216,7 @@ class MigrationSection(Section):
     gates: Annotated[GateLimits, AfterValidator(check)] = GateLimits()
     rehearsal: Annotated[RehearsalLimits, AfterValidator(check)] = RehearsalLimits()
     census: Annotated[CensusLimits, AfterValidator(check)] = CensusLimits()
+    workers: Annotated[WorkerLimits, AfterValidator(check)] = WorkerLimits()
 
 
 class LogSection(Section):

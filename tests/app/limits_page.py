@@ -20,6 +20,7 @@ from mailplat.core.limits.rehearsal import RehearsalLimits
 from mailplat.core.limits.sieve import SieveLimits
 from mailplat.core.limits.store import StoreLimits
 from mailplat.core.limits.usage import GateLimits, UsageLimits
+from mailplat.core.limits.workers import WorkerLimits
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/limits.md"
 
@@ -47,6 +48,11 @@ TABLES: tuple[tuple[str, type, str], ...] = (
         "migration.census",
         CensusLimits,
         "How gently a legacy platform is read before anything moves (docs/migration.md).",
+    ),
+    (
+        "migration.workers",
+        WorkerLimits,
+        "Workers of the migration's engine (docs/migration.md).",
     ),
     (
         "migration.rehearsal",
