@@ -82,8 +82,11 @@ class FromBackends(Attendance[Move]):
 
     async def look(self) -> None:
         await super().look()
-        if not self.busy:
-            return
+        if self.busy:
+            await self.keep_to_limits()
+
+    async def keep_to_limits(self) -> None:
+        """This worker's share of what each backend bears, as waves have it now."""
         limits = await self.tools.book(limits_of, self.platform.database, self._usual)
         for backend, pacer in self._pacers.items():
             terms = limits.get(backend, self._usual)

@@ -140,7 +140,7 @@ class Turns:
 
 
 def _number() -> int:
-    """At random: never one that was given before, not even to a row that is gone. The engine may know names for longer
+    """At random: never one that was given before, not even to a row that is gone. The engine may know names longer
     than we do."""
     return secrets.randbits(62)
 

@@ -3,10 +3,7 @@
     python -m tests.drill.cutovers [--cutovers N] [--seed N] [--postgres] [--folder DIR]
 
 Some accounts at a time live at a real Dovecot, behind our doors; clients deliver, append, flag, move, expunge, poll
-and resynchronise without a pause. Each account has an engine of its own, a worker with the role `migration` for that
-part of the accounts. It stops itself behind the named step (crash table in migration/__init__.py) that is this
-cutover's; there, or some milliseconds later, the fault happens:
-
+and resynchronise without XX
     engine killed    SIGKILL; another one takes its place
     engine stopped   another one takes its place; later the first wakes up and believes that all is as it was
     legacy killed    SIGKILL for all of Dovecot, which comes back;  legacy hangs: SIGSTOP, then SIGCONT
@@ -74,20 +71,42 @@ ATTEMPTS = 4
 _HOMEWARD = frozenset({RouteState.LEGACY, RouteState.SEEDING, RouteState.TRACKING, RouteState.READY})
 
 
+# What is true of an account behind each step: of several that an engine has, this one came there.
+_THERE = {
+    "move.seeding": RouteState.SEEDING,
+    "move.batch": RouteState.SEEDING,
+    "move.tracking": RouteState.TRACKING,
+    "move.ready": RouteState.READY,
+    "move.committed": RouteState.NEW,
+    "move.aborted": RouteState.TRACKING,
+    "move.released": RouteState.NEW,
+}
+
+# Steps that an engine stops behind, one after the other.
+ARMS = 3
+# Of a worker: short, so that a sleeping engine's turns are sometimes taken from it before it wakes.
+LEASE_S = 2.0
+
+
 @dataclass
-class Lane:
-    """One account, its engine, its fault."""
+class Engine:
+    """A worker of the engine, and where it stops itself."""
 
     index: int
-    address: str
-    transition: str
-    between: bool
-    stops: deque[str]
-    engine: int = 0
-    zombie: int = 0
+    arms: deque[tuple[str, bool]]  # step, and whether the fault comes a little after it
+    pid: int = 0
+    aborts: bool = False  # it stands before the step where the fence must be made to fail
+    asleep: bool = False
     wakes: float = 0.0  # monotonic
     ends: float = 0.0
-    hit: bool = False
+
+
+@dataclass
+class Lane:
+    """One account."""
+
+    address: str
+    struck: list[str] = field(default_factory=list)  # transitions
     attempts: int = 0
     halted: str = ""
 
@@ -131,7 +150,12 @@ class CutoverDrill:
         rounds = 2 * (cutovers // lanes + len(kinds)) + 1
         self.addresses = [f"u{lane}@d{number}.test" for number in range(rounds) for lane in range(lanes)]
         database = {"database": server.get_uri()} if server else {}
-        busy = {"MAILPLAT_DATABASE__BUSY_TIMEOUT": "0.5", "MAILPLAT_LOG__LEVEL": "warning"}
+        busy = {
+            "MAILPLAT_DATABASE__BUSY_TIMEOUT": "0.5",
+            "MAILPLAT_LOG__LEVEL": "warning",
+            "MAILPLAT_MIGRATION__CONNECTIONS": str(lanes),
+            "MAILPLAT_MIGRATION__WORKERS": json.dumps({"lease": LEASE_S}),
+        }
         self.stage = Stage(folder, self.addresses, environment=busy, **database)
         self.image: Image | None = None
         if not faults.no_disks():
@@ -149,6 +173,8 @@ class CutoverDrill:
         self.awake = HASTY_S[1] if hasty else AWAKE_S
         self.scene.enough = 1 << 30  # who expunges much meets the engine's brake (migration/delta.py)
         self.fault = ""
+        self.engines: list[Engine] = []
+        self.done = 0
         self.trouble: faults.Trouble | None = None
         self.ends = 0.0
         self.settled = 0.0  # when the last fault of this round was over
@@ -172,8 +198,7 @@ class CutoverDrill:
         self.number += 1
         domain = lanes[0].address.partition("@")[2]
         with self.load():
-            for lane in lanes:
-                lane.engine = self.engine(lane, stops=[*lane.stops])
+            self.engines = [self.engine(index, self.arms(index)) for index in range(self.lanes)]
             self.stage.plan(domain)
             self.stage.ledger.request_cutover(domain)
             self.play(lanes)
@@ -184,28 +209,18 @@ class CutoverDrill:
                 self.finish(domain, lanes)
             self.compare(lanes)
         self.stage.ledger.set_plan(domain, PAUSED, expected={RUNNING})
-        for lane in lanes:
-            self.stage.end(lane.engine, signal.SIGTERM)
+        for engine in self.engines:
+            self.stage.end(engine.pid, signal.SIGTERM)
         self.count(lanes, outcomes, told)
         for key in list(self.ledger.boxes):
             del self.ledger.boxes[key]
         self.scene.exists.clear()
 
     def prepare(self) -> list[Lane]:
-        """Accounts with mail, and what happens to each."""
+        """Accounts with mail."""
         at = self.number * self.lanes
         addresses = self.addresses[at : at + self.lanes]
         self.stage.place(addresses)
-        parts = {self.stage.accounts[each].id % self.lanes: each for each in addresses}
-        lanes = []
-        drawn = ("", False)
-        for place, (index, address) in enumerate(sorted(parts.items())):
-            # What all share goes wrong for several accounts at once.
-            if self.fault in faults.OWN or place % TOGETHER == 0:
-                drawn = self.draw(self.fault)
-            transition, between = drawn
-            stops = deque([transition] if transition != "move.aborted" else [BEFORE_ABORT, transition])
-            lanes.append(Lane(index, address, transition, between, stops))
         self.scene.accounts = addresses
         for address in addresses:
             mailbox = Mailbox(self.scene, address)
@@ -217,7 +232,13 @@ class CutoverDrill:
                 mailbox.append(self.ledger.box(address, name), octets, tokens, frozenset({"\\Seen"}))
             mailbox.imap.close()
             oracle.poll(self.scene, address, self.poppers)
-        return lanes
+        return [Lane(address) for address in addresses]
+
+    def arms(self, index: int) -> Sequence[tuple[str, bool]]:
+        """What all share goes wrong for several accounts at once."""
+        if self.fault in faults.OWN or index % TOGETHER == 0 or not self.engines:
+            return [self.draw(self.fault) for _ in range(ARMS)]
+        return [*self.engines[-1].arms]
 
     def draw(self, fault: str) -> tuple[str, bool]:
         """Each transition once, and once a little after it, before any comes again."""
@@ -227,8 +248,12 @@ class CutoverDrill:
             self.rng.shuffle(deck)
         return deck.pop()
 
-    def engine(self, lane: Lane, stops: Sequence[str] = ()) -> int:
-        return self.stage.start(["migration"], lane.index, self.lanes, stops)
+    def engine(self, index: int, arms: Sequence[tuple[str, bool]] = ()) -> Engine:
+        stops: list[str] = []
+        for step, _ in arms:
+            stops += [BEFORE_ABORT, step] if step == "move.aborted" else [step]
+        pid = self.stage.start(["migration"], index, self.lanes, stops)
+        return Engine(index, deque(arms), pid)
 
     @contextlib.contextmanager
     def load(self) -> Iterator[None]:
@@ -258,14 +283,14 @@ class CutoverDrill:
         self.settled = time.monotonic()
         looked = 0.0
         while True:
-            for lane in lanes:
-                self.look_after(lane)
-                if not lane.zombie and is_stopped(lane.engine):
-                    self.stopped(lane)
+            for engine in list(self.engines):
+                self.look_after(engine)
+                if not engine.asleep and is_stopped(engine.pid):
+                    self.stopped(engine, lanes)
             self.mend()
-            self.wake(lanes)
+            self.wake()
             now = time.monotonic()
-            if now - looked > 0.05 and not self.trouble and not any(lane.zombie for lane in lanes):
+            if now - looked > 0.05 and not self.trouble and not any(each.asleep for each in self.engines):
                 looked = now
                 resting = [self.rests(lane) for lane in lanes]  # each is asked: one may need the word again
                 if all(resting):
@@ -276,40 +301,62 @@ class CutoverDrill:
             time.sleep(0.002)
         self.tally.seconds.append(time.monotonic() - self.settled)
 
-    def look_after(self, lane: Lane) -> None:
-        """An engine that has ended by itself is started again, as the supervisor does."""
-        if self.stage.has_ended(lane.engine):
-            status = self.stage.end(lane.engine)
+    def look_after(self, engine: Engine) -> None:
+        """One that has ended by itself is started again, as the supervisor does."""
+        if self.stage.has_ended(engine.pid):
+            status = self.stage.end(engine.pid)
             self.ledger.counts[f"engines that ended by themselves, status {status}"] += 1
-            lane.engine = self.engine(lane)
+            self.replace(engine, engine.index)
 
-    def stopped(self, lane: Lane) -> None:
-        """Its engine waits behind a step."""
-        step = lane.stops.popleft()
-        if lane.stops:
-            assert step == BEFORE_ABORT
+    def replace(self, engine: Engine, index: int, arms: Sequence[tuple[str, bool]] = ()) -> None:
+        self.engines.remove(engine)
+        self.engines.append(self.engine(index, arms))
+
+    def stopped(self, engine: Engine, lanes: Sequence[Lane]) -> None:
+        """It waits behind a step."""
+        step, between = engine.arms[0]
+        struck = self.at(
+            engine, lanes, BEFORE_ABORT if step == "move.aborted" and not engine.aborts else step
+        )
+        if step == "move.aborted" and not engine.aborts:
+            engine.aborts = True
             self.mend(at_once=True)  # of a legacy platform that is away nobody can be thrown out
-            self.stage.dovecot.kick(lane.address)
-            os.kill(lane.engine, signal.SIGCONT)
+            for lane in struck[:1]:
+                self.stage.dovecot.kick(lane.address)
+            os.kill(engine.pid, signal.SIGCONT)
             return
-        if lane.between:
-            os.kill(lane.engine, signal.SIGCONT)
+        engine.aborts = False
+        engine.arms.popleft()
+        if between:
+            os.kill(engine.pid, signal.SIGCONT)
             time.sleep(self.rng.uniform(0.0, BETWEEN_S))
-        lane.hit = True
+        for lane in struck[:1]:
+            lane.struck.append(step)
         self.settled = time.monotonic()
         if self.fault == faults.KILL:
-            self.stage.end(lane.engine, signal.SIGKILL)
-            lane.engine = self.engine(lane)
+            self.stage.end(engine.pid, signal.SIGKILL)
+            self.replace(engine, engine.index, [*engine.arms])
         elif self.fault == faults.ZOMBIE:
-            os.kill(lane.engine, signal.SIGSTOP)
-            lane.zombie, lane.wakes = lane.engine, self.settled + self.rng.uniform(*self.sleeps)
-            lane.engine = self.engine(lane)
+            os.kill(engine.pid, signal.SIGSTOP)
+            engine.asleep, engine.wakes = True, self.settled + self.rng.uniform(*self.sleeps)
+            self.engines.append(self.engine(1 + max(each.index for each in self.engines), [*engine.arms]))
         else:
             if self.trouble is None:
                 self.trouble = self.troubles.find(self.fault)
                 self.trouble.begin()
                 self.ends = time.monotonic() + self.rng.uniform(*self.lasts)
-            os.kill(lane.engine, signal.SIGCONT)
+            os.kill(engine.pid, signal.SIGCONT)
+
+    def at(self, engine: Engine, lanes: Sequence[Lane], step: str) -> list[Lane]:
+        """Whose turns it has, first who came to that step."""
+        try:
+            accounts = {each.account_id for each in self.stage.turns_of(engine.index)}
+            found = [lane for lane in lanes if self.stage.accounts[lane.address].id in accounts]
+            there = {lane.address: self.stage.move(lane.address).route.state for lane in found}
+        except Unavailable:
+            return []
+        expected = _THERE.get(step, RouteState.FENCED)
+        return sorted(found, key=lambda lane: there[lane.address] is not expected)
 
     def mend(self, *, at_once: bool = False) -> None:
         if self.trouble is not None and (at_once or time.monotonic() >= self.ends):
@@ -317,15 +364,15 @@ class CutoverDrill:
             self.trouble = None
             self.settled = time.monotonic()
 
-    def wake(self, lanes: Sequence[Lane]) -> None:
+    def wake(self) -> None:
         now = time.monotonic()
-        for lane in lanes:
-            if lane.zombie and not lane.ends and now >= lane.wakes:
-                os.kill(lane.zombie, signal.SIGCONT)
-                lane.ends = now + self.awake
-            elif lane.zombie and lane.ends and now >= lane.ends:
-                self.stage.end(lane.zombie, signal.SIGKILL)
-                lane.zombie, lane.ends = 0, 0.0
+        for engine in list(self.engines):
+            if engine.asleep and not engine.ends and now >= engine.wakes:
+                os.kill(engine.pid, signal.SIGCONT)
+                engine.ends = now + self.awake
+            elif engine.asleep and engine.ends and now >= engine.ends:
+                self.stage.end(engine.pid, signal.SIGKILL)
+                self.engines.remove(engine)
                 self.settled = now
 
     def rests(self, lane: Lane) -> bool:
@@ -340,7 +387,7 @@ class CutoverDrill:
         at_home = (
             move.route.home == BackendHome(BACKEND) and move.route.state in _HOMEWARD and not move.cutover
         )
-        if at_home and not lane.hit and lane.attempts < ATTEMPTS:
+        if at_home and not lane.struck and lane.attempts < ATTEMPTS:
             lane.attempts += 1
             self.stage.ledger.request_cutover(move.domain)
             return False
@@ -389,13 +436,11 @@ class CutoverDrill:
     def finish(self, domain: str, lanes: Sequence[Lane]) -> None:
         """Who is still at the legacy platform moves now, without a fault."""
         deadline = time.monotonic() + REST_S
-        for lane in lanes:
-            lane.stops.clear()
         while any(self.stage.move(lane.address).route.state is not RouteState.NEW for lane in lanes):
-            for lane in lanes:
-                self.look_after(lane)
-                if is_stopped(lane.engine):  # one that met no fault is still armed
-                    os.kill(lane.engine, signal.SIGCONT)
+            for engine in list(self.engines):
+                self.look_after(engine)
+                if is_stopped(engine.pid):  # one that met no fault is still armed
+                    os.kill(engine.pid, signal.SIGCONT)
             moves = [self.stage.move(lane.address) for lane in lanes]
             waiting = [move for move in moves if move.route.state is not RouteState.NEW]
             for lane, move in zip(lanes, moves, strict=True):
@@ -423,14 +468,14 @@ class CutoverDrill:
             self.excuse(told)
         stories = self.ledger.stories[told:]
         for lane, outcome in zip(lanes, outcomes, strict=True):
-            if not lane.hit:
-                self.tally.missed += 1
-                continue
-            cell = self.tally.cells[self.fault, lane.transition]
-            cell.runs += 1
-            cell.legacy += outcome == "LEGACY"
-            cell.new += outcome == "NEW"
-            cell.broken += any(lane.address in story for story in stories)
+            self.done += bool(lane.struck)
+            self.tally.missed += not lane.struck
+            for transition in lane.struck:
+                cell = self.tally.cells[self.fault, transition]
+                cell.runs += 1
+                cell.legacy += outcome == "LEGACY"
+                cell.new += outcome == "NEW"
+                cell.broken += any(lane.address in story for story in stories)
         for story in stories:
             print(f"BROKEN {self.fault}: {story}", flush=True)
 
@@ -443,10 +488,6 @@ class CutoverDrill:
         self.ledger.broken.pop("delivered twice", None)
 
     # the whole
-
-    @property
-    def done(self) -> int:
-        return sum(cell.runs for cell in self.tally.cells.values())
 
     def run(self, cutovers: int) -> int:
         """1 when a promise broke."""

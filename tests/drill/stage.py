@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from mailplat.app.settings import load
 from mailplat.app.wiring import Platform
@@ -20,6 +21,8 @@ from mailplat.directory import Account, Backend
 from mailplat.queue import Filter
 from mailplat.wire.smtp.address import parse_address
 from migration.ledger import RUNNING, Ledger, Move
+from migration.tables import worker
+from migration.turns import LEGACY_KIND, Turn, Turns
 from tests.crash.clients import PASSWORD, Scene
 from tests.crash.ledger import Ledger as Oracle
 from tests.crash.workers import Nursery
@@ -87,6 +90,7 @@ class Stage:
         self.rig = Rig(folder / "platform", environment=settings)
         self.platform = Platform(load(self.rig.config, self.rig.environment))
         self.ledger = Ledger(self.platform.database, self.platform.clock)
+        self.turns = Turns(self.platform.database)
         self.platform.directory.add_backend(
             Backend(
                 name=BACKEND,
@@ -169,6 +173,13 @@ class Stage:
 
     def move(self, address: str) -> Move:
         return self.ledger.find_move(self.accounts[address].id)
+
+    def turns_of(self, index: int) -> list[Turn]:
+        """That the worker of the engine with this index is at."""
+        with self.platform.database.read() as connection:
+            mine = sa.select(worker.c.incarnation).where(worker.c.name.endswith(f".{index}"))
+            names = set(connection.execute(mine).scalars())
+        return [each for each in self.turns.of(LEGACY_KIND).values() if each.runner in names]
 
     def settle_queue(self) -> None:
         """What waits for another attempt gets it now, until nothing is left. Raises Stuck."""

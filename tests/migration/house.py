@@ -34,6 +34,8 @@ hostname = "mx.moving.test"
 data_dir = "data"
 [database]
 url = "sqlite:///mailplat.db"
+[migration.workers]
+deaths = 100  # tests kill at each step of one account
 [store.shards.s1]
 path = "shards/s1"
 [store.shards.s2]

@@ -55,37 +55,12 @@ def test_states_of_a_plan(here: House) -> None:
         here.ledger.set_plan(DOMAIN, RUNNING, expected={PLANNED})
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3])
-def test_an_account_is_one_workers(here: House, workers: int) -> None:
-    here.ledger.plan(DOMAIN, ["s1"])
-    here.ledger.set_plan(DOMAIN, RUNNING, expected={PLANNED})
-    parts = [here.ledger.due((index, workers)) for index in range(workers)]
-    assert sorted(move.account_id for part in parts for move in part) == sorted(
-        move.account_id for move in here.ledger.due()
-    )
-    assert all(parts)
-
-
 def test_a_fence_is_due_whatever_the_plan_says(here: House) -> None:
     move = here.ledger.plan(DOMAIN, ["s1"])[0]
     route = move.route
     for state in (RouteState.SEEDING, RouteState.TRACKING, RouteState.FENCED):
         route = here.ledger.advance(route, state, fence_deadline=1.0)
     assert [each.account_id for each in here.ledger.due()] == [move.account_id]
-
-
-def test_a_fence_whose_time_is_over_is_everybodys(here: House) -> None:
-    """Its worker may hang, and nobody else has its part."""
-    move = here.ledger.plan(DOMAIN, ["s1"])[0]
-    route = move.route
-    for state in (RouteState.SEEDING, RouteState.TRACKING):
-        route = here.ledger.advance(route, state)
-    stranger = ((move.account_id + 1) % 2, 2)
-    for length, seen in ((60.0, []), (-60.0, [move.account_id])):
-        deadline = here.platform.clock.now() + length
-        route = here.ledger.advance(route, RouteState.FENCED, fence_deadline=deadline)
-        assert [each.account_id for each in here.ledger.due(stranger)] == seen
-        route = here.ledger.advance(route, RouteState.TRACKING)
 
 
 def test_a_step_and_its_row_are_one(here: House) -> None:

@@ -85,8 +85,8 @@ class Desk:
         self.shard.subscribe(self.home, "Fresh & new", True)
 
 
-def roll_back(here: House, **accepted: bool) -> None:
-    request_rollback(here.ledger, DOMAIN, **accepted)
+def roll_back(here: House, *, accept_new_uids: bool = False, deletions: int = 0) -> None:
+    request_rollback(here.ledger, DOMAIN, accept_new_uids=accept_new_uids, deletions=deletions)
 
 
 async def until_back(here: House, user: str) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 import pytest
 
 from mailplat.core.errors import NotFound
-from migration.attendance import Account
+from migration.attendance import Hand
 from migration.certificate import document, events, issue, signing
 from migration.errors import Throttled
 from migration.from_backends import FromBackends
+from migration.turns import LEGACY_KIND, Turns
 from tests.dovecot import Dovecot
 from tests.migration.house import DOMAIN, House
 
@@ -22,8 +23,12 @@ async def test_a_source_that_throttles_is_counted(
     """Research, failure mode 22: the certificate says how often the source asked to wait."""
     here = house(user)
     here.plan()
-    attended = FromBackends(here.platform, (0, 1), 1.0, 4, 0.0)
-    await attended._retry(here.move(user), Account(), Throttled("NO [LIMIT] slow down", 3.0))
+    move, turns = here.move(user), Turns(here.platform.database)
+    attended = FromBackends(here.platform, turns, "one", 1.0, 4, 0.0)
+    begun = turns.begin(turns.make(LEGACY_KIND, [move.account_id])[move.account_id].name, "one")
+    assert begun is not None
+    hand = Hand(begun[0], move, begun[1], worked=0.0, failures=0, due_at=0.0)
+    await attended._retry(hand, Throttled("NO [LIMIT] slow down", 3.0))
     ((_, kind, detail),) = events.of(here.platform.database, here.accounts[user].id)
     assert (kind, detail) == ("throttled", {"text": "NO [LIMIT] slow down", "retry_after_s": 3.0})
     (account,) = document.compose(here.platform, DOMAIN, "root")["accounts"]

@@ -14,6 +14,7 @@ from migration.from_backends import FromBackends
 from migration.plan.document import LimitTerms, WindowTerms
 from migration.plan.states import TRANSITIONS, WaveState
 from migration.plan.stored import ACCEPTED, RETURNED
+from migration.turns import Turns
 from migration.waves.ledger import Changed
 from migration.waves.limits import limits_of
 from tests.migration.waves.rows import Standing
@@ -329,11 +330,11 @@ def test_limits_are_the_lower_ones_of_waves_under_way(standing: Open) -> None:
 
 async def test_the_engine_keeps_to_them(standing: Open) -> None:
     here = standing(backends={"old": LimitTerms(connections=2, latency=0.05)})
-    engine = FromBackends(here.platform, (0, 1), 1.0, 4, 0.1)
+    engine = FromBackends(here.platform, Turns(here.platform.database), "one", 1.0, 4, 0.1)
 
     async def limits() -> tuple[int, float]:
-        await engine.due()
         pacer = engine._pacers["old"]
+        await engine.keep_to_limits()
         return pacer.connections, pacer.controller.target
 
     assert await limits() == (4, 0.1)
@@ -341,6 +342,8 @@ async def test_the_engine_keeps_to_them(standing: Open) -> None:
     assert await limits() == (2, 0.05)
     here.waves.pause("w1", "anna")
     assert await limits() == (4, 0.1)
+    engine.workers = 2
+    assert await limits() == (2, 0.1), "of all workers together"
 
 
 def test_what_people_said_is_in_the_audit_log(standing: Open) -> None:
