@@ -15,7 +15,7 @@ from migration.book import Book, Passage
 from migration.certificate import events
 from migration.crossing import Paused, Tools
 from migration.errors import FenceAborted, Halt, Throttled
-from migration.pacing import backoff
+from migration.pacing import Pacer, backoff
 from migration.turns import Turn, Turns
 
 log = structlog.get_logger("migration")
@@ -60,6 +60,7 @@ class Attendance(ABC, Generic[M]):
         self.clock = platform.clock
         self.rest = rest
         self.workers = 1  # that share what one platform bears
+        self.waiting: Collection[str] = ()  # lanes with turns that no worker has taken yet
         self._runner = runner
         self._on_halt = dict(on_halt or {})
         self.tools = Tools(
@@ -94,8 +95,8 @@ class Attendance(ABC, Generic[M]):
 
     @abstractmethod
     def room(self, lane: str) -> int:
-        """Turns of it that are handed out at once: somewhat more than are worked at, so that none waits for the
-        next to be handed out."""
+        """Turns of it that are handed out at once: more than are worked at, so that a worker that has ended one need
+        not wait for the next to be handed out."""
 
     def priority(self, move: M) -> int:
         """1 comes first."""
@@ -114,9 +115,12 @@ class Attendance(ABC, Generic[M]):
     async def attend(self, hand: Hand[M]) -> bool:
         """True when there is more to do at once."""
 
-    @abstractmethod
     def crowded(self, move: M) -> bool:
-        """Others wait for what it uses."""
+        """Others wait for what it uses, in this worker or for any."""
+        return self.lane(move) in self.waiting or self.pacer(move).crowded
+
+    @abstractmethod
+    def pacer(self, move: M) -> Pacer: ...
 
     @property
     def busy(self) -> bool:

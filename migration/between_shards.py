@@ -77,8 +77,8 @@ class BetweenShards(Attendance[ShardMove]):
         at_once = urgent or move.stage == Stage.PLANNED.value
         return self.clock.now() >= turn.due_at or (at_once and not turn.failures)
 
-    def crowded(self, move: ShardMove) -> bool:
-        return self._pacer.crowded
+    def pacer(self, move: ShardMove) -> Pacer:
+        return self._pacer
 
     def rest_after_abort(self, move: ShardMove) -> float:
         """Each fence ends the sessions of its account."""

@@ -41,7 +41,7 @@ from migration.waves.limits import limits_of
 # Behind its deadline a fence has so long to be taken back by whom it belongs to.
 LATE_S = 2.0
 
-# Turns of a backend that are handed out for each connection to it: one is worked at, one waits for the connection.
+# Turns of a backend that are handed out for each connection to it: one is worked at, one waits for a worker.
 AHEAD = 2
 
 _TRAVELLING = frozenset({RouteState.LEGACY, RouteState.SEEDING, RouteState.TRACKING})
@@ -140,8 +140,8 @@ class FromBackends(Attendance[Move]):
         connections = self._limits.get(move.backend, self._usual).connections
         return max(0.0, pause_between(turn.worked, self._waiting[move.backend], connections) - self.rest)
 
-    def crowded(self, move: Move) -> bool:
-        return self._pacers[move.backend].crowded
+    def pacer(self, move: Move) -> Pacer:
+        return self._pacers[move.backend]
 
     async def attend(self, hand: Hand[Move]) -> bool:
         move, state = hand.move, hand.move.route.state
@@ -177,7 +177,7 @@ class FromBackends(Attendance[Move]):
             try:
                 return await travel(
                     self._crossing(move, target, backend, source, pacer, owner),
-                    yields=lambda: pacer.crowded,
+                    yields=lambda: self.crowded(move),
                 )
             finally:
                 hand.worked = self.clock.monotonic() - began

@@ -125,9 +125,9 @@ class Migration:
             await self._leave(workflows)
 
     def _lane_turns(self) -> int:
-        """One that is worked at for each connection, and one that waits for it."""
+        """As many as connections: what waits, waits where every worker may take it."""
         settings = self._platform.settings.migration
-        return 2 * max(1, -(-max(settings.connections, settings.transfers) // self._part[1]))
+        return max(1, -(-max(settings.connections, settings.transfers) // self._part[1]))
 
     async def _stay_alive(self, dispatch: Dispatch) -> None:
         """Beside all else: a ledger of a million accounts is read for longer than a lease."""
@@ -152,8 +152,10 @@ class Migration:
             await workflows.open()
         if not used and workflows.is_open and not any(kind.busy for kind in self._attended):
             await workflows.close()
+        at_work = workflows.is_open and any(kind.busy for kind in self._attended)
+        waiting = await workflows.waiting() if at_work else ()
         for kind in self._attended:
-            kind.workers = len(workers)
+            kind.workers, kind.waiting = len(workers), waiting
             await kind.look()
 
     async def _take(self, turn: str) -> None:

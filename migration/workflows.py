@@ -14,7 +14,7 @@ repeat themselves as long as its database is away: they are made in executor "wo
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +53,9 @@ NEVER_S = 3600.0
 
 # Workflows that are over are removed by so many: one statement of SQLite takes 32,766 parameters.
 _BATCH = 1000
+
+# Turns by which it is seen where some wait: of a lane that is crowded there are always some among the eldest.
+_SAMPLE = 200
 
 # What SQLite says of a file that something else wrote to.
 _DAMAGED = ("file is not a database", "malformed")
@@ -99,6 +102,10 @@ class Workflows:
         """Names of turns that are not over, by the worker that has them; "" has those that none has taken yet. Raises
         Unavailable."""
         return await self._executors.ask("workflows", _under_way)
+
+    async def waiting(self) -> Collection[str]:
+        """Lanes with turns that no worker has taken yet. Raises Unavailable."""
+        return await self._executors.ask("workflows", _waiting)
 
     async def hand_over(self, turns: Sequence[str]) -> None:
         """From workers that are gone to whoever takes them. Raises Unavailable."""
@@ -243,6 +250,10 @@ def _under_way() -> Mapping[str, Sequence[str]]:
     for each in _list(["ENQUEUED", "PENDING"]):
         found[each.executor_id or "" if each.status == "PENDING" else ""].append(each.workflow_id)
     return found
+
+
+def _waiting() -> Collection[str]:
+    return {each.queue_partition_key or "" for each in _list(["ENQUEUED"], _SAMPLE)}
 
 
 def _list(status: list[str], limit: int | None = None) -> Sequence[Any]:
