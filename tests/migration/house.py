@@ -35,6 +35,7 @@ data_dir = "data"
 [database]
 url = "sqlite:///mailplat.db"
 [migration.workers]
+lease = 2.0
 deaths = 100  # tests kill at each step of one account
 [store.shards.s1]
 path = "shards/s1"

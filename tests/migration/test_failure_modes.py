@@ -12,6 +12,7 @@ MODES: dict[int, tuple[str, tuple[str, ...]]] = {
         (
             "migration.test_ledger:test_an_engine_whose_move_was_taken_over_writes_nothing",
             "migration.test_move:test_a_write_with_an_old_epoch_is_refused",
+            "migration.test_workers:test_failure_mode_2_a_sleeper_that_wakes_changes_nothing",
             "drill.test_cutovers:test_each_fault_once",
         ),
     ),

@@ -1,0 +1,229 @@
+"""Several workers of one engine: each account is moved once, whoever is killed, sleeps or forgets."""
+
+import asyncio
+import contextlib
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from mailplat.core.route import RouteState
+from mailplat.directory.tables import route_watcher
+from migration.tables import worker
+from tests.dovecot import Dovecot
+from tests.migration.house import DOMAIN, PATIENCE_S, House, client, content_of, letter
+from tests.until import until
+
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(240)]
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Worker INDEX of COUNT over the platform in ROOT, which stops itself behind STEP, where one is named.
+SCRIPT = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from mailplat.core import disk
+from migration.role import Migration
+from tests.migration.house import House
+
+async def main(root, index, count, stop):
+    here = House(Path(root), None, [])
+    if stop:
+        step = disk.step
+        def stopping(name):
+            step(name)
+            if name == stop:
+                print(name, flush=True)
+                os.kill(os.getpid(), signal.SIGSTOP)
+        disk.step = stopping
+    role = Migration(here.platform, part=(int(index), int(count)), ready_every=0.3, waves_every=3600.0)
+    await role.run(asyncio.Event())
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+# Of the house.
+LEASE_S = 2.0
+
+
+class Crew:
+    def __init__(self, here: House, root: Path) -> None:
+        self.here = here
+        self._root = root
+        self._processes: list[subprocess.Popen[str]] = []
+
+    def start(self, index: int, count: int = 2, stop: str = "") -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, str(self._root), str(index), str(count), stop],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._processes.append(process)
+        return process
+
+    async def stopped(self, process: subprocess.Popen[str]) -> None:
+        """Until it stands behind its step."""
+        assert process.stdout is not None
+        while True:
+            line = await asyncio.to_thread(process.stdout.readline)
+            assert line, "it has ended"
+            if " " not in line:
+                break
+        await until(lambda: _is_stopped(process))
+        while self._holds_a_lock():  # another of its threads was writing, and nobody else could
+            process.send_signal(signal.SIGCONT)
+            self._holds_a_lock()  # it gives it back
+            process.send_signal(signal.SIGSTOP)
+            await until(lambda: _is_stopped(process))
+
+    def _holds_a_lock(self) -> bool:
+        files = [self._root / "mailplat.db", self._root / "data/migration/workflows.db"]
+        for file in [*files, *self._root.glob("shards/*/index.db")]:
+            with contextlib.closing(sqlite3.connect(file, timeout=0.5, isolation_level=None)) as connection:
+                try:
+                    connection.execute("BEGIN IMMEDIATE")
+                except sqlite3.OperationalError:
+                    return True
+        return False
+
+    def seen(self, process: subprocess.Popen[str]) -> float:
+        """When it last said that it lives."""
+        index = process.args[4]  # type: ignore[index]
+        with self.here.platform.database.read() as connection:
+            mine = sa.select(worker.c.seen).where(worker.c.name.endswith(f".{index}"))
+            return float(connection.execute(mine).scalar_one_or_none() or 0.0)
+
+    def end(self) -> None:
+        for process in self._processes:
+            process.kill()
+            process.communicate()
+
+
+def _is_stopped(process: subprocess.Popen[str]) -> bool:
+    """By SIGSTOP (proc(5), third field of stat)."""
+    return Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2][:1] == "T"
+
+
+@pytest.fixture
+def crew(house: Callable[..., House], users: list[str], tmp_path: Path) -> Iterator[Crew]:
+    started = Crew(house(*users), tmp_path / "house")
+    yield started
+    started.end()
+
+
+@pytest.fixture
+def users(_free: list[str]) -> list[str]:
+    return [_free.pop() for _ in range(4)]
+
+
+def furnish(dovecot: Dovecot, users: list[str], count: int = 30) -> None:
+    for user in users:
+        with client(dovecot, user) as imap:
+            for number in range(count):
+                imap.append("INBOX", letter(number))
+
+
+async def moved(here: House, dovecot: Dovecot, users: list[str]) -> None:
+    """All, each message once."""
+    await here.reach(RouteState.NEW, users=users)
+    await until(lambda: all(here.move(user).released for user in users))
+    for user in users:
+        assert here.content(user) == content_of(dovecot, user)
+
+
+def nobody_waits_for_the_dead(here: House) -> None:
+    """Instead of the seconds until their doors' words are too old."""
+    with here.platform.database.write() as connection:
+        connection.execute(route_watcher.delete())
+
+
+async def finish(here: House, dovecot: Dovecot, users: list[str]) -> None:
+    """A fence that was taken back wants the word again."""
+
+    def there() -> bool:
+        moves = [here.move(user) for user in users]
+        assert not (halted := [move.halted for move in moves if move.halted]), halted
+        back = (RouteState.TRACKING, RouteState.READY)
+        if any(move.route.state in back and not move.cutover for move in moves):
+            here.ledger.request_cutover(DOMAIN)
+        return all(move.route.state is RouteState.NEW for move in moves)
+
+    await until(there, PATIENCE_S)
+    await moved(here, dovecot, users)
+
+
+async def test_two_share_the_accounts(dovecot: Dovecot, crew: Crew, users: list[str]) -> None:
+    furnish(dovecot, users)
+    here, both = crew.here, [crew.start(0), crew.start(1)]
+    await until(lambda: all(crew.seen(each) for each in both), PATIENCE_S)
+    here.plan()
+    await here.reach(RouteState.READY, users=users)
+    here.ledger.request_cutover(DOMAIN)
+    await moved(here, dovecot, users)
+    assert all(here.move(user).aborts == 0 for user in users)
+
+
+@pytest.mark.parametrize("step", ["turn.begun", "move.batch", "move.acknowledged", "move.committed"])
+async def test_another_goes_on_when_one_is_killed(
+    dovecot: Dovecot, crew: Crew, users: list[str], step: str
+) -> None:
+    """It does not come back; its turns are handed over when its lease is over."""
+    furnish(dovecot, users)
+    here = crew.here
+    here.plan()
+    here.ledger.request_cutover(DOMAIN)
+    armed = crew.start(1, stop=step)
+    await crew.stopped(armed)
+    armed.kill()
+    armed.wait()
+    crew.start(0)
+    nobody_waits_for_the_dead(here)
+    await finish(here, dovecot, users)
+
+
+@pytest.mark.parametrize("step", ["move.batch", "move.ready", "move.delta", "move.granted", "move.committed"])
+async def test_failure_mode_2_a_sleeper_that_wakes_changes_nothing(
+    dovecot: Dovecot, crew: Crew, users: list[str], step: str
+) -> None:
+    """Research §7: DBOS rejects a zombie's workflow, but not what it does beside. What ours do carries an epoch."""
+    furnish(dovecot, users)
+    here = crew.here
+    here.plan()
+    here.ledger.request_cutover(DOMAIN)
+    sleeper = crew.start(1, stop=step)
+    await crew.stopped(sleeper)
+    crew.start(0)
+    nobody_waits_for_the_dead(here)
+    await finish(here, dovecot, users)
+    asleep = crew.seen(sleeper)
+    sleeper.send_signal(signal.SIGCONT)
+    await until(lambda: crew.seen(sleeper) > asleep + LEASE_S, PATIENCE_S)
+    assert sleeper.poll() is None, "it goes on as one of the crew"
+    await moved(here, dovecot, users)
+
+
+async def test_without_the_engines_database_nothing_is_lost(
+    dovecot: Dovecot, crew: Crew, users: list[str], tmp_path: Path
+) -> None:
+    """Research §7: the truth is in our own tables."""
+    furnish(dovecot, users)
+    here = crew.here
+    here.plan()
+    armed = crew.start(0, count=1, stop="move.batch")
+    await crew.stopped(armed)
+    armed.kill()
+    armed.wait()
+    files = sorted((tmp_path / "house/data/migration").glob("workflows.db*"))
+    assert files
+    for file in files:
+        file.unlink()
+    crew.start(0, count=1)
+    await here.reach(RouteState.READY, users=users)
+    here.ledger.request_cutover(DOMAIN)
+    await finish(here, dovecot, users)
