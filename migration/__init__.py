@@ -2,8 +2,9 @@
 
 Plugs its commands and its role into mailplat through entry points; nothing in `mailplat/` imports it.
 
-    role         the engine: picks up what the ledgers say is due; attendance: one kind of moves, one worker
-    from_backends, between_shards   the two kinds;  drains: a shard is emptied
+    role         the engine in one worker: hands out turns (dispatch), or takes them (attendance)
+    turns        whose turn it is, with a crash table;  workflows: the DBOS door;  presence: which workers are there
+    from_backends, between_shards   the two kinds of moves;  drains: a shard is emptied
     journey      one account's way from a backend through the states of its route
     transfer     one account's way between two shards
     delta        one round: new, changed, gone; renames, copy are parts of it
@@ -45,8 +46,8 @@ other numbers are the source's own; the store's door for that is store/transfer.
 Invariants
     * Before the commit the legacy platform owns the account, after it the shard: nobody ever writes both.
     * Every write to the shard carries the epoch of the route; one that comes late is refused there, and so is one to
-      the ledger. An engine that finds an account on its way takes it over by a step of the route to the same state:
-      whoever worked on it before, killed or only asleep, is late from then on.
+      the ledger. A worker that is given an account whose last turn did not end takes it over by a step of the route
+      to the same state: whoever worked on it before, killed or only asleep, is late from then on.
     * A UID here is the UID there, under the same UIDVALIDITY. So the store itself says what is here, and copying
       again what is here is impossible.
     * A watermark is written after everything below it is in the store, never before.
