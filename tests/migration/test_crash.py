@@ -19,6 +19,10 @@ pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 
 # step -> the state in which a killed engine leaves the route
 STEPS = {
+    "turn.made": RouteState.LEGACY,
+    "turn.offered": RouteState.LEGACY,
+    "turn.begun": RouteState.LEGACY,
+    "turn.ended": RouteState.NEW,
     "move.seeding": RouteState.SEEDING,
     "cert.digests:1": RouteState.SEEDING,
     "move.batch:1": RouteState.SEEDING,

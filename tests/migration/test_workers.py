@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from mailplat.core.route import RouteState
 from mailplat.directory.tables import route_watcher
 from migration.tables import worker
+from migration.turns import LEGACY_KIND, Turns
 from tests.dovecot import Dovecot
 from tests.migration.house import DOMAIN, PATIENCE_S, House, client, content_of, letter
 from tests.until import until
@@ -227,3 +228,47 @@ async def test_without_the_engines_database_nothing_is_lost(
     await here.reach(RouteState.READY, users=users)
     here.ledger.request_cutover(DOMAIN)
     await finish(here, dovecot, users)
+
+
+async def test_an_account_that_ends_one_worker_after_the_other_is_halted(
+    dovecot: Dovecot, user: str, house: Callable[..., House]
+) -> None:
+    here = house(user)
+    here.plan()
+    turns, account_id = Turns(here.platform.database), here.accounts[user].id
+    name = turns.make(LEGACY_KIND, [account_id])[account_id].name
+    for number in range(here.platform.settings.migration.workers.deaths + 2):
+        turns.begin(name, f"worker {number}, which ends here")
+    async with here.engine():
+        assert "workers in a row" in await here.halted(user)
+        here.ledger.clear_halts(DOMAIN)  # by then the cause is mended
+        await here.reach(RouteState.READY)
+
+
+async def test_a_turn_that_the_engine_loses_is_handed_out_again(
+    dovecot: Dovecot,
+    user: str,
+    house: Callable[..., House],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    here = house(user)
+    here.plan()
+    queue = tmp_path / "house/data/migration/workflows.db"
+    said = ""
+
+    def lost() -> bool:
+        nonlocal said
+        with contextlib.closing(sqlite3.connect(queue, timeout=5)) as connection, connection:
+            connection.execute("DELETE FROM workflow_status WHERE status = 'ENQUEUED'")
+        said += capsys.readouterr().out
+        return "a turn was lost" in said
+
+    async with here.engine(ready_every=0.05):
+        await here.reach(RouteState.READY)
+        await until(lost, PATIENCE_S)
+        with client(dovecot, user) as imap:
+            imap.append("INBOX", letter(7))
+        here.ledger.request_cutover(DOMAIN)
+        await here.reach(RouteState.NEW)
+    assert here.content(user) == content_of(dovecot, user)
