@@ -212,14 +212,25 @@ async def _unproven(returning: Return, mailbox: Mailbox, origin: Origin, gone: S
     return len(set(gone).difference(uid for uid, _ in said.expunged))
 
 
-async def raise_modseq(returning: Return, source: SourceMailbox, mailbox_id: int) -> None:
+async def raise_modseq(returning: Return, source: SourceMailbox, origin: Origin, mailbox_id: int) -> None:
     """HIGHESTMODSEQ there above ours, so that a client that knows ours hears of every change (RFC 7162 3.1.2.1): a
-    flag of the last message is taken and given. Nobody else is in the mailbox. An empty one has nothing to hear of.
+    flag of the last message is taken and given, of a filler in one that is empty. Nobody else is in the mailbox.
     """
-    mailbox, status = await returning.here.mailbox(mailbox_id), await returning.there.select(source)
-    if status.modseq is None or status.modseq > mailbox.modseq or not status.messages:
+    here, there = returning.here, returning.there
+    mailbox, status = await here.mailbox(mailbox_id), await there.select(source)
+    if status.modseq is None or status.modseq > mailbox.modseq:
         return
-    times = (mailbox.modseq - status.modseq) // 2 + 1
-    last = (await returning.there.scan())[-1]
+    times = min((mailbox.modseq - status.modseq) // 2 + 1, RAISES // 2)
+    if not status.messages:
+        uid = status.uidnext or origin.below
+        await here.raise_numbers(
+            mailbox_id, uid + 1, 1
+        )  # nothing gets that UID here, should the fence be taken back
+        await _append_one(returning, source, origin, uid, filler(uid), _FILLER_FLAGS, 0, 0)
+        await there.noop()
+        await there.toggle(uid, "\\Flagged", False, times)
+        await _drop_fillers(returning, source, origin, [uid])
+        return
+    last = (await there.scan())[-1]
     flagged = any(each.casefold() == "\\flagged" for each in last.flags)
-    await returning.there.toggle(last.uid, "\\Flagged", flagged, min(times, RAISES // 2))
+    await there.toggle(last.uid, "\\Flagged", flagged, times)

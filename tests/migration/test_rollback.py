@@ -89,6 +89,36 @@ async def test_failure_mode_8_a_strays_uid_collides_on_the_way_back(
     assert here.move(user).renumbered == 1
 
 
+async def test_a_mailbox_that_was_emptied_here_tells_its_clients_too(
+    dovecot: Dovecot, user: str, house: Callable[..., House]
+) -> None:
+    """A client that knows our MODSEQ hears of all that comes later, there and when the account comes again."""
+    furnish(dovecot, user, 4)
+    here = house(user)
+    await move_here(here)
+    desk = Desk(here, user)
+    async with here.engine():
+        desk.expunge(*desk.uids())
+        modseq, next_uid = desk.box().modseq, desk.box().uidnext
+        roll_back(here)
+        await until_back(here, user)
+        with client(dovecot, user) as imap:
+            status = imap.folder_status("INBOX", ["MESSAGES", "UIDNEXT", "HIGHESTMODSEQ"])
+            assert status[b"MESSAGES"] == 0
+            assert status[b"UIDNEXT"] >= next_uid
+            assert status[b"HIGHESTMODSEQ"] > modseq
+            imap.append("INBOX", letter(77))
+            imap.select_folder("INBOX")
+            (uid,) = imap.search(["ALL"])
+            assert uid >= next_uid
+            assert imap.fetch([uid], ["MODSEQ"])[uid][b"MODSEQ"][0] > modseq
+        here.ledger.set_plan(DOMAIN, "running", expected={"paused"})
+        here.ledger.request_cutover(DOMAIN)
+        await here.reach(RouteState.NEW)
+    assert Desk(here, user).box().modseq > modseq
+    assert list(here.content(user)["INBOX"][1]) == [uid]
+
+
 async def test_users_work_here_until_the_fence(
     dovecot: Dovecot, user: str, house: Callable[..., House]
 ) -> None:
