@@ -189,8 +189,8 @@ async def test_failure_mode_14_a_lost_append_reply_doubles_nothing(
     async def lose(self: ImapWriter, *args: object) -> object:
         nonlocal appended
         got = await append(self, *args)  # type: ignore[arg-type]
-        appended += 1
-        if appended in (1, 3, 5):  # the second of these is a filler
+        appended += args[0] == b"INBOX"  # inside the fence mailboxes that are empty get a filler
+        if args[0] == b"INBOX" and appended in (1, 3, 5):  # the second of these is a filler
             raise Unavailable("the reply was lost")
         return got
 
