@@ -168,6 +168,7 @@ class CutoverDrill:
         self.caches, self.poppers = oracle.Caches(), oracle.Poppers()
         self.scene, self.ledger = self.stage.scene, self.stage.oracle
         self.scene.pause = PAUSE_S * (4 if hasty else 1)
+        self.strikes = 1 if hasty else ARMS
         self.lasts = HASTY_S if hasty else LASTS_S
         self.sleeps = HASTY_S if hasty else SLEEPS_S
         self.awake = HASTY_S[1] if hasty else AWAKE_S
@@ -237,7 +238,7 @@ class CutoverDrill:
     def arms(self, index: int) -> Sequence[tuple[str, bool]]:
         """What all share goes wrong for several accounts at once."""
         if self.fault in faults.OWN or index % TOGETHER == 0 or not self.engines:
-            return [self.draw(self.fault) for _ in range(ARMS)]
+            return [self.draw(self.fault) for _ in range(self.strikes)]
         return [*self.engines[-1].arms]
 
     def draw(self, fault: str) -> tuple[str, bool]:
