@@ -9,7 +9,6 @@ from mailplat.bus import Bus
 from mailplat.core.clock import Clock
 from mailplat.core.errors import MailplatError
 from mailplat.core.executors import Executors
-from mailplat.core.limits.brake import BrakeLimits
 from mailplat.core.route import Home, Route, RouteState, ShardHome
 from mailplat.directory import Backend
 from mailplat.queue import Queue
@@ -97,7 +96,6 @@ class Crossing(Fenced, ABC):
     beside: Carrier | None = (
         None  # of what there is beside mail; between shards it need not move, or moves with it
     )
-    brake: BrakeLimits = field(default_factory=BrakeLimits)
     settled: dict[str, Status] = field(
         default_factory=dict
     )  # mailboxes of a twin, as they were when found equal

@@ -233,7 +233,6 @@ class FromBackends(Attendance[Move]):
                     origins=self._origins,
                     here=here,
                     there=there,
-                    brake=self.platform.settings.migration.brake,
                     beside=Giver(
                         database=self.platform.database,
                         executors=tools.executors,
@@ -327,7 +326,6 @@ class FromBackends(Attendance[Move]):
             source=source,
             target=target,
             compared=Compared.from_json(move.verified),
-            brake=self.platform.settings.migration.brake,
             running=lambda: move.account_id in self.running,
             rest=pacer.turns().rest,
         )

@@ -67,9 +67,6 @@ userdb {{
   override_fields = uid={uid} gid={gid} home={mail}/%d/%n
 }}
 namespace inbox {{
-  mailbox Trash {{
-    special_use = \\Trash
-  }}
   inbox = yes
   separator = /
 }}

@@ -20,7 +20,6 @@ from mailplat.app.spellings import Endpoint, MailAddress, Network, Percent, Shar
 from mailplat.core.errors import InvalidInput
 from mailplat.core.executors import PATIENCE_S
 from mailplat.core.limits import check, elsewhere
-from mailplat.core.limits.brake import BrakeLimits
 from mailplat.core.limits.census import CensusLimits
 from mailplat.core.limits.imap import Bounds, ImapLimits
 from mailplat.core.limits.pop3 import Pop3Limits
@@ -217,7 +216,6 @@ class MigrationSection(Section):
     gates: Annotated[GateLimits, AfterValidator(check)] = GateLimits()
     rehearsal: Annotated[RehearsalLimits, AfterValidator(check)] = RehearsalLimits()
     census: Annotated[CensusLimits, AfterValidator(check)] = CensusLimits()
-    brake: Annotated[BrakeLimits, AfterValidator(check)] = BrakeLimits()
     workers: Annotated[WorkerLimits, AfterValidator(check)] = WorkerLimits()
 
 

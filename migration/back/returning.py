@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from mailplat.core.limits.brake import BrakeLimits
 from mailplat.core.route import BackendHome, Home
 from mailplat.directory import Backend
 from migration.beside.giving import Giver
@@ -23,7 +22,6 @@ class Return(Fenced):
     here: Target
     there: ImapWriter
     beside: Giver
-    brake: BrakeLimits
     running: Callable[[], bool]
     dropped: set[str] = field(default_factory=set)  # flags that the backend does not keep
     doomed: dict[str, set[int]] = field(default_factory=dict)  # by MAILBOXID: strays that are here by now

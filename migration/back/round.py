@@ -9,6 +9,7 @@ from migration.back.mail import Left, check_uidvalidity, raise_modseq, sync
 from migration.back.names import Names, follow
 from migration.back.returning import Return
 from migration.book import Round
+from migration.delta import BRAKE_FREE, BRAKE_NUMBER, BRAKE_SHARE
 from migration.errors import Halt
 
 
@@ -55,8 +56,7 @@ async def _leaving(returning: Return, names: Names, done: Round) -> list[Left]:
 def _check_brake(returning: Return, left: Sequence[Left], total: int) -> None:
     gone, allowed = sum(len(each.gone) for each in left), returning.move.deletions_allowed
     unproven = sum(each.unproven for each in left)
-    limits = returning.brake
-    too_many = gone > limits.free and (gone > limits.number or gone > limits.share * (total + gone))
+    too_many = gone > BRAKE_FREE and (gone > BRAKE_NUMBER or gone > BRAKE_SHARE * (total + gone))
     if (too_many or unproven) and gone > allowed:
         where = ", ".join(f"{each.source.name} ({len(each.gone)})" for each in left if each.gone)
         doubt = (

@@ -13,7 +13,6 @@ from typing import Any
 
 from mailplat.app.settings import AuthSection, OauthSection
 from mailplat.core.limits import elsewhere
-from mailplat.core.limits.brake import BrakeLimits
 from mailplat.core.limits.census import CensusLimits
 from mailplat.core.limits.imap import Bounds, ImapLimits
 from mailplat.core.limits.pop3 import Pop3Limits
@@ -49,11 +48,6 @@ TABLES: tuple[tuple[str, type, str], ...] = (
         "migration.census",
         CensusLimits,
         "How gently a legacy platform is read before anything moves (docs/migration.md).",
-    ),
-    (
-        "migration.brake",
-        BrakeLimits,
-        "How much may be gone at a source from one round to the next (docs/migration.md, Halts).",
     ),
     (
         "migration.workers",
