@@ -20,6 +20,7 @@ from mailplat.app.spellings import Endpoint, MailAddress, Network, Percent, Shar
 from mailplat.core.errors import InvalidInput
 from mailplat.core.executors import PATIENCE_S
 from mailplat.core.limits import check, elsewhere
+from mailplat.core.limits.brake import BrakeLimits
 from mailplat.core.limits.census import CensusLimits
 from mailplat.core.limits.imap import Bounds, ImapLimits
 from mailplat.core.limits.pop3 import Pop3Limits
@@ -209,6 +210,7 @@ class MigrationSection(Section):
     # Seconds from one takeover of a legacy platform's directory to the next: how long a password that was changed
     # there is not known here. 0: only when it is asked for
     directory_every: float = Field(default=900.0, ge=0)
+    brake: Annotated[BrakeLimits, AfterValidator(check)] = BrakeLimits()
     gates: Annotated[GateLimits, AfterValidator(check)] = GateLimits()
     rehearsal: Annotated[RehearsalLimits, AfterValidator(check)] = RehearsalLimits()
     census: Annotated[CensusLimits, AfterValidator(check)] = CensusLimits()
