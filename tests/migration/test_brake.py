@@ -235,6 +235,17 @@ async def test_copied_first_and_expunged_a_round_later(scene: Scene) -> None:
     await scene.follows()
 
 
+async def test_what_came_and_is_gone_too_explains_nothing(scene: Scene) -> None:
+    scene.fill("INBOX", range(60))
+    scene.fill("Archive", [100])
+    await scene.begin()
+    scene.copy("INBOX", range(1, 41), "Archive")
+    await scene.follows()
+    scene.expunge("INBOX", range(1, 41))
+    scene.expunge("Archive", range(2, 42))
+    assert "80 of them unexplained (more than 5 %): INBOX (40), Archive (40)" in await scene.halts()
+
+
 async def test_one_that_came_explains_one_that_went(scene: Scene) -> None:
     scene.fill("INBOX", [*range(40), *range(40)])
     await scene.begin()
