@@ -8,6 +8,7 @@ Plugs its commands and its role into mailplat through entry points; nothing in `
     journey      one account's way from a backend through the states of its route
     transfer     one account's way between two shards
     delta        one round: new, changed, gone; renames, copy are parts of it
+    brake        what is gone at the source: deleted there, or only not shown
     copy         messages over, newest first, in batches ahead of the store
     renames      mailboxes renamed at the source;  afresh: a copy is thrown away and made again
     uidl         POP3 UIDLs recognised and continued

@@ -269,6 +269,15 @@ class Book:
                 for row in connection.execute(query.order_by(self._tables.round.c.number)).fetchall()
             ]
 
+    def last_round(self, account_id: int) -> Round | None:
+        columns = [self._tables.round.c[each.name] for each in fields(Round)]
+        query = sa.select(*columns).where(self._tables.round.c.account_id == account_id)
+        with self.database.read() as connection:
+            row = connection.execute(
+                query.order_by(self._tables.round.c.number.desc()).limit(1)
+            ).one_or_none()
+        return None if row is None else Round(*row)
+
     def _of(self, account_id: int, name: str) -> sa.Delete:
         columns = self._tables.mailbox.c
         return self._tables.mailbox.delete().where(columns.account_id == account_id, columns.name == name)

@@ -9,6 +9,7 @@ from mailplat.bus import Bus
 from mailplat.core.clock import Clock
 from mailplat.core.errors import MailplatError
 from mailplat.core.executors import Executors
+from mailplat.core.limits.brake import BrakeLimits
 from mailplat.core.route import Home, Route, RouteState, ShardHome
 from mailplat.directory import Backend
 from mailplat.queue import Queue
@@ -90,6 +91,7 @@ class Crossing(Fenced, ABC):
     target: Target
     running: Callable[[], bool]
     rest: Callable[[], Awaitable[None]] = _no_rest  # after a batch, so that the source's users come first
+    brake: BrakeLimits = field(default_factory=BrakeLimits)  # between shards there is none
     copied: int = 0  # messages here, as far as counted
     dropped: set[str] = field(default_factory=set)  # flags that our store does not take
     compared: Compared = field(default_factory=Compared)

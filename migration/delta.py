@@ -2,28 +2,21 @@
 
 The first round is the copy; every later one costs what has changed since (CONDSTORE), or a list of UIDs and flags
 of each mailbox where the source does not know MODSEQ. Nothing is deleted before the whole account was looked at:
-what is gone is counted over all mailboxes first, and too much of it stops the move (a mailbox that shows nothing is
-more often an unmounted disk than a tidy user).
+what is gone is counted over all mailboxes first, and too much of it stops the move (brake.py).
 """
 
 import bisect
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
 
 from mailplat.store import Mailbox, Snapshot
-from migration import flags, renames
+from migration import brake, flags, renames
 from migration.book import Round, Watermark
+from migration.brake import Pending
 from migration.copy import copy
 from migration.crossing import Crossing
 from migration.errors import Halt
 from migration.sources.contract import Listed, SourceMailbox, Span, Status, Survey
-
-# The brake on deletions in one round of one account: more than this share, or more than this number. A few are
-# never too many: whoever has ten mails may delete five of them.
-BRAKE_SHARE = 0.05
-BRAKE_NUMBER = 100
-BRAKE_FREE = 20
 
 # How far our MODSEQs of a round's changes are above the HIGHESTMODSEQ that began it: what the source may count on
 # while the round lasts. A client that looks there meanwhile keeps its number, and asks us for what came after that.
@@ -58,15 +51,6 @@ class Here:
         return uids[bisect.bisect_left(uids, low) : end]
 
 
-@dataclass(slots=True)
-class Pending:
-    """A mailbox whose new and changed messages are here; what is gone is still here too."""
-
-    mailbox: Mailbox
-    mark: Watermark
-    gone: list[int] = field(default_factory=list)
-
-
 async def run_round(crossing: Crossing, kind: str) -> Round:
     """Raises Halt where a person has to look, Unavailable where the source or the shard cannot answer, Paused."""
     clock = crossing.clock
@@ -75,6 +59,8 @@ async def run_round(crossing: Crossing, kind: str) -> Round:
     if kind == "copy":
         await crossing.keep_naming()
     marks = await crossing.book(crossing.ledger.watermarks, crossing.account_id)
+    if not marks:  # afresh: this is the copy, whatever its state is called
+        done.kind = "copy"
     done.mailboxes += await renames.follow(crossing, survey, marks)
     ours = await crossing.target.mailboxes()
     total = sum(status.messages for status in survey.statuses.values())
@@ -96,7 +82,7 @@ async def run_round(crossing: Crossing, kind: str) -> Round:
         else:
             await crossing.book(crossing.ledger.put_watermarks, crossing.account_id, [left.mark])
     leaving = await _leaving(crossing, survey, ours)
-    _check_brake(crossing, [*pending, *leaving], ours)
+    await brake.check(crossing, done.kind, survey, ours, [*pending, *leaving])
     await _remove(crossing, pending, leaving, done)
     crossing.copied -= done.gone
     done.mailboxes += await _subscribe(crossing, survey)
@@ -154,7 +140,8 @@ async def _sync(
         await _raise_numbers(crossing, ours.id, status.uidnext or 1, 1)
     done.gone += len(gone)
     await crossing.show_progress()
-    return Pending(ours, Watermark(mailbox.name, mailbox.wire, status), gone)
+    marked = [uid for uid in gone if "\\deleted" in flags.fold(here.flags(uid) or ())]
+    return Pending(ours, Watermark(mailbox.name, mailbox.wire, status), gone, marked)
 
 
 def _is_another(mailbox: SourceMailbox, ours: Mailbox) -> bool:
@@ -272,20 +259,6 @@ async def _leaving(crossing: Crossing, survey: Survey, ours: dict[str, Mailbox])
         uids = list((await crossing.target.snapshot(mailbox.id)).uids)
         left.append(Pending(mailbox, Watermark(name, b"", Status(mailbox.uidvalidity, None, 0, None)), uids))
     return left
-
-
-def _check_brake(crossing: Crossing, pending: Sequence[Pending], ours: dict[str, Mailbox]) -> None:
-    if crossing.twin is not None:
-        return  # our own index says what was expunged and deleted; nothing is concluded from what it does not show
-    gone = sum(len(each.gone) for each in pending)
-    total = sum(each.messages for each in ours.values())
-    too_many = gone > BRAKE_NUMBER or gone > BRAKE_SHARE * total
-    if gone > BRAKE_FREE and too_many and gone > crossing.move.deletions_allowed:
-        where = ", ".join(f"{each.mailbox.name} ({len(each.gone)})" for each in pending if each.gone)
-        raise Halt(
-            f"{gone} of {total} messages are gone at the source: {where[:300]}. Nothing was deleted here. If that is"
-            f" right: mailplat migrate resume {crossing.move.domain} --allow-deletions {gone}"
-        )
 
 
 async def _remove(

@@ -245,6 +245,7 @@ class FromBackends(Attendance[Move]):
                         origins=self._origins,
                     ),
                     running=lambda: move.account_id in self.running,
+                    brake=self.platform.settings.migration.brake,
                 )
             )
         finally:
@@ -326,6 +327,7 @@ class FromBackends(Attendance[Move]):
             source=source,
             target=target,
             compared=Compared.from_json(move.verified),
+            brake=self.platform.settings.migration.brake,
             running=lambda: move.account_id in self.running,
             rest=pacer.turns().rest,
         )

@@ -20,6 +20,7 @@ from mailplat.app.spellings import Endpoint, MailAddress, Network, Percent, Shar
 from mailplat.core.errors import InvalidInput
 from mailplat.core.executors import PATIENCE_S
 from mailplat.core.limits import check, elsewhere
+from mailplat.core.limits.brake import BrakeLimits
 from mailplat.core.limits.census import CensusLimits
 from mailplat.core.limits.imap import Bounds, ImapLimits
 from mailplat.core.limits.pop3 import Pop3Limits
@@ -213,6 +214,7 @@ class MigrationSection(Section):
     # Where the engine keeps which worker has what to do; nothing in it would be missed. "": a schema of its own where
     # database.url is PostgreSQL, else a file in data_dir
     workflows: str = ""
+    brake: Annotated[BrakeLimits, AfterValidator(check)] = BrakeLimits()
     gates: Annotated[GateLimits, AfterValidator(check)] = GateLimits()
     rehearsal: Annotated[RehearsalLimits, AfterValidator(check)] = RehearsalLimits()
     census: Annotated[CensusLimits, AfterValidator(check)] = CensusLimits()

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from mailplat.core.limits.brake import BrakeLimits
 from mailplat.core.route import BackendHome, Home
 from mailplat.directory import Backend
 from migration.beside.giving import Giver
@@ -23,6 +24,7 @@ class Return(Fenced):
     there: ImapWriter
     beside: Giver
     running: Callable[[], bool]
+    brake: BrakeLimits
     dropped: set[str] = field(default_factory=set)  # flags that the backend does not keep
     doomed: dict[str, set[int]] = field(default_factory=dict)  # by MAILBOXID: strays that are here by now
     checked: dict[str, int] = field(default_factory=dict)  # by MAILBOXID: octets were compared below this UID

@@ -6,7 +6,7 @@ A row for each batch of at most 256 messages: 700,000 messages are 2,735 rows of
 
 import hashlib
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -74,6 +74,14 @@ def read(database: Database, account_id: int, mailbox: str, uidvalidity: int) ->
             if known is None or known[0] < row:
                 waiting[values[0]] = (row, Digest(*values))
     yield from _take_below(waiting, None)
+
+
+def some(
+    database: Database, account_id: int, mailbox: str, uidvalidity: int, uids: Set[int]
+) -> dict[int, bytes]:
+    """SHA-256 by UID, of those of `uids` that have one. Reads all of the mailbox."""
+    rows = read(database, account_id, mailbox, uidvalidity)
+    return {each.uid: each.sha256 for each in rows if each.uid in uids}
 
 
 def _take_below(waiting: dict[int, tuple[int, Digest]], bound: int | None) -> Iterator[Digest]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from mailplat.app.settings import AuthSection, OauthSection
 from mailplat.core.limits import elsewhere
+from mailplat.core.limits.brake import BrakeLimits
 from mailplat.core.limits.census import CensusLimits
 from mailplat.core.limits.imap import Bounds, ImapLimits
 from mailplat.core.limits.pop3 import Pop3Limits
@@ -39,6 +40,11 @@ TABLES: tuple[tuple[str, type, str], ...] = (
         "Mailboxes, keywords, annotations and the work of a shard. Past it: `NO [LIMIT]`.",
     ),
     ("usage", UsageLimits, "What each domain gets, hour by hour."),
+    (
+        "migration.brake",
+        BrakeLimits,
+        "How many messages may be gone before a person is asked (docs/migration.md).",
+    ),
     (
         "migration.gates",
         GateLimits,

@@ -172,7 +172,7 @@ class CutoverDrill:
         self.lasts = HASTY_S if hasty else LASTS_S
         self.sleeps = HASTY_S if hasty else SLEEPS_S
         self.awake = HASTY_S[1] if hasty else AWAKE_S
-        self.scene.enough = 1 << 30  # who expunges much meets the engine's brake (migration/delta.py)
+        self.scene.enough = 1 << 30  # who expunges much meets the engine's brake (migration/brake.py)
         self.fault = ""
         self.engines: list[Engine] = []
         self.done = 0

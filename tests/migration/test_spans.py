@@ -6,7 +6,6 @@ from collections.abc import Callable
 import pytest
 
 from mailplat.core.route import RouteState
-from migration import delta
 from migration.sources import contract, imap_account
 from migration.sources.contract import cut
 from tests.dovecot import Dovecot
@@ -73,12 +72,13 @@ async def test_the_brake_counts_over_all_parts(
             imap.append("INBOX", letter(number))
     here = house(user)
     here.plan()
-    gone = sorted(random.Random(7).sample(range(1, 71), delta.BRAKE_FREE + 5))
+    gone = sorted(random.Random(7).sample(range(1, 71), here.platform.settings.migration.brake.free + 5))
     async with here.engine():
         await here.reach(RouteState.READY)
-        with client(dovecot, user) as imap:
-            imap.select_folder("INBOX")
-            imap.add_flags(gone, ["\\Deleted"])
-            imap.expunge()
+    with client(dovecot, user) as imap:  # no round sees them marked
+        imap.select_folder("INBOX")
+        imap.add_flags(gone, ["\\Deleted"])
+        imap.expunge()
+    async with here.engine():
         assert f"{len(gone)} of 70 messages are gone" in await here.halted(user)
     assert len(here.content(user)["INBOX"][1]) == 70
