@@ -87,11 +87,7 @@ async def _forward(session: Session, tag: str, granted: Forward) -> Tagged | Non
     session.handed_over = True
     session.ticket.close()
     session.out(b"%b OK %b\r\n" % (tag.encode("ascii"), upstream.text))
-    try:
-        await session.stream.flush()
-    except BaseException:
-        upstream.close()
-        raise
+    session.stream.push()  # a client that does not read keeps no fence waiting: from here on splice listens for one
     session.stream.detach()
     session.interruptible = True  # at shutdown: nothing of ours is half done
     leftover, observer = session.framer.release(), None
