@@ -70,11 +70,8 @@ async def cut_over(crossing: Crossing, route: Route, *, length: float = FENCE_S)
 async def hold(crossing: Fenced, route: Route, last: Last, length: float) -> Route:
     """The fence around `last`, which makes both sides the same when nobody writes any more, or raises. As `cut_over`;
     which way is up to `crossing`."""
-    phases, fences = Phases(crossing), crossing.move.fences
-    deadline = crossing.clock.now() + length
-    fenced = await crossing.book(
-        crossing.ledger.advance, route, fences.fenced, fence_deadline=deadline, **fences.on_fence
-    )
+    phases = Phases(crossing)
+    fenced = await _begin(crossing, route, length)
     disk.step("move.fenced")
     try:
         crossing.bus.publish(RouteChanged(crossing.account_id))
@@ -95,6 +92,23 @@ async def hold(crossing: Fenced, route: Route, last: Last, length: float) -> Rou
     if isinstance(new.home, ShardHome):
         await release(crossing, crossing.account_id)
     return new
+
+
+async def _begin(crossing: Fenced, route: Route, length: float) -> Route:
+    """An engine that stops while the row is written waits for that: nobody else would take the fence back."""
+    fences, deadline = crossing.move.fences, crossing.clock.now() + length
+    advancing = asyncio.ensure_future(
+        crossing.book(
+            crossing.ledger.advance, route, fences.fenced, fence_deadline=deadline, **fences.on_fence
+        )
+    )
+    try:
+        return await asyncio.shield(advancing)
+    except asyncio.CancelledError as error:
+        await asyncio.wait({advancing})
+        if not advancing.cancelled() and advancing.exception() is None:
+            await abort(crossing, crossing.move, advancing.result(), _reason(error, Phases(crossing)))
+        raise
 
 
 async def _close(crossing: Fenced, fenced: Route, phases: Phases) -> None:
