@@ -34,6 +34,8 @@ FENCE_S = 30.0
 COMMIT_MARGIN_S = 1.0
 # How often we look whether all doors have acknowledged; nobody tells us.
 ACKNOWLEDGE_POLL_S = 0.02
+# For the count of the mail that is held: the fence's end waits for it.
+COUNT_S = 2.0
 
 
 Last = Callable[[Route, "Phases"], Awaitable[Round]]
@@ -209,7 +211,16 @@ async def let_go(tools: Tools, account_id: int) -> None:
 
 async def note_held(tools: Tools, account_id: int) -> None:
     """How much mail waits behind the fence, and for how long, for the certificate: at its end, since doors let go by
-    themselves as soon as the row says so. At most LIST_LIMIT of queue/ is counted."""
+    themselves as soon as the row says so. At most LIST_LIMIT of queue/ is counted; and users do not wait for a count.
+    """
+    try:
+        async with asyncio.timeout(COUNT_S):
+            await _note_held(tools, account_id)
+    except (MailplatError, TimeoutError) as error:
+        log.warning("held mail is not counted", account=account_id, reason=str(error) or "took too long")
+
+
+async def _note_held(tools: Tools, account_id: int) -> None:
     wanted = Filter(account_id=account_id, state=HELD)
     waiting = await tools.executors.run("queue", tools.queue.entries, wanted)
     if waiting:
