@@ -80,6 +80,7 @@ async def hold(crossing: Fenced, route: Route, last: Last, length: float) -> Rou
         async with asyncio.timeout(max(0.0, length - COMMIT_MARGIN_S)):
             await _close(crossing, fenced, phases)
             done = await last(fenced, phases)
+            await _open(crossing, fenced)
         new = await _commit(crossing, fenced, done, phases)
     except BaseException as error:
         settled = await asyncio.shield(
@@ -146,10 +147,13 @@ def _acknowledged(crossing: Fenced, change: int) -> bool:
         return acknowledged(connection, crossing.clock, change)
 
 
-async def _commit(crossing: Fenced, fenced: Route, done: Round, phases: Phases) -> Route:
+async def _open(crossing: Fenced, fenced: Route) -> None:
     await note_held(crossing, fenced.account_id)
     await crossing.open_writes(fenced.epoch + 1)
     disk.step("move.granted")
+
+
+async def _commit(crossing: Fenced, fenced: Route, done: Round, phases: Phases) -> Route:
     now, fences = crossing.clock.now(), crossing.move.fences
     values: dict[str, Any] = {fences.stamp: now, "released": False, "note": "", "fence_ms": phases.total}
     values |= {"verified": crossing.evidence()} | fences.on_commit

@@ -4,21 +4,17 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from mailplat.core.errors import DiskFull, StaleEpoch, Unavailable
+from mailplat.core.errors import DiskFull, StaleEpoch
 from mailplat.core.rights import parse
-from mailplat.core.route import Residence, Route, RouteState, ShardHome
+from mailplat.core.route import Residence, RouteState, ShardHome
 from mailplat.core.spool import Body
 from mailplat.store import Mailbox, NewMessage
 from mailplat.store.annotations import ACCOUNT
 from mailplat.store.vault import owner
 from migration import fence, transfer
-from migration.attendance import Attendance
-from migration.errors import FenceAborted
-from migration.shardmoves import ShardMoves
 from tests.migration.house import letter
 from tests.migration.shards import Shards
 from tests.until import until
@@ -336,53 +332,3 @@ async def _other_octets(here: Shards, copy: Residence, box: Mailbox) -> None:
     folder = site.account_folder(copy.account_id) / f".m{box.id}"
     newest = max(folder.glob("cur/*"), key=lambda path: int(path.name.partition(",U=")[2].partition(":")[0]))
     newest.write_bytes(newest.read_bytes().replace(b"letter", b"LETTER"))
-
-
-async def test_an_engine_that_stops_while_the_fence_is_written_takes_it_back(
-    house: Callable[..., Shards], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    here = house("ann")
-    written, go = threading.Event(), threading.Event()
-    really_advance, really_leave = ShardMoves.advance, Attendance.leave
-
-    def advance(self: ShardMoves, route: Route, state: RouteState, **values: Any) -> Route:
-        new = really_advance(self, route, state, **values)
-        if state is RouteState.SHARD_FENCED:
-            written.set()
-            go.wait(30)
-        return new
-
-    async def leave(self: Attendance[Any]) -> None:
-        leaving = asyncio.ensure_future(really_leave(self))
-        await asyncio.sleep(0)  # its tasks are cancelled by now
-        go.set()
-        await leaving
-
-    monkeypatch.setattr(ShardMoves, "advance", advance)
-    monkeypatch.setattr(Attendance, "leave", leave)
-    async with here.engine():
-        here.ask("s2", "ann")
-        await until(written.is_set)
-    assert here.route("ann").state is RouteState.FINAL
-    assert here.home("ann") == "s1"
-
-
-async def test_a_fence_is_taken_back_though_held_mail_cannot_be_counted(
-    house: Callable[..., Shards], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The count is for the certificate only."""
-    here = house("ann")
-
-    def fails(*_: object) -> None:
-        raise Unavailable("the queue cannot be read")
-
-    async def differs(*_: object) -> None:
-        raise FenceAborted("as the test wants it")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(here.platform.queue, "entries", fails)
-        patch.setattr(fence, "_last_delta", differs)
-        async with here.engine():
-            here.ask("s2", "ann")
-            await until(lambda: here.move("ann").aborts == 1)
-            assert here.route("ann").state is RouteState.FINAL
