@@ -3,10 +3,12 @@
 import asyncio
 import socket
 import threading
+from dataclasses import replace
 
 import pytest
 
 from mailplat.access.imap import carrying
+from mailplat.access.imap.sharing import Sharing
 from mailplat.access.proxy.splice import IMAP_FAREWELL
 from mailplat.core.address import Address
 from mailplat.core.limits.imap import ImapLimits
@@ -15,7 +17,7 @@ from mailplat.core.spool import Body
 from mailplat.store import Shard
 from mailplat.store.types import NewMessage
 from tests.access.backend import Connection, backend
-from tests.access.house import DOMAIN, Client, House, message
+from tests.access.house import DOMAIN, PASSWORD, Client, House, message
 from tests.access.proxy.test_parking import FENCING, Legacy, limited, proxied, selected
 from tests.until import until
 
@@ -169,3 +171,23 @@ async def test_a_backend_that_cannot_be_followed_while_a_session_returns(house: 
         legacy.back = True
         house.advance("anna", RouteState.TRACKING)
         assert await client.rest() == IMAP_FAREWELL
+
+
+async def test_a_name_that_is_somebody_elses_here(house: House) -> None:
+    """Whose mailbox may be known of and not read: BYE, and nothing under the tag of a login answered long ago."""
+    sharing = Sharing(house.directory, house.store, house.executors, house.clock)
+    house.imap._services = replace(house.imap._services, sharing=sharing)
+    house.add("bob")
+    legacy = Legacy(3)
+    async with backend(legacy) as behind:
+        client = await proxied(house, legacy, behind.port)
+        bob = await house.connect(await house.listen(house.imap))
+        await bob.line()
+        assert (await bob.tagged("a", f'a LOGIN bob@{DOMAIN} "{PASSWORD}"'))[-1].startswith(b"a OK")
+        assert (await bob.tagged("b", f"b SETACL INBOX anna@{DOMAIN} l"))[-1].startswith(b"b OK")
+        assert (await client.tagged("c", f"c SELECT user/bob@{DOMAIN}/INBOX"))[-1].startswith(b"c OK")
+        house.advance("anna", *FENCING)
+        async with asyncio.timeout(20):
+            await behind.connections[0].ended.wait()
+        house.advance("anna", RouteState.NEW, home=ShardHome("s1"))
+        assert (await client.rest()).splitlines()[-1] == IMAP_FAREWELL.strip()
