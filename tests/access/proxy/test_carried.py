@@ -191,3 +191,11 @@ async def test_a_name_that_is_somebody_elses_here(house: House) -> None:
             await behind.connections[0].ended.wait()
         house.advance("anna", RouteState.NEW, home=ShardHome("s1"))
         assert (await client.rest()).splitlines()[-1] == IMAP_FAREWELL.strip()
+
+
+async def test_at_a_shutdown_the_client_of_a_forwarded_session_is_told(house: House) -> None:
+    """As app/worker.py drains its doors."""
+    async with backend(Legacy(3)) as behind:
+        client = await proxied(house, Legacy(3), behind.port)
+        await asyncio.gather(house.imap.close(), house.forwarded.close())
+        assert await client.rest() == IMAP_FAREWELL
