@@ -98,6 +98,7 @@ async def flags_of_all(
     """By sequence number. Lines of another kind are passed to `writer`, where there is one, and so is what a message
     is told of a second time: its flags changed meanwhile (RFC 3501 7.4.2; often without UID). Raises as `until`."""
     found: dict[int, Known] = {}
+    flagsets: dict[tuple[str, ...], tuple[str, ...]] = {}  # few, of many messages: each is held once
 
     def take(line: bytes) -> bool:
         matched = _FETCH.match(line)
@@ -111,7 +112,7 @@ async def flags_of_all(
         flags = (flag.decode("ascii", "replace") for flag in items[b"FLAGS"].split())
         kept = tuple(flag for flag in flags if flag.casefold() != "\\recent")
         modseq = int(items.get(b"MODSEQ") or (before.modseq if before else 0))
-        found[int(matched[1])] = Known(uid, kept, modseq)
+        found[int(matched[1])] = Known(uid, flagsets.setdefault(kept, kept), modseq)
         return before is None
 
     more = b" MODSEQ" if "CONDSTORE" in observer.enabled or "QRESYNC" in observer.enabled else b""
