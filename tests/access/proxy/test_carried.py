@@ -14,7 +14,7 @@ from mailplat.core.address import Address
 from mailplat.core.limits.imap import ImapLimits
 from mailplat.core.route import Residence, RouteState, ShardHome
 from mailplat.core.spool import Body
-from mailplat.store import Shard
+from mailplat.store import Mailbox, Shard
 from mailplat.store.types import NewMessage
 from tests.access.backend import Connection, backend
 from tests.access.house import DOMAIN, PASSWORD, Client, House, message
@@ -199,3 +199,32 @@ async def test_at_a_shutdown_the_client_of_a_forwarded_session_is_told(house: Ho
         client = await proxied(house, Legacy(3), behind.port)
         await asyncio.gather(house.imap.close(), house.forwarded.close())
         assert await client.rest() == IMAP_FAREWELL
+
+
+async def test_a_shutdown_while_a_session_leaves_its_shard(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.add("anna")
+    house.residence("anna")
+    shard, looking, go = house.store.shard("s1"), threading.Event(), threading.Event()
+    really = shard.mailboxes
+
+    def waits(residence: Residence) -> list[Mailbox]:
+        looking.set()
+        go.wait(30)
+        return really(residence)
+
+    await house.start_watch()
+    client = await house.connect(await house.listen(house.imap))
+    await client.line()
+    assert (await client.tagged("a", f'a LOGIN anna@{DOMAIN} "{PASSWORD}"'))[-1].startswith(b"a OK")
+    assert (await client.tagged("b", "b SELECT INBOX"))[-1].startswith(b"b OK")
+    monkeypatch.setattr(shard, "mailboxes", waits)
+    house.advance("anna", RouteState.SHARD_FENCED)
+    await until(looking.is_set)
+    [session] = house.imap.sessions._all
+    closing = asyncio.create_task(house.imap.close())
+    await until(lambda: "shutting down" in session.ending)
+    go.set()
+    await closing
+    assert b"* BYE [UNAVAILABLE] Server is shutting down" in await client.rest()
