@@ -34,6 +34,8 @@ FENCE_S = 30.0
 COMMIT_MARGIN_S = 1.0
 # How often we look whether all doors have acknowledged; nobody tells us.
 ACKNOWLEDGE_POLL_S = 0.02
+# For the count of the mail that is held: the fence's end waits for it.
+COUNT_S = 2.0
 
 
 Last = Callable[[Route, "Phases"], Awaitable[Round]]
@@ -70,17 +72,15 @@ async def cut_over(crossing: Crossing, route: Route, *, length: float = FENCE_S)
 async def hold(crossing: Fenced, route: Route, last: Last, length: float) -> Route:
     """The fence around `last`, which makes both sides the same when nobody writes any more, or raises. As `cut_over`;
     which way is up to `crossing`."""
-    phases, fences = Phases(crossing), crossing.move.fences
-    deadline = crossing.clock.now() + length
-    fenced = await crossing.book(
-        crossing.ledger.advance, route, fences.fenced, fence_deadline=deadline, **fences.on_fence
-    )
+    phases = Phases(crossing)
+    fenced = await _begin(crossing, route, length)
     disk.step("move.fenced")
     try:
         crossing.bus.publish(RouteChanged(crossing.account_id))
         async with asyncio.timeout(max(0.0, length - COMMIT_MARGIN_S)):
             await _close(crossing, fenced, phases)
             done = await last(fenced, phases)
+            await _open(crossing, fenced)
         new = await _commit(crossing, fenced, done, phases)
     except BaseException as error:
         settled = await asyncio.shield(
@@ -95,6 +95,23 @@ async def hold(crossing: Fenced, route: Route, last: Last, length: float) -> Rou
     if isinstance(new.home, ShardHome):
         await release(crossing, crossing.account_id)
     return new
+
+
+async def _begin(crossing: Fenced, route: Route, length: float) -> Route:
+    """An engine that stops while the row is written waits for that: nobody else would take the fence back."""
+    fences, deadline = crossing.move.fences, crossing.clock.now() + length
+    advancing = asyncio.ensure_future(
+        crossing.book(
+            crossing.ledger.advance, route, fences.fenced, fence_deadline=deadline, **fences.on_fence
+        )
+    )
+    try:
+        return await asyncio.shield(advancing)
+    except asyncio.CancelledError as error:
+        await asyncio.wait({advancing})
+        if not advancing.cancelled() and advancing.exception() is None:
+            await abort(crossing, crossing.move, advancing.result(), _reason(error, Phases(crossing)))
+        raise
 
 
 async def _close(crossing: Fenced, fenced: Route, phases: Phases) -> None:
@@ -130,10 +147,13 @@ def _acknowledged(crossing: Fenced, change: int) -> bool:
         return acknowledged(connection, crossing.clock, change)
 
 
-async def _commit(crossing: Fenced, fenced: Route, done: Round, phases: Phases) -> Route:
+async def _open(crossing: Fenced, fenced: Route) -> None:
     await note_held(crossing, fenced.account_id)
     await crossing.open_writes(fenced.epoch + 1)
     disk.step("move.granted")
+
+
+async def _commit(crossing: Fenced, fenced: Route, done: Round, phases: Phases) -> Route:
     now, fences = crossing.clock.now(), crossing.move.fences
     values: dict[str, Any] = {fences.stamp: now, "released": False, "note": "", "fence_ms": phases.total}
     values |= {"verified": crossing.evidence()} | fences.on_commit
@@ -195,7 +215,16 @@ async def let_go(tools: Tools, account_id: int) -> None:
 
 async def note_held(tools: Tools, account_id: int) -> None:
     """How much mail waits behind the fence, and for how long, for the certificate: at its end, since doors let go by
-    themselves as soon as the row says so. At most LIST_LIMIT of queue/ is counted."""
+    themselves as soon as the row says so. At most LIST_LIMIT of queue/ is counted; and users do not wait for a count.
+    """
+    try:
+        async with asyncio.timeout(COUNT_S):
+            await _note_held(tools, account_id)
+    except (MailplatError, TimeoutError) as error:
+        log.warning("held mail is not counted", account=account_id, reason=str(error) or "took too long")
+
+
+async def _note_held(tools: Tools, account_id: int) -> None:
     wanted = Filter(account_id=account_id, state=HELD)
     waiting = await tools.executors.run("queue", tools.queue.entries, wanted)
     if waiting:

@@ -8,7 +8,7 @@ from mailplat.access.imap.session import ConnectionGone, Farewell, Session, log
 from mailplat.access.login import AuthenticationFailed, Forward, PasswordNeeded, Serve
 from mailplat.access.proxy import connect_imap, connect_pop3, say_farewell, splice
 from mailplat.admin import metrics
-from mailplat.core.errors import LimitReached, StaleEpoch, Unavailable
+from mailplat.core.errors import LimitReached, MailplatError, StaleEpoch, Unavailable
 from mailplat.wire.imap import response
 from mailplat.wire.imap.observer import Boundary
 from mailplat.wire.sasl import Plain, Proven
@@ -87,11 +87,7 @@ async def _forward(session: Session, tag: str, granted: Forward) -> Tagged | Non
     session.handed_over = True
     session.ticket.close()
     session.out(b"%b OK %b\r\n" % (tag.encode("ascii"), upstream.text))
-    try:
-        await session.stream.flush()
-    except BaseException:
-        upstream.close()
-        raise
+    session.stream.push()  # a client that does not read keeps no fence waiting: from here on splice listens for one
     session.stream.detach()
     session.interruptible = True  # at shutdown: nothing of ours is half done
     leftover, observer = session.framer.release(), None
@@ -107,9 +103,10 @@ async def _forward(session: Session, tag: str, granted: Forward) -> Tagged | Non
                 return None
             granted = next_home
             upstream, observer = await return_to_backend(session, granted, parked)
-        except (Unavailable, StaleEpoch, AuthenticationFailed) as error:
+        except (MailplatError, AuthenticationFailed) as error:  # no reply: the login has been answered
             log.info("session not carried over", account=granted.account.id, reason=str(error))
             metrics.dropped.labels("home").inc()
+            session.stream.push()  # what is gathered comes before BYE
             await say_farewell(writer, Boundary())
             raise ConnectionGone from error
         leftover = parked.unsent

@@ -24,6 +24,7 @@ from mailplat.access.imap.view import Manner, View
 from mailplat.access.login import Forward, Serve
 from mailplat.access.proxy import Known, Parked, Upstream, connect_imap, flags_of_all
 from mailplat.access.proxy.parking import Otherwise, ascending, until
+from mailplat.access.proxy.upstream import read_line
 from mailplat.admin import metrics
 from mailplat.core.errors import LimitReached, NotFound, Unavailable
 from mailplat.core.route import Residence
@@ -43,6 +44,7 @@ _TAG = b"zz-carry-0"
 async def stay(session: Session, granted: Serve, parked: Parked) -> None:
     """From here on the session is ours. Raises Farewell."""
     session.handed_over = False
+    session.interruptible = False  # a second move waits until what the client believes is known here, too
     try:
         session.services.enter(session, granted)
     except LimitReached as error:
@@ -173,7 +175,7 @@ async def _bring_up_to_date(session: Session, upstream: Upstream, observer: Obse
         writer.write(command)
         observer.client(command)
         while not observer.idling:
-            line = await reader.readuntil(b"\n")
+            line = await read_line(reader)
             if not line.startswith((b"* ", b"+")):
                 raise Otherwise
             observer.feed(line)

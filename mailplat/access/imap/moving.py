@@ -47,6 +47,8 @@ def may_follow(session: Session) -> bool:
 async def follow(session: Session) -> None:
     """To the account's next home. Raises Farewell."""
     mailbox = await _selected(session)
+    if session.ending != MOVED:  # meanwhile the process began to stop
+        raise Farewell(session.ending)
     session.services.leave(session)
     session.interruptible = True  # while it waits, it may be told that the process stops
     session.between.rested.set()

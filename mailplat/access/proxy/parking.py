@@ -95,23 +95,28 @@ def ascending(known: Sequence[Known]) -> bool:
 async def flags_of_all(
     reader: StreamReader, upstream: StreamWriter, writer: StreamWriter | None, observer: Observer
 ) -> dict[int, Known]:
-    """By sequence number. Lines of another kind are passed to `writer`, where there is one. Raises as `until`."""
+    """By sequence number. Lines of another kind are passed to `writer`, where there is one, and so is what a message
+    is told of a second time: its flags changed meanwhile (RFC 3501 7.4.2; often without UID). Raises as `until`."""
     found: dict[int, Known] = {}
+    flagsets: dict[tuple[str, ...], tuple[str, ...]] = {}  # few, of many messages: each is held once
 
     def take(line: bytes) -> bool:
         matched = _FETCH.match(line)
         if matched is None:
             return False
         items = {name.upper(): text or number for name, text, number in _ITEM.findall(matched[2])}
-        if b"UID" not in items or b"FLAGS" not in items:
+        before = found.get(int(matched[1]))
+        uid = int(items.get(b"UID") or (before.uid if before else 0))
+        if not uid or b"FLAGS" not in items:
             return False
         flags = (flag.decode("ascii", "replace") for flag in items[b"FLAGS"].split())
         kept = tuple(flag for flag in flags if flag.casefold() != "\\recent")
-        found[int(matched[1])] = Known(int(items[b"UID"]), kept, int(items.get(b"MODSEQ") or 0))
-        return True
+        modseq = int(items.get(b"MODSEQ") or (before.modseq if before else 0))
+        found[int(matched[1])] = Known(uid, flagsets.setdefault(kept, kept), modseq)
+        return before is None
 
-    modseq = b" MODSEQ" if "CONDSTORE" in observer.enabled or "QRESYNC" in observer.enabled else b""
-    upstream.write(b"%b FETCH 1:* (UID FLAGS%b)\r\n" % (_TAGS[1], modseq))
+    more = b" MODSEQ" if "CONDSTORE" in observer.enabled or "QRESYNC" in observer.enabled else b""
+    upstream.write(b"%b FETCH 1:* (UID FLAGS%b)\r\n" % (_TAGS[1], more))
     await until(_TAGS[1], reader, writer, observer, take)
     return found
 

@@ -82,6 +82,10 @@ async def splice(
         if not wanted.done():
             sending.cancel()
             await upstream.finish()
+    except asyncio.CancelledError:
+        if observer is not None and observer.between_lines:
+            writer.write(IMAP_FAREWELL)  # the door is closing, and sends what is gathered
+        raise
     finally:
         for task in tasks:
             task.cancel()

@@ -33,8 +33,13 @@ class Legacy:
             while line := await connection.hear():
                 tag, _, command = line.rstrip(b"\r\n").partition(b" ")
                 self.commands.append(command)
+                answer = self.answer(command)
+                if command == b"IDLE":
+                    connection.say(answer)
+                    answer = b""
+                    await connection.hear()
                 if not self.mute or not command.startswith(self.mute):
-                    connection.say(self.answer(command) + tag + b" OK done\r\n")
+                    connection.say(answer + tag + b" OK done\r\n")
         finally:
             connection.ended.set()
 
@@ -51,6 +56,11 @@ class Legacy:
 async def proxied(house: House, legacy: Legacy, port: int) -> Client:
     house.add_backend(imap=f"127.0.0.1:{port}")
     house.add_forwarded("anna")
+    return await selected(house)
+
+
+async def selected(house: House) -> Client:
+    """Logged in, with INBOX selected."""
     await house.start_watch()
     client = await house.connect(await house.listen(house.imap))
     await client.line()
