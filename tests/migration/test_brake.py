@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mailplat.core.errors import NotFound
 from mailplat.core.route import RouteState
 from tests.dovecot import Dovecot
 from tests.migration.house import CONFIG, DOMAIN, MASTER, PASSWORD, House, client, content_of, letter
@@ -96,7 +97,10 @@ class Scene:
 
         def same() -> bool:
             assert not self.here.move(self.user).halted, self.here.move(self.user).halted
-            return self.here.content(self.user) == content_of(self.dovecot, self.user)
+            try:
+                return self.here.content(self.user) == content_of(self.dovecot, self.user)
+            except NotFound:  # a mailbox went while it was looked at
+                return False
 
         async with self.here.engine():
             await until(same, 30)
