@@ -45,6 +45,7 @@ async def sync(
 ) -> Left:
     """Raises Halt, Unavailable, NotFound, Paused."""
     here, there = returning.here, returning.there
+    await raise_modseq(returning, source, origin, mailbox_id)
     for _ in range(LOOKS):
         mailbox = await here.mailbox(mailbox_id)
         status = await there.select(source)
@@ -212,16 +213,26 @@ async def _unproven(returning: Return, mailbox: Mailbox, origin: Origin, gone: S
     return len(set(gone).difference(uid for uid, _ in said.expunged))
 
 
-async def raise_modseq(returning: Return, source: SourceMailbox, origin: Origin, mailbox_id: int) -> None:
+async def raise_modseq(
+    returning: Return, source: SourceMailbox, origin: Origin, mailbox_id: int, *, fill: bool = False
+) -> None:
     """HIGHESTMODSEQ there above ours, so that a client that knows ours hears of every change (RFC 7162 3.1.2.1): a
-    flag of the last message is taken and given, of a filler in one that is empty. Nobody else is in the mailbox.
+    flag of the last message is taken and given. Before anything is changed or removed there: what happens under a
+    number that a client has is never told to it. Nobody else is in the mailbox.
+
+    `fill`: also of one that is empty, by a filler that takes a UID; only when all that is here is there.
     """
     here, there = returning.here, returning.there
     mailbox, status = await here.mailbox(mailbox_id), await there.select(source)
+    check_uidvalidity(source.name, status, origin)
     if status.modseq is None or status.modseq > mailbox.modseq:
         return
     times = min((mailbox.modseq - status.modseq) // 2 + 1, RAISES // 2)
-    if not status.messages:
+    if status.messages:
+        last = (await there.scan())[-1]
+        flagged = any(each.casefold() == "\\flagged" for each in last.flags)
+        await there.toggle(last.uid, "\\Flagged", flagged, times)
+    elif fill:
         uid = status.uidnext or origin.below
         await here.raise_numbers(
             mailbox_id, uid + 1, 1
@@ -230,7 +241,3 @@ async def raise_modseq(returning: Return, source: SourceMailbox, origin: Origin,
         await there.noop()
         await there.toggle(uid, "\\Flagged", False, times)
         await _drop_fillers(returning, source, origin, [uid])
-        return
-    last = (await there.scan())[-1]
-    flagged = any(each.casefold() == "\\flagged" for each in last.flags)
-    await there.toggle(last.uid, "\\Flagged", flagged, times)

@@ -36,7 +36,7 @@ async def run_round(returning: Return, kind: str, *, last: bool = False) -> Roun
     if last:
         for each in left:
             if each.mailbox is not None:
-                await raise_modseq(returning, each.source, each.origin, each.mailbox.id)
+                await raise_modseq(returning, each.source, each.origin, each.mailbox.id, fill=True)
     done.seconds = clock.monotonic() - began
     return done
 
