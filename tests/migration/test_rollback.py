@@ -1,6 +1,7 @@
 """A domain goes back to a real Dovecot with what happened here since, and forward again."""
 
 import asyncio
+import imaplib
 import itertools
 from collections.abc import Callable
 
@@ -18,7 +19,7 @@ from migration.origins import Origins
 from migration.shardmoves import MOVE, ShardMoves
 from migration.sources.imap_writer import ImapWriter
 from tests.dovecot import Dovecot
-from tests.migration.house import DOMAIN, House, client, content_of, letter, subscriptions_of
+from tests.migration.house import DOMAIN, PASSWORD, House, client, content_of, letter, subscriptions_of
 from tests.migration.way_back import Desk, furnish, move_here, roll_back, same_but_made, until_back
 from tests.until import until
 
@@ -117,6 +118,28 @@ async def test_a_mailbox_that_was_emptied_here_tells_its_clients_too(
         await here.reach(RouteState.NEW)
     assert Desk(here, user).box().modseq > modseq
     assert list(here.content(user)["INBOX"][1]) == [uid]
+
+
+async def test_what_was_expunged_here_is_told_there_to_who_knows_our_modseq(
+    dovecot: Dovecot, user: str, house: Callable[..., House]
+) -> None:
+    """Removed there under a lower number, it would stay in that client's cache for ever."""
+    furnish(dovecot, user, 4)
+    here = house(user)
+    await move_here(here)
+    desk = Desk(here, user)
+    known, gone = desk.box().modseq, desk.uids()[0]  # as a client has them that comes back later
+    desk.expunge(gone)
+    roll_back(here)
+    async with here.engine():
+        await until_back(here, user)
+    with imaplib.IMAP4("127.0.0.1", dovecot.imap_port) as imap:
+        imap.login(user, PASSWORD)
+        imap.enable("QRESYNC")
+        imap.select("INBOX")
+        imap.uid("FETCH", "1:*", "(FLAGS)", f"(CHANGEDSINCE {known} VANISHED)")
+        _, vanished = imap.response("VANISHED")
+    assert vanished == [f"(EARLIER) {gone}".encode()]
 
 
 async def test_users_work_here_until_the_fence(
