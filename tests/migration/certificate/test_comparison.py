@@ -115,14 +115,27 @@ def test_findings_are_bounded_and_counted_and_a_worse_one_has_room() -> None:
     assert (len(result.findings), result.suppressed, result.grade) == (MAX_FINDINGS + 1, 50, Grade.POOR)
 
 
-def test_a_message_without_a_digest_is_not_taken_for_looked_at() -> None:
-    result = MailboxResult(numbers(1), "a@b INBOX")
+def test_a_message_without_a_digest_is_not_taken_for_looked_at_nor_for_another() -> None:
+    """The source listed it, so one that is here is no stranger, and one that is not here is lost."""
 
-    async def nothing() -> AsyncIterator[list[Reread]]:
-        yield []
+    def without(target: Sequence[Reread]) -> MailboxResult:
+        async def batches() -> AsyncIterator[list[Reread]]:
+            yield list(target)
 
-    asyncio.run(compare_messages(result, iter([(1, frozenset())]), iter([]), nothing(), []))
-    assert [each.grade for each in result.findings] == [Grade.INVESTIGATE]
+        result = MailboxResult(numbers(2), "a@b INBOX")
+        said = iter([(1, frozenset({"\\seen", "$work"})), (2, frozenset[str]())])
+        two = message(2)
+        kept = iter([Digest(two.uid, two.internaldate, two.zone, two.size, two.sha256)])
+        asyncio.run(compare_messages(result, said, kept, batches(), []))
+        return result
+
+    both = without([message(1), message(2)])
+    assert [each.grade for each in both.findings] == [Grade.INVESTIGATE]
+    assert (both.compared, both.target.leaves, both.source.leaves) == (1, 2, 1)
+    flagged = without([replace(message(1), flags=()), message(2)])
+    assert "flags" in flagged.findings[0].text
+    lost = without([message(2)])
+    assert [each.grade for each in lost.findings] == [Grade.POOR, Grade.INVESTIGATE]
 
 
 @pytest.mark.parametrize(
