@@ -36,6 +36,7 @@ class MailboxResult:
     expunged_since: int = 0
     findings: list[Finding] = field(default_factory=list)
     suppressed: int = 0
+    unapproved: int = 0  # of them: those that somebody would have to approve
 
     def find(self, grade: Grade, text: str) -> None:
         """Of the same grade at most MAX_FINDINGS; a worse one always has room."""
@@ -43,6 +44,7 @@ class MailboxResult:
             self.findings.append(Finding(grade, self.where, text))
         else:
             self.suppressed += 1
+            self.unapproved += grade >= Grade.INVESTIGATE
 
     @property
     def grade(self) -> Grade:
