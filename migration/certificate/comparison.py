@@ -36,6 +36,7 @@ class MailboxResult:
     expunged_since: int = 0
     findings: list[Finding] = field(default_factory=list)
     suppressed: int = 0
+    unapproved: int = 0  # of them: those that somebody would have to approve
 
     def find(self, grade: Grade, text: str) -> None:
         """Of the same grade at most MAX_FINDINGS; a worse one always has room."""
@@ -43,6 +44,7 @@ class MailboxResult:
             self.findings.append(Finding(grade, self.where, text))
         else:
             self.suppressed += 1
+            self.unapproved += grade >= Grade.INVESTIGATE
 
     @property
     def grade(self) -> Grade:
@@ -65,10 +67,10 @@ async def compare_messages(
     async for batch in reread:
         for got in batch:
             result.target_octets += got.size
-            while want is not None and want[0].uid < got.uid:
+            while want is not None and want[0] < got.uid:
                 _absent(result, want, vanished, missing)
                 want = next(expected, None)
-            if want is None or want[0].uid > got.uid:
+            if want is None or want[0] > got.uid:
                 _extra(result, got, extra)
                 continue
             _pair(result, want, got)
@@ -81,7 +83,8 @@ async def compare_messages(
         result.find(Grade.POOR, f"UID {missing[digest]} of the source has UID {extra[digest]} here")
 
 
-Expected = tuple[Digest, frozenset[str]]
+# UID, what was copied (None: no digest of it was taken), flags.
+Expected = tuple[int, Digest | None, frozenset[str]]
 
 
 def _expected(
@@ -95,10 +98,11 @@ def _expected(
             digest = next(digests, None)
         if digest is None or digest.uid != uid:
             unknown += 1
+            yield uid, None, words
             continue
         result.octets += digest.size
         result.source.add(message_leaf(uid, digest.sha256, digest.internaldate, digest.zone, words))
-        yield digest, words
+        yield uid, digest, words
     if unknown:
         result.find(Grade.INVESTIGATE, f"of {unknown} messages no digest was taken when they were copied")
 
@@ -109,12 +113,12 @@ def _absent(
     vanished: Sequence[tuple[int, int]],
     missing: dict[bytes, int],
 ) -> None:
-    uid = want[0].uid
+    uid, digest, _ = want
     if any(low <= uid <= high for low, high in vanished):
         result.expunged_since += 1
         return
-    if len(missing) < MAX_MATCHED:
-        missing[want[0].sha256] = uid
+    if digest is not None and len(missing) < MAX_MATCHED:
+        missing[digest.sha256] = uid
     result.find(Grade.POOR, f"UID {uid}: is not here, and was not expunged since the commit")
 
 
@@ -138,7 +142,23 @@ def _extra(result: MailboxResult, got: Reread, extra: dict[bytes, int]) -> None:
 
 
 def _pair(result: MailboxResult, want: Expected, got: Reread) -> None:
-    digest, words = want
+    _, digest, words = want
+    if digest is not None:
+        _pair_octets(result, digest, got)
+    now = flags.fold(got.flags)
+    if got.modseq > result.numbers.our_modseq:  # changed by its owner; the fence found it equal before
+        result.changed_since += 1
+        now = words
+    elif now != words:
+        lost, new = sorted(words - now), sorted(now - words)
+        result.find(Grade.INVESTIGATE, f"UID {got.uid}: flags {lost} are lost, {new} were not there")
+    if digest is not None:
+        leaf = message_leaf(digest.uid, digest.sha256, digest.internaldate, digest.zone, words)
+        result.common.add(leaf)
+    result.target.add(message_leaf(got.uid, got.sha256, got.internaldate, got.zone, now))
+
+
+def _pair_octets(result: MailboxResult, digest: Digest, got: Reread) -> None:
     result.compared += 1
     if got.sha256 != digest.sha256 or got.size != digest.size:
         result.find(
@@ -152,15 +172,6 @@ def _pair(result: MailboxResult, want: Expected, got: Reread) -> None:
             f"UID {got.uid}: INTERNALDATE {got.internaldate} zone {got.zone} here,"
             f" {digest.internaldate} zone {digest.zone} there",
         )
-    now = flags.fold(got.flags)
-    if got.modseq > result.numbers.our_modseq:  # changed by its owner; the fence found it equal before
-        result.changed_since += 1
-        now = words
-    elif now != words:
-        lost, new = sorted(words - now), sorted(now - words)
-        result.find(Grade.INVESTIGATE, f"UID {got.uid}: flags {lost} are lost, {new} were not there")
-    result.common.add(message_leaf(digest.uid, digest.sha256, digest.internaldate, digest.zone, words))
-    result.target.add(message_leaf(got.uid, got.sha256, got.internaldate, got.zone, now))
 
 
 def compare_numbers(result: MailboxResult, said: Mapping[str, int | None]) -> None:

@@ -42,8 +42,7 @@ async def gather(platform: Platform, move: Move, who: str) -> dict[str, Any]:
         read = await _read(platform, move, who, Path(spool), results, rights, found)
         octets = sum(each.octets for each in results)
         again, pop3 = await resample(platform, move, numbers, octets, Path(spool), found)
-    everything = [*found, *(finding for each in results for finding in each.findings)]
-    everything.sort(key=lambda each: -each.grade)
+    listed, more = choose(move.address, found, results)
     mailboxes = [_mailbox(each, rights) for each in results]
     content = {
         "fence_epoch": epoch,
@@ -54,15 +53,30 @@ async def gather(platform: Platform, move: Move, who: str) -> dict[str, Any]:
         "target_root": _root(mailboxes, "target_root", "read").hex(),
         "resample": again.to_json(),
         "pop3": pop3,
-        "grade": worst(everything).label,
+        "grade": worst(listed).label,
         "findings": [
             {"grade": each.grade.label, "where": each.where, "text": each.text, "item": each.item}
-            for each in everything[:MAX_FINDINGS]
+            for each in listed
         ],
-        "more_findings": max(0, len(everything) - MAX_FINDINGS) + sum(each.suppressed for each in results),
+        "more_findings": more,
     }
     await platform.executors.run("migration", keep, platform.database, move, platform.clock.now(), content)
     return content
+
+
+def choose(address: str, found: list[Finding], results: list[MailboxResult]) -> tuple[list[Finding], int]:
+    """The findings that are listed, the worst first, and how many are not. Who approves approves what he reads: those
+    that are not listed are one item more, which has their number in it."""
+    everything = [*found, *(finding for each in results for finding in each.findings)]
+    everything.sort(key=lambda each: -each.grade)
+    listed, rest = everything[:MAX_FINDINGS], everything[MAX_FINDINGS:]
+    stopping = sum(each.grade >= Grade.INVESTIGATE for each in rest) + sum(
+        each.unapproved for each in results
+    )
+    if stopping:
+        text = f"{stopping} more differences are counted, and not listed one by one"
+        listed.append(Finding(Grade.INVESTIGATE, address, text))
+    return listed, len(rest) + sum(each.suppressed for each in results)
 
 
 async def _read(

@@ -1,5 +1,7 @@
 """Lines of text files, bounded: a file of any size costs the memory of one line."""
 
+import os
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,12 +40,23 @@ def physical(path: Path) -> Iterator[Line | Remark]:
 
 
 def _numbered(path: Path) -> Iterator[tuple[Line | Remark, bool]]:
-    """With whether it begins with white space."""
+    """With whether it begins with white space. Raises Unavailable behind the last line of a file that was written
+    meanwhile: half a directory is not one in which the others are gone."""
     with opened(path) as file:
+        before = _stamp(file)
         number = 0
         while octets := file.readline(MAX_LINE + 1):
             number += 1
+            if number == 1:
+                octets = octets.removeprefix(BOM_UTF8)  # else a part of the first name, which nobody sees
             yield _line(file, octets, f"{path}:{number}"), octets[:1].isspace()
+        if _stamp(file) != before:
+            raise Unavailable(f"{path} was written while it was read")
+
+
+def _stamp(file: BinaryIO) -> tuple[int, int]:
+    status = os.fstat(file.fileno())
+    return status.st_size, status.st_mtime_ns
 
 
 def _line(file: BinaryIO, octets: bytes, place: str) -> Line | Remark:
@@ -57,6 +70,8 @@ def _line(file: BinaryIO, octets: bytes, place: str) -> Line | Remark:
         return Remark(place, "is not UTF-8; write it anew in UTF-8")
     if "\0" in text:
         return Remark(place, "has a NUL")
+    if "\r" in text:  # the next line for who wrote it; to us it would be a part of this one, or of a comment
+        return Remark(place, "has a CR that ends no line; write it anew with LF")
     return Line(place, text)
 
 

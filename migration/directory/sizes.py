@@ -1,5 +1,6 @@
 """Quotas as other platforms write them, in octets."""
 
+import math
 import re
 from decimal import Decimal
 
@@ -52,7 +53,8 @@ def maildir_quota(text: str) -> int | None:
 
 def cell(value: object) -> int | None:
     """Of a table: octets, or 10G; "" and NULL do not say; -1 is none, as PostfixAdmin has it. Raises InvalidInput."""
-    if isinstance(value, float | Decimal) and value == value // 1:  # a column that is numeric
+    # A column that is numeric. PostgreSQL's may be infinite.
+    if isinstance(value, float | Decimal) and math.isfinite(value) and value == value // 1:
         value = int(value)
     text = str(value).strip() if value is not None else ""
     if not text:

@@ -19,20 +19,24 @@ Response = Sequence[bytes | Body]
 # Nested lists in what we ask for are at most two deep; more is an attack on our stack.
 MAX_DEPTH = 8
 
+# UIDs, UIDVALIDITY and numbers of messages have 32 bits (RFC 3501 9), MODSEQs and sizes 63 (RFC 7162 7, RFC 9051 9).
+MAX_UID = 2**32 - 1
+MAX_NUMBER = 2**63 - 1
+
 _FETCH = re.compile(rb"\* (\d+) FETCH \(", re.IGNORECASE)
 _ITEM = re.compile(
-    rb' ?(?:UID (\d+)|FLAGS \(([^()"]*)\)|MODSEQ \((\d+)\)|RFC822\.SIZE (\d+)|INTERNALDATE "([^"]*)"'
-    rb"|(BODY\[\]) |(\)))",
+    rb' ?(?:UID (\d{1,19})|FLAGS \(([^()"]*)\)|MODSEQ \((\d{1,19})\)|RFC822\.SIZE (\d{1,19})'
+    rb'|INTERNALDATE "([^"]*)"|(BODY\[\]) |(\)))',
     re.IGNORECASE,
 )
 # What a scan is answered with nearly always; anything else takes the way that knows the whole grammar.
 _SCANNED = re.compile(
-    rb"\* \d+ FETCH \(UID (\d+) FLAGS \(([^()\"]*)\)(?: MODSEQ \((\d+)\))?"
-    rb"(?: RFC822\.SIZE (\d+) INTERNALDATE \"([^\"]*)\")?\)"
+    rb"\* \d+ FETCH \(UID (\d{1,19}) FLAGS \(([^()\"]*)\)(?: MODSEQ \((\d{1,19})\))?"
+    rb"(?: RFC822\.SIZE (\d{1,19}) INTERNALDATE \"([^\"]*)\")?\)"
 )
 # The same of a copy.
 _FETCHED = re.compile(
-    rb"\* \d+ FETCH \(UID (\d+) FLAGS \(([^()\"]*)\)(?: MODSEQ \((\d+)\))?"
+    rb"\* \d+ FETCH \(UID (\d{1,19}) FLAGS \(([^()\"]*)\)(?: MODSEQ \((\d{1,19})\))?"
     rb" INTERNALDATE \"([^\"]*)\" BODY\[\] \{\d+\+?\}"
 )
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"')
@@ -63,13 +67,20 @@ def parse_fetch(response: Response) -> tuple[Listed, Literal | None]:
         uid_, flags_, modseq_, size_, date_ = scanned.groups()
         when, zone = parse_date(date_) if date_ else (None, 0)
         modseq, size = int(modseq_) if modseq_ else None, int(size_) if size_ else None
-        return Listed(int(uid_), parse_flags(flags_), modseq, size, when, zone), None
+        return _bounded(Listed(int(uid_), parse_flags(flags_), modseq, size, when, zone)), None
     if len(response) == 3 and response[2] == b")" and (fetched := _FETCHED.fullmatch(text)) is not None:
         uid_, flags_, modseq_, date_ = fetched.groups()
         when, zone = parse_date(date_)
         modseq = int(modseq_) if modseq_ else None
-        return Listed(int(uid_), parse_flags(flags_), modseq, None, when, zone), response[1]
+        return _bounded(Listed(int(uid_), parse_flags(flags_), modseq, None, when, zone)), response[1]
     return _parse_items(response, text)
+
+
+def _bounded(listed: Listed) -> Listed:
+    """Raises Misbehaviour for numbers that no database and no client of ours can have."""
+    if listed.uid > MAX_UID or (listed.modseq or 0) > MAX_NUMBER or (listed.size or 0) > MAX_NUMBER:
+        raise Misbehaviour(f"UID {listed.uid} with MODSEQ {listed.modseq} and {listed.size} octets")
+    return listed
 
 
 def _parse_items(response: Response, text: bytes) -> tuple[Listed, Literal | None]:
@@ -99,7 +110,7 @@ def _parse_items(response: Response, text: bytes) -> tuple[Listed, Literal | Non
         elif kind == 6:
             body, text, at, piece = _take_body(response, text, at, piece)
         else:
-            return Listed(uid, flags, modseq, size, date, zone), body
+            return _bounded(Listed(uid, flags, modseq, size, date, zone)), body
 
 
 def _take_body(
@@ -140,7 +151,10 @@ def _midnight(text: bytes) -> int:
     month = _MONTHS.get(name.capitalize())
     if month is None or not 1 <= int(day) <= 31:
         raise Misbehaviour(f"INTERNALDATE with {text!r}")
-    return calendar.timegm((int(year), month, int(day), 0, 0, 0))
+    try:
+        return calendar.timegm((int(year), month, int(day), 0, 0, 0))
+    except ValueError as error:  # year 0
+        raise Misbehaviour(f"INTERNALDATE with {text!r}") from error
 
 
 @functools.lru_cache(maxsize=64)
@@ -215,6 +229,20 @@ def parse_acl(response: Response) -> tuple[bytes, list[tuple[str, str]]]:
     return strings[1], list(zip(texts[::2], texts[1::2], strict=True))
 
 
+def number(text: bytes) -> int:
+    """Raises ValueError for what is none of RFC 3501 9: a sign, an underscore, more than 63 bits."""
+    if not isinstance(text, bytes) or not text.isdigit() or len(text) > 19 or int(text) > MAX_NUMBER:
+        raise ValueError(f"{text!r:.40} is no number")
+    return int(text)
+
+
+def _mailbox(uidvalidity: int, uidnext: int, messages: int, modseq: int) -> Status:
+    """Courier and others say 0 where they do not know; 0 is no UID and no MODSEQ. Raises Misbehaviour."""
+    if max(uidvalidity, messages) > MAX_UID or uidnext > MAX_UID + 1:
+        raise Misbehaviour(f"UIDVALIDITY {uidvalidity}, UIDNEXT {uidnext}, {messages} messages")
+    return Status(uidvalidity, uidnext or None, messages, modseq or None)
+
+
 def parse_status_items(response: Response) -> dict[bytes, int]:
     """The numbers of a STATUS response (RFC 3501 7.2.4), by their names in upper case. Raises Misbehaviour."""
     return _status(response)[1]
@@ -227,7 +255,7 @@ def _status(response: Response) -> tuple[bytes, dict[bytes, int]]:
     values = items[2]
     try:
         numbers = {
-            bytes(name).upper(): int(value)  # type: ignore[arg-type]
+            bytes(name).upper(): number(value)  # type: ignore[arg-type]
             for name, value in zip(values[::2], values[1::2], strict=True)
         }
     except (ValueError, TypeError) as error:
@@ -240,8 +268,7 @@ def parse_status(response: Response) -> tuple[bytes, Status]:
     name, numbers = _status(response)
     uidnext, modseq = numbers.get(b"UIDNEXT", 0), numbers.get(b"HIGHESTMODSEQ", 0)
     try:
-        # Courier and others say 0 where they do not know; 0 is no UID and no MODSEQ.
-        return name, Status(numbers[b"UIDVALIDITY"], uidnext or None, numbers[b"MESSAGES"], modseq or None)
+        return name, _mailbox(numbers[b"UIDVALIDITY"], uidnext, numbers[b"MESSAGES"], modseq)
     except KeyError as error:
         raise Misbehaviour(f"unreadable STATUS: {response[0]!r:.120}") from error
 
@@ -257,13 +284,21 @@ def parse_opening(responses: Sequence[Response]) -> Status:
     for response in responses:
         text = first(response)
         if (code := _CODE.match(text)) is not None:
-            numbers[code[1].upper()] = int(code[2] or 0)
+            numbers[code[1].upper()] = _said(code[2] or b"0")
         elif (found := _EXISTS.match(text)) is not None:
-            exists = int(found[1])
+            exists = _said(found[1])
     if exists is None or not numbers.get(b"UIDVALIDITY"):
         raise Misbehaviour("a mailbox was opened without EXISTS or UIDVALIDITY")
-    modseq = None if b"NOMODSEQ" in numbers else numbers.get(b"HIGHESTMODSEQ") or None
-    return Status(numbers[b"UIDVALIDITY"], numbers.get(b"UIDNEXT") or None, exists, modseq)
+    modseq = 0 if b"NOMODSEQ" in numbers else numbers.get(b"HIGHESTMODSEQ", 0)
+    return _mailbox(numbers[b"UIDVALIDITY"], numbers.get(b"UIDNEXT", 0), exists, modseq)
+
+
+def _said(text: bytes) -> int:
+    """Raises Misbehaviour."""
+    try:
+        return number(text)
+    except ValueError as error:
+        raise Misbehaviour(str(error)) from error
 
 
 def uid_set(uids: Sequence[int]) -> bytes:

@@ -66,6 +66,47 @@ def test_nonsense_is_refused(text: bytes) -> None:
         replies.parse_fetch([text])
 
 
+HUGE = b"9" * 5000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"* 1 FETCH (UID 4294967296 FLAGS ())",
+        b"* 1 FETCH (FLAGS () UID 4294967296)",
+        b"* 1 FETCH (UID %b FLAGS ())" % HUGE,
+        b"* 1 FETCH (UID 1 FLAGS () MODSEQ (9223372036854775808))",
+        b'* 1 FETCH (UID 1 FLAGS () RFC822.SIZE %b INTERNALDATE " 1-Jan-2000 00:00:00 +0000")' % HUGE,
+        b'* 1 FETCH (UID 1 FLAGS () RFC822.SIZE 1 INTERNALDATE " 1-Jan-0000 00:00:00 +0000")',
+    ],
+)
+def test_numbers_that_nobody_can_have_are_a_misbehaviour(text: bytes) -> None:
+    """Not a ValueError, which ends a census of all other accounts, nor one of a database or of struct later."""
+    with pytest.raises(Misbehaviour):
+        replies.parse_fetch([text])
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        b"UIDVALIDITY -1 MESSAGES 3",
+        b"UIDVALIDITY 1_0 MESSAGES 3",
+        b"UIDVALIDITY 1 MESSAGES -3",
+        b"UIDVALIDITY 4294967296 MESSAGES 3",
+        b"UIDVALIDITY 1 MESSAGES 3 UIDNEXT %b" % HUGE,
+        b"UIDVALIDITY 1 MESSAGES 3 HIGHESTMODSEQ 9223372036854775808",
+    ],
+)
+def test_a_mailbox_with_numbers_that_nobody_can_have(items: bytes) -> None:
+    with pytest.raises(Misbehaviour):
+        replies.parse_status([b"* STATUS a (%b)" % items])
+    words = items.split()
+    codes = zip(words[::2], words[1::2], strict=True)
+    said = [[b"* %b EXISTS" % words[3]], *([b"* OK [%b %b]" % pair] for pair in codes)]
+    with pytest.raises(Misbehaviour):
+        replies.parse_opening(said)
+
+
 def test_list_with_quotes_literals_and_nil() -> None:
     attributes, separator, name = replies.parse_list([rb'* LIST (\HasNoChildren \Sent) "." "a \"b\""'])
     assert ("\\sent" in attributes, separator, name) == (True, b".", b'a "b"')

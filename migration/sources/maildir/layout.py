@@ -79,7 +79,13 @@ def nested(mount: Mount, root: Path) -> list[tuple[list[bytes], str]]:
     waiting = [""]
     while waiting:
         above = waiting.pop()
-        for name in mount.folders(root / above):
+        try:
+            inner = mount.folders(root / above)
+        except NotFound:
+            if not above:
+                raise
+            continue  # deleted meanwhile; where the server still has it that is seen
+        for name in inner:
             if name in ("cur", "new", "tmp"):
                 continue
             path = f"{above}/{name}" if above else name

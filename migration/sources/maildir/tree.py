@@ -83,9 +83,9 @@ class Mount:
             return os.listdir(fd)
 
     def folders(self, path: Path) -> list[str]:
-        """Entries that are folders, or links, which may lead to one."""
+        """Entries that are folders, or links that lead to one; where that cannot be told, links too."""
         with self.folder(path) as fd, failures(path), os.scandir(fd) as entries:
-            return [each.name for each in entries if each.is_dir(follow_symlinks=False) or each.is_symlink()]
+            return [each.name for each in entries if _leads_to_folder(each)]
 
     def stamp(self, path: Path) -> int:
         """When its entries changed last, nanoseconds."""
@@ -113,6 +113,15 @@ class Mount:
                 return read_all(file)
         finally:
             os.close(file)
+
+
+def _leads_to_folder(entry: "os.DirEntry[str]") -> bool:
+    if not entry.is_symlink():
+        return entry.is_dir(follow_symlinks=False)
+    try:
+        return entry.is_dir()
+    except OSError:
+        return True  # whoever opens it says why
 
 
 def open_file(folder: int, name: str) -> tuple[int, os.stat_result]:

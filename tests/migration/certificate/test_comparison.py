@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from migration.certificate import evidence
 from migration.certificate.comparison import MAX_FINDINGS, MailboxResult, compare_messages, compare_numbers
 from migration.certificate.digests import Digest
-from migration.certificate.grades import Grade
+from migration.certificate.grades import Finding, Grade, blocked_by
 from migration.certificate.manifest import Numbers
 from migration.certificate.reader import Reread
 
@@ -115,14 +116,44 @@ def test_findings_are_bounded_and_counted_and_a_worse_one_has_room() -> None:
     assert (len(result.findings), result.suppressed, result.grade) == (MAX_FINDINGS + 1, 50, Grade.POOR)
 
 
-def test_a_message_without_a_digest_is_not_taken_for_looked_at() -> None:
-    result = MailboxResult(numbers(1), "a@b INBOX")
+def test_who_approves_all_that_is_listed_has_not_approved_the_rest() -> None:
+    source = [message(uid) for uid in range(1, MAX_FINDINGS + 51)]
+    result = compare(source, [replace(each, flags=("$x",)) for each in source])
+    listed, more = evidence.choose("a@b", [], [result])
+    assert more == 50
+    approved = [each.item for each in result.findings]
+    stopping = blocked_by(listed, approved)
+    assert stopping is not None
+    assert stopping.text == "50 more differences are counted, and not listed one by one"
+    assert blocked_by(listed, [*approved, stopping.item]) is None
+    many = [Finding(Grade.INVESTIGATE, "a@b", str(number)) for number in range(evidence.MAX_FINDINGS)]
+    good = Finding(Grade.GOOD, "a@b", "nobody has to approve it")
+    assert evidence.choose("a@b", [good, *many], []) == (many, 1)
+    (*kept, last), more = evidence.choose("a@b", [*many, Finding(Grade.POOR, "a@b", "lost")], [])
+    assert (kept[0].grade, last.text[:6], more) == (Grade.POOR, "1 more", 1)
 
-    async def nothing() -> AsyncIterator[list[Reread]]:
-        yield []
 
-    asyncio.run(compare_messages(result, iter([(1, frozenset())]), iter([]), nothing(), []))
-    assert [each.grade for each in result.findings] == [Grade.INVESTIGATE]
+def test_a_message_without_a_digest_is_not_taken_for_looked_at_nor_for_another() -> None:
+    """The source listed it, so one that is here is no stranger, and one that is not here is lost."""
+
+    def without(target: Sequence[Reread]) -> MailboxResult:
+        async def batches() -> AsyncIterator[list[Reread]]:
+            yield list(target)
+
+        result = MailboxResult(numbers(2), "a@b INBOX")
+        said = iter([(1, frozenset({"\\seen", "$work"})), (2, frozenset[str]())])
+        two = message(2)
+        kept = iter([Digest(two.uid, two.internaldate, two.zone, two.size, two.sha256)])
+        asyncio.run(compare_messages(result, said, kept, batches(), []))
+        return result
+
+    both = without([message(1), message(2)])
+    assert [each.grade for each in both.findings] == [Grade.INVESTIGATE]
+    assert (both.compared, both.target.leaves, both.source.leaves) == (1, 2, 1)
+    flagged = without([replace(message(1), flags=()), message(2)])
+    assert "flags" in flagged.findings[0].text
+    lost = without([message(2)])
+    assert [each.grade for each in lost.findings] == [Grade.POOR, Grade.INVESTIGATE]
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from mailplat.core.errors import InvalidInput
+from mailplat.core.errors import InvalidInput, Unavailable
 from migration.directory import formats
-from migration.directory.entries import AliasEntry, Entry, Remark
+from migration.directory.entries import AccountEntry, AliasEntry, Entry, Remark
+from tests.migration.directory.reading import DOMAIN, read, remarks
 
 
 def test_every_format_is_described() -> None:
@@ -75,3 +76,36 @@ def _written(folder: Path, octets: bytes) -> Path:
 
 def test_all_that_are_files_are_tried() -> None:
     assert set(SAMPLES) == set(formats.names()) - {"sql"}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path, name: str) -> None:
+    """An account of that name is another one, and looks the same; the one that is meant would be gone."""
+    options, octets = SAMPLES[name]
+    plain = read(tmp_path, name, octets, **options)
+    assert plain
+    assert read(tmp_path, name, b"\xef\xbb\xbf" + octets, **options) == plain
+
+
+def test_a_header_in_quotes_may_have_a_byte_order_mark(tmp_path: Path) -> None:
+    assert len(read(tmp_path, "csv", f'\ufeff"address"\nada@{DOMAIN}\n')) == 1
+
+
+@pytest.mark.parametrize("first", ["# a comment", f"ada@{DOMAIN}:x:::::"])
+def test_lines_that_end_with_cr_alone_are_not_passed_over_in_silence(tmp_path: Path, first: str) -> None:
+    found = read(tmp_path, "dovecot-passwd-file", f"{first}\rbob@{DOMAIN}:x:::::\r\n")
+    assert remarks(found).endswith("source:1: has a CR that ends no line; write it anew with LF")
+
+
+def test_a_file_that_is_written_meanwhile_is_not_believed(tmp_path: Path) -> None:
+    users = tmp_path / "users"
+    users.write_text(f"ada@{DOMAIN}:x\n")
+    found = formats.find("dovecot-passwd-file")
+    options = found.options.model_validate({"format": "dovecot-passwd-file", "file": "users"})
+    entries = found.read(options, tmp_path)
+    assert isinstance(next(entries), AccountEntry)
+    with open(users, "a") as file:
+        file.write(f"bob@{DOMAIN}:x\n")
+    with pytest.raises(Unavailable, match="was written while it was read"):
+        list(entries)
+    assert len(list(found.read(options, tmp_path))) == 2

@@ -1,6 +1,7 @@
 """Databases of other platforms: PostfixAdmin's schema, queries of one's own; only read."""
 
 import sqlite3
+from decimal import Decimal
 from pathlib import Path
 
 import psycopg
@@ -9,7 +10,7 @@ import sqlalchemy as sa
 
 from mailplat.core.errors import InvalidInput, Unavailable
 from mailplat.db.engine import Database
-from migration.directory import formats
+from migration.directory import formats, sizes
 from migration.directory.entries import AccountEntry, DomainAliasEntry, DomainEntry, Entry
 from tests.migration.directory.reading import DOMAIN, lists, remarks
 from tests.postgres import create_database, postgres
@@ -148,3 +149,10 @@ def test_a_quota_may_be_numeric(tmp_path: Path, url: str) -> None:
     query = "SELECT username AS address, quota * 1.0 AS quota FROM mailbox WHERE quota > 0"
     [ada] = [each for each in read(tmp_path, url=url, accounts=query) if isinstance(each, AccountEntry)]
     assert ada.quota == 1 << 30
+
+
+@pytest.mark.parametrize("quota", ["Infinity", "-Infinity", "NaN", "1E+5000"])
+def test_a_numeric_that_is_no_number_of_octets_is_refused(quota: str) -> None:
+    """PostgreSQL has all of these."""
+    with pytest.raises(InvalidInput, match="no size of a quota"):
+        sizes.cell(Decimal(quota))

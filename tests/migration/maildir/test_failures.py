@@ -163,6 +163,23 @@ async def test_links_lead_nowhere(tmp_path: Path) -> None:
         assert (await source.survey()).statuses["Sent"].uidvalidity == 5
 
 
+async def test_links_that_are_no_mailboxes(tmp_path: Path) -> None:
+    """Beside folders in folders lies what else a user has: Pigeonhole's link to the active script, for one."""
+    root = dovecot(tmp_path / "mail")
+    (maildir(root / "Sent") / "dovecot-uidlist").write_text("1 5 1\n")
+    (tmp_path / "out.sieve").write_text("keep;")
+    (root / "active.sieve").write_text("keep;")
+    (root / ".dovecot.sieve").symlink_to("active.sieve")
+    (root / "gone").symlink_to("nowhere")
+    (root / "out").symlink_to(tmp_path / "out.sieve")
+    async with opened(f"{location(tmp_path)}:LAYOUT=fs", tmp_path) as source:
+        assert [each.name for each in (await source.survey()).mailboxes] == ["INBOX", "Sent"]
+        (root / "out").unlink()
+        (root / "out").symlink_to(maildir(tmp_path / "elsewhere"))
+        with pytest.raises(Halt, match="out of"):
+            await source.survey()
+
+
 def test_names_of_accounts_never_lead_out() -> None:
     template = Template("/mnt/mail/%d/%1n/%1.2n/%n")
     assert template.path("Ada.L@Old.test") == Path("/mnt/mail/old.test/a/da/ada.l")
