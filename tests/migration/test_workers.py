@@ -24,7 +24,8 @@ pytestmark = [pytest.mark.interop, pytest.mark.timeout(240)]
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Worker INDEX of COUNT over the platform in ROOT, which stops itself behind STEP, where one is named.
+# Worker INDEX of COUNT over the platform in ROOT, which stops itself once behind STEP, where one is named: once woken it
+# is like any other, whichever thread comes to that step again.
 SCRIPT = """
 import asyncio, os, signal, sys
 from pathlib import Path
@@ -35,10 +36,11 @@ from tests.migration.house import House
 async def main(root, index, count, stop):
     here = House(Path(root), None, [])
     if stop:
-        step = disk.step
+        step, armed = disk.step, [stop]
         def stopping(name):
             step(name)
-            if name == stop:
+            if armed == [name]:
+                armed.clear()
                 print(name, flush=True)
                 os.kill(os.getpid(), signal.SIGSTOP)
         disk.step = stopping
