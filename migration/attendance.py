@@ -174,7 +174,8 @@ class Attendance(ABC, Generic[M]):
             if hand is not None and self.wants(hand.move, turn):
                 self._hands[name] = hand
                 self.running |= {turn.account_id} if self.may_run(hand.move) else set()
-                await self._work(hand)
+                with structlog.contextvars.bound_contextvars(account=hand.move.address):
+                    await self._work(hand)
         finally:
             self._hands.pop(name, None)
             # Also of one that was broken off: whoever has it next need not think that we may still be at it.

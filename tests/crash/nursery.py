@@ -3,8 +3,8 @@
     python -m tests.crash.nursery CONFIG LOG BUS     reads lines, answers each with one
         start INDEX WORKERS [STEP:N]             a worker, armed to die behind that step (core/disk.py); its pid
         gate INDEX WORKERS SOCKET                a worker whose system calls wait for us (gate.py); its pid
-        serve ROLES INDEX WORKERS [STEP,STEP...] a worker with these roles that stops itself (SIGSTOP) behind each of
-                                                 these steps in turn: whoever started it decides how it goes on
+        serve ROLES INDEX WORKERS [FOLDER]       a worker with these roles that stops itself (SIGSTOP) where FOLDER
+                                                 has an arm (Arms): whoever put it there decides how it goes on
         wait PID                                 until it has ended; its exit status, -9 for a kill
 
 What it forks is what `mailplat serve --workers N` starts: mailplat.app.worker, with doors on shared ports.
@@ -15,10 +15,12 @@ import os
 import signal
 import socket
 import sys
-from collections import deque
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
+
+import structlog
 
 from mailplat.app import log
 from mailplat.app.settings import load
@@ -35,15 +37,25 @@ ROLES = ("ingress", "access", "queue")
 GATED_DELAY_S = 0.05
 
 
-class Stops:
-    """In the place of `disk.step`: the process stops itself behind the first of these steps, then the second."""
+class Arms:
+    """In the place of `disk.step`: whoever of several processes comes with ACCOUNT to STEP, where the folder has a
+    file ACCOUNT:STEP, makes that its own (its name is then the PID) and stops itself."""
 
-    def __init__(self, steps: list[str]) -> None:
-        self._left = deque(steps)
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._one_at_a_time = threading.Lock()
 
     def __call__(self, name: str) -> None:
-        if self._left and name == self._left[0]:
-            self._left.popleft()
+        account = structlog.contextvars.get_contextvars().get("account")
+        if not account:
+            return
+        arm = self._folder / f"{account}:{name}"
+        with self._one_at_a_time:
+            mine = self._folder / str(os.getpid())
+            try:
+                arm.rename(mine)  # of several that come there, one
+            except FileNotFoundError:
+                return
             os.kill(os.getpid(), signal.SIGSTOP)
 
 
@@ -55,7 +67,7 @@ def grow(
     workers: int,
     *,
     roles: Sequence[str] = ROLES,
-    stops: str = "",
+    arms: str = "",
     armed: str = "",
     gated: str = "",
 ) -> NoReturn:
@@ -67,8 +79,8 @@ def grow(
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.environ[disk.DIE_AT] = armed
     disk._armed = disk._plan()  # as it would be read when a process starts
-    if stops:
-        disk.step = Stops(stops.split(","))  # type: ignore[assignment]
+    if arms:
+        disk.step = Arms(Path(arms))  # type: ignore[assignment]
     if gated:
         upkeep.DELAY_S = GATED_DELAY_S
         with socket.socket(socket.AF_UNIX) as parent:
@@ -101,11 +113,11 @@ def main() -> None:
                 if pid == 0:
                     grow(config, output, bus, int(index), int(workers), gated=gated)
                 print(pid, flush=True)
-            case ["serve", roles, index, workers, *stops]:
+            case ["serve", roles, index, workers, *arms]:
                 pid = os.fork()
                 if pid == 0:
-                    wanted, steps = roles.split(","), "".join(stops)
-                    grow(config, output, bus, int(index), int(workers), roles=wanted, stops=steps)
+                    wanted, folder = roles.split(","), "".join(arms)
+                    grow(config, output, bus, int(index), int(workers), roles=wanted, arms=folder)
                 print(pid, flush=True)
             case ["wait", pid]:
                 print(os.waitstatus_to_exitcode(os.waitpid(int(pid), 0)[1]), flush=True)

@@ -97,9 +97,9 @@ class Nursery:
         self.gates[index] = Gate(descriptors[0], pid, self._root, judge)
         return pid
 
-    def serve(self, roles: Sequence[str], index: int = 0, count: int = 1, stops: Sequence[str] = ()) -> int:
-        """The pid of a worker with these roles, which stops itself (SIGSTOP) behind each of these steps in turn."""
-        return int(self._ask(f"serve {','.join(roles)} {index} {count} {','.join(stops)}"))
+    def serve(self, roles: Sequence[str], index: int = 0, count: int = 1, arms: Path | None = None) -> int:
+        """The pid of a worker with these roles, which stops itself (SIGSTOP) where that folder says so."""
+        return int(self._ask(f"serve {','.join(roles)} {index} {count} {arms or ''}"))
 
     def wait(self, pid: int) -> int:
         """Until a worker has ended; its exit status."""

@@ -3,7 +3,8 @@
     stage.py       a real Dovecot, Postfix in front of it, our platform in front of both; engines of its own
     oracle.py      clients with caches (IMAP, POP3), clients in IDLE, and how long clients waited
     cutovers.py    `make cutover-drill N=1000`: a fault at each transition of a cutover
-    faults.py      what those faults are
+    arms.py        where those faults happen
+    faults.py      what they are
     migration.py   `make migration-drill`: the whole life of 200 accounts in 20 domains, three waves, one way back
     test_cutovers.py, test_migration.py  short forms of both
 

@@ -24,7 +24,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,18 +38,17 @@ from tests.crash.clients import ARCHIVE, INBOX, WORK, Client, Mailbox, Reader, S
 from tests.crash.inspection import inspect
 from tests.crash.power import Image
 from tests.drill import faults, oracle
+from tests.drill.arms import TRANSITIONS, Arm, Arms, is_stopped
 from tests.drill.stage import BACKEND, PATIENCE_S, Stage, Stuck, told, until
 
-TRANSITIONS = (
-    "move.seeding", "move.batch", "move.tracking", "move.ready", "move.fenced", "move.acknowledged", "move.closed",
-    "move.delta", "move.granted", "move.committed", "move.aborted", "move.released",
-)  # fmt: skip
-# Where the fence must be made to fail, for the step behind that.
-BEFORE_ABORT = "move.acknowledged"
-
-LANES = 6
-# Accounts of a round that are to be at the same transition when something fails that all share.
-TOGETHER = 3
+# Accounts that move at a time, and engines that share them.
+LANES = 20
+ENGINES = 4
+# Transitions of an account at which its engine fails.
+OWN_ARMS = 3
+# Of what all share: accounts of a round that are to be at the same transition then, and their transitions. Each
+# account meets what was meant for the others too.
+TOGETHER, SHARED_ARMS = 4, 1
 # What an account has before it moves.
 LETTERS = {INBOX: 8, WORK: 4, ARCHIVE: 3}
 # Seconds between two things of a client, on average.
@@ -71,31 +70,16 @@ ATTEMPTS = 4
 _HOMEWARD = frozenset({RouteState.LEGACY, RouteState.SEEDING, RouteState.TRACKING, RouteState.READY})
 
 
-# What is true of an account behind each step: of several that an engine has, this one came there.
-_THERE = {
-    "move.seeding": RouteState.SEEDING,
-    "move.batch": RouteState.SEEDING,
-    "move.tracking": RouteState.TRACKING,
-    "move.ready": RouteState.READY,
-    "move.committed": RouteState.NEW,
-    "move.aborted": RouteState.TRACKING,
-    "move.released": RouteState.NEW,
-}
-
-# Steps that an engine stops behind, one after the other.
-ARMS = 3
 # Of a worker: short, so that a sleeping engine's turns are sometimes taken from it before it wakes.
 LEASE_S = 2.0
 
 
 @dataclass
 class Engine:
-    """A worker of the engine, and where it stops itself."""
+    """A worker of the engine."""
 
     index: int
-    arms: deque[tuple[str, bool]]  # step, and whether the fault comes a little after it
-    pid: int = 0
-    aborts: bool = False  # it stands before the step where the fence must be made to fail
+    pid: int
     asleep: bool = False
     wakes: float = 0.0  # monotonic
     ends: float = 0.0
@@ -153,7 +137,7 @@ class CutoverDrill:
         busy = {
             "MAILPLAT_DATABASE__BUSY_TIMEOUT": "0.5",
             "MAILPLAT_LOG__LEVEL": "warning",
-            "MAILPLAT_MIGRATION__CONNECTIONS": str(lanes),
+            "MAILPLAT_MIGRATION__CONNECTIONS": str(2 * lanes),
             "MAILPLAT_MIGRATION__WORKERS": json.dumps({"lease": LEASE_S}),
         }
         self.stage = Stage(folder, self.addresses, environment=busy, **database)
@@ -163,12 +147,13 @@ class CutoverDrill:
         self.troubles = faults.Troubles(self.stage, server, self.image.mounted if self.image else None)
         self.kinds = [each for each in kinds if not self.troubles.reason_to_skip(each)]
         self.skipped = {each: why for each in kinds if (why := self.troubles.reason_to_skip(each))}
-        self.decks: dict[str, list[tuple[str, bool]]] = {}
+        self.arms = Arms(folder / "arms", self.rng)
         self.tally = Tally()
         self.caches, self.poppers = oracle.Caches(), oracle.Poppers()
         self.scene, self.ledger = self.stage.scene, self.stage.oracle
         self.scene.pause = PAUSE_S * (4 if hasty else 1)
-        self.strikes = 1 if hasty else ARMS
+        self.hasty = hasty
+        self.crew = min(lanes, ENGINES)
         self.lasts = HASTY_S if hasty else LASTS_S
         self.sleeps = HASTY_S if hasty else SLEEPS_S
         self.awake = HASTY_S[1] if hasty else AWAKE_S
@@ -199,10 +184,12 @@ class CutoverDrill:
         self.number += 1
         domain = lanes[0].address.partition("@")[2]
         with self.load():
-            self.engines = [self.engine(index, self.arms(index)) for index in range(self.lanes)]
+            self.lay(lanes)
+            self.engines = [self.engine(index) for index in range(self.crew)]
             self.stage.plan(domain)
             self.stage.ledger.request_cutover(domain)
             self.play(lanes)
+        self.arms.clear()
         outcomes = [self.outcome(lane) for lane in lanes]
         self.compare(lanes)
         if any(outcome != "NEW" for outcome in outcomes):
@@ -235,31 +222,21 @@ class CutoverDrill:
             oracle.poll(self.scene, address, self.poppers)
         return [Lane(address) for address in addresses]
 
-    def arms(self, index: int) -> Sequence[tuple[str, bool]]:
+    def lay(self, lanes: Sequence[Lane]) -> None:
         """What all share goes wrong for several accounts at once."""
-        if self.fault in faults.OWN or index % TOGETHER == 0 or not self.engines:
-            return [self.draw(self.fault) for _ in range(self.strikes)]
-        return [*self.engines[-1].arms]
+        together, count = (1, OWN_ARMS) if self.fault in faults.OWN else (TOGETHER, SHARED_ARMS)
+        for at in range(0, len(lanes), together):
+            places = self.arms.draw(self.fault, 1 if self.hasty else count)
+            for lane in lanes[at : at + together]:
+                self.arms.lay(lane.address, places)
 
-    def draw(self, fault: str) -> tuple[str, bool]:
-        """Each transition once, and once a little after it, before any comes again."""
-        deck = self.decks.setdefault(fault, [])
-        if not deck:
-            deck += [(name, between) for name in TRANSITIONS for between in (False, True)]
-            self.rng.shuffle(deck)
-        return deck.pop()
-
-    def engine(self, index: int, arms: Sequence[tuple[str, bool]] = ()) -> Engine:
-        stops: list[str] = []
-        for step, _ in arms:
-            stops += [BEFORE_ABORT, step] if step == "move.aborted" else [step]
-        pid = self.stage.start(["migration"], index, self.lanes, stops)
-        return Engine(index, deque(arms), pid)
+    def engine(self, index: int) -> Engine:
+        return Engine(index, self.stage.start(["migration"], index, self.crew, self.arms.folder))
 
     @contextlib.contextmanager
     def load(self) -> Iterator[None]:
         stop = threading.Event()
-        kinds: list[type[Client]] = [Sender, oracle.Mover, oracle.Mover, oracle.Mover, Reader]
+        kinds: list[type[Client]] = [Sender, *[oracle.Mover] * 4, Reader]
         clients = [
             kind(self.scene, at, random.Random(self.rng.random()), stop) for at, kind in enumerate(kinds)
         ]
@@ -307,57 +284,43 @@ class CutoverDrill:
         if self.stage.has_ended(engine.pid):
             status = self.stage.end(engine.pid)
             self.ledger.counts[f"engines that ended by themselves, status {status}"] += 1
-            self.replace(engine, engine.index)
+            self.replace(engine)
 
-    def replace(self, engine: Engine, index: int, arms: Sequence[tuple[str, bool]] = ()) -> None:
+    def replace(self, engine: Engine) -> None:
         self.engines.remove(engine)
-        self.engines.append(self.engine(index, arms))
+        self.engines.append(self.engine(engine.index))
 
     def stopped(self, engine: Engine, lanes: Sequence[Lane]) -> None:
         """It waits behind a step."""
-        step, between = engine.arms[0]
-        struck = self.at(
-            engine, lanes, BEFORE_ABORT if step == "move.aborted" and not engine.aborts else step
-        )
-        if step == "move.aborted" and not engine.aborts:
-            engine.aborts = True
+        arm = self.arms.met(engine.pid)
+        assert arm is not None, "it was stopped by somebody else"
+        if self.arms.leads_to_abort(arm):
             self.mend(at_once=True)  # of a legacy platform that is away nobody can be thrown out
-            for lane in struck[:1]:
-                self.stage.dovecot.kick(lane.address)
+            self.stage.dovecot.kick(arm.address)
+        if arm.strikes:
+            next(lane for lane in lanes if lane.address == arm.address).struck.append(arm.step)
+            self.strike(engine, arm)
+        else:
             os.kill(engine.pid, signal.SIGCONT)
-            return
-        engine.aborts = False
-        engine.arms.popleft()
-        if between:
+
+    def strike(self, engine: Engine, arm: Arm) -> None:
+        if arm.between:
             os.kill(engine.pid, signal.SIGCONT)
             time.sleep(self.rng.uniform(0.0, BETWEEN_S))
-        for lane in struck[:1]:
-            lane.struck.append(step)
         self.settled = time.monotonic()
         if self.fault == faults.KILL:
             self.stage.end(engine.pid, signal.SIGKILL)
-            self.replace(engine, engine.index, [*engine.arms])
+            self.replace(engine)
         elif self.fault == faults.ZOMBIE:
             os.kill(engine.pid, signal.SIGSTOP)
             engine.asleep, engine.wakes = True, self.settled + self.rng.uniform(*self.sleeps)
-            self.engines.append(self.engine(1 + max(each.index for each in self.engines), [*engine.arms]))
+            self.engines.append(self.engine(1 + max(each.index for each in self.engines)))
         else:
             if self.trouble is None:
                 self.trouble = self.troubles.find(self.fault)
                 self.trouble.begin()
                 self.ends = time.monotonic() + self.rng.uniform(*self.lasts)
             os.kill(engine.pid, signal.SIGCONT)
-
-    def at(self, engine: Engine, lanes: Sequence[Lane], step: str) -> list[Lane]:
-        """Whose turns it has, first who came to that step."""
-        try:
-            accounts = {each.account_id for each in self.stage.turns_of(engine.index)}
-            found = [lane for lane in lanes if self.stage.accounts[lane.address].id in accounts]
-            there = {lane.address: self.stage.move(lane.address).route.state for lane in found}
-        except Unavailable:
-            return []
-        expected = _THERE.get(step, RouteState.FENCED)
-        return sorted(found, key=lambda lane: there[lane.address] is not expected)
 
     def mend(self, *, at_once: bool = False) -> None:
         if self.trouble is not None and (at_once or time.monotonic() >= self.ends):
@@ -440,8 +403,6 @@ class CutoverDrill:
         while any(self.stage.move(lane.address).route.state is not RouteState.NEW for lane in lanes):
             for engine in list(self.engines):
                 self.look_after(engine)
-                if is_stopped(engine.pid):  # one that met no fault is still armed
-                    os.kill(engine.pid, signal.SIGCONT)
             moves = [self.stage.move(lane.address) for lane in lanes]
             waiting = [move for move in moves if move.route.state is not RouteState.NEW]
             for lane, move in zip(lanes, moves, strict=True):
@@ -518,12 +479,6 @@ class CutoverDrill:
                 stack.callback(self.image.unmount)
             stack.callback(self.stage.close)
             stack.callback(self.mend, at_once=True)
-
-
-def is_stopped(pid: int) -> bool:
-    """By SIGSTOP (proc(5), third field of stat)."""
-    with open(f"/proc/{pid}/stat", "rb") as file:
-        return file.read().rpartition(b") ")[2][:1] == b"T"
 
 
 PROMISES = ("missing", "doubled", "delivered twice", "renumbered", "reused", "returned", "changed", "octets", "torn",

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from mailplat.app.settings import load
 from mailplat.app.wiring import Platform
@@ -21,8 +20,7 @@ from mailplat.directory import Account, Backend
 from mailplat.queue import Filter
 from mailplat.wire.smtp.address import parse_address
 from migration.ledger import RUNNING, Ledger, Move
-from migration.tables import worker
-from migration.turns import LEGACY_KIND, Turn, Turns
+from migration.turns import Turns
 from tests.crash.clients import PASSWORD, Scene
 from tests.crash.ledger import Ledger as Oracle
 from tests.crash.workers import Nursery
@@ -125,8 +123,9 @@ class Stage:
             "the doors",
         )
 
-    def start(self, roles: Sequence[str], index: int = 0, count: int = 1, stops: Sequence[str] = ()) -> int:
-        pid = self.nursery.serve(roles, index, count, stops)
+    def start(self, roles: Sequence[str], index: int = 0, count: int = 1, arms: Path | None = None) -> int:
+        """`arms`: the folder that says where it stops itself (tests/crash/nursery.py)."""
+        pid = self.nursery.serve(roles, index, count, arms)
         self._descriptors[pid] = os.pidfd_open(pid)
         return pid
 
@@ -173,13 +172,6 @@ class Stage:
 
     def move(self, address: str) -> Move:
         return self.ledger.find_move(self.accounts[address].id)
-
-    def turns_of(self, index: int) -> list[Turn]:
-        """That the worker of the engine with this index is at."""
-        with self.platform.database.read() as connection:
-            mine = sa.select(worker.c.incarnation).where(worker.c.name.endswith(f".{index}"))
-            names = set(connection.execute(mine).scalars())
-        return [each for each in self.turns.of(LEGACY_KIND).values() if each.runner in names]
 
     def settle_queue(self) -> None:
         """What waits for another attempt gets it now, until nothing is left. Raises Stuck."""

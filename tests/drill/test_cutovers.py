@@ -27,7 +27,8 @@ def test_each_fault_once(capsys: pytest.CaptureFixture[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="cutover-drill.") as folder:
         drill = CutoverDrill(Path(folder) / "stage", 7, len(PLACES), lanes=1, kinds=tuple(PLACES), hasty=True)
         try:
-            drill.decks = {fault: [(place, False)] * 9 for fault, place in PLACES.items()}
+            for fault, place in PLACES.items():
+                drill.arms.decks[fault] += [(place, False)] * 9
             for fault in drill.kinds:
                 drill.round(fault)
             status = drill.run(0)
