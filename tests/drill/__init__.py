@@ -5,6 +5,7 @@
     cutovers.py    `make cutover-drill N=1000`: a fault at each transition of a cutover
     arms.py        where those faults happen
     faults.py      what they are
+    tally.py       what became of them
     migration.py   `make migration-drill`: the whole life of 200 accounts in 20 domains, three waves, one way back
     test_cutovers.py, test_migration.py  short forms of both
 

@@ -16,6 +16,7 @@ ledger; accounts at the legacy platform are cut over once more, without a fault,
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import random
@@ -24,7 +25,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,14 +33,15 @@ from typing import Any
 
 from mailplat.core.errors import Unavailable
 from mailplat.core.route import BackendHome, RouteState
-from migration.ledger import PAUSED, RUNNING
+from migration.ledger import PAUSED, RUNNING, Move
 from tests.crash import letters
 from tests.crash.clients import ARCHIVE, INBOX, WORK, Client, Mailbox, Reader, Sender
 from tests.crash.inspection import inspect
 from tests.crash.power import Image
 from tests.drill import faults, oracle
-from tests.drill.arms import TRANSITIONS, Arm, Arms, is_stopped
-from tests.drill.stage import BACKEND, PATIENCE_S, Stage, Stuck, told, until
+from tests.drill.arms import Arm, Arms, is_stopped
+from tests.drill.stage import BACKEND, PATIENCE_S, Stage, Stuck, insist, told, until
+from tests.drill.tally import Tally, print_table
 
 # Accounts that move at a time, and engines that share them.
 LANES = 20
@@ -93,23 +95,6 @@ class Lane:
     struck: list[str] = field(default_factory=list)  # transitions
     attempts: int = 0
     halted: str = ""
-
-
-@dataclass
-class Cell:
-    """What became of the cutovers with one fault at one transition."""
-
-    runs: int = 0
-    legacy: int = 0
-    new: int = 0
-    broken: int = 0
-
-
-@dataclass
-class Tally:
-    cells: defaultdict[tuple[str, str], Cell] = field(default_factory=lambda: defaultdict(Cell))
-    missed: int = 0
-    seconds: list[float] = field(default_factory=list)  # from a round's last fault to its last account's rest
 
 
 # Sparse. A cutover leaves some 1.3 MB and 125 files here: 1,000 of them take a third.
@@ -186,17 +171,17 @@ class CutoverDrill:
         with self.load():
             self.lay(lanes)
             self.engines = [self.engine(index) for index in range(self.crew)]
-            self.stage.plan(domain)
-            self.stage.ledger.request_cutover(domain)
+            insist(lambda: self.stage.plan(domain))
+            insist(lambda: self.stage.ledger.request_cutover(domain))
             self.play(lanes)
         self.arms.clear()
-        outcomes = [self.outcome(lane) for lane in lanes]
+        outcomes = [insist(functools.partial(self.outcome, lane)) for lane in lanes]
         self.compare(lanes)
         if any(outcome != "NEW" for outcome in outcomes):
             with self.load():
                 self.finish(domain, lanes)
             self.compare(lanes)
-        self.stage.ledger.set_plan(domain, PAUSED, expected={RUNNING})
+        insist(lambda: self.stage.ledger.set_plan(domain, PAUSED, expected={RUNNING}))
         for engine in self.engines:
             self.stage.end(engine.pid, signal.SIGTERM)
         self.count(lanes, outcomes, told)
@@ -342,9 +327,12 @@ class CutoverDrill:
     def rests(self, lane: Lane) -> bool:
         """At the legacy platform or here, and nothing that was asked for is open."""
         try:
-            move = self.stage.move(lane.address)
+            return self.is_at_rest(lane)
         except Unavailable:
             return False
+
+    def is_at_rest(self, lane: Lane) -> bool:
+        move = self.stage.move(lane.address)
         if move.halted:
             self.ask(lane, move.domain, move.halted)
             return False
@@ -352,8 +340,8 @@ class CutoverDrill:
             move.route.home == BackendHome(BACKEND) and move.route.state in _HOMEWARD and not move.cutover
         )
         if at_home and not lane.struck and lane.attempts < ATTEMPTS:
-            lane.attempts += 1
             self.stage.ledger.request_cutover(move.domain)
+            lane.attempts += 1
             return False
         return at_home or (move.route.state is RouteState.NEW and move.released)
 
@@ -368,7 +356,7 @@ class CutoverDrill:
     def give_up(self, lanes: Sequence[Lane]) -> None:
         for lane in lanes:
             if not self.rests(lane):
-                move = self.stage.move(lane.address)
+                move = insist(functools.partial(self.stage.move, lane.address))
                 text = (
                     f"{lane.address}: {move.route.state.value} {REST_S:.0f} s after {self.fault}: {move.note}"
                 )
@@ -400,16 +388,10 @@ class CutoverDrill:
     def finish(self, domain: str, lanes: Sequence[Lane]) -> None:
         """Who is still at the legacy platform moves now, without a fault."""
         deadline = time.monotonic() + REST_S
-        while any(self.stage.move(lane.address).route.state is not RouteState.NEW for lane in lanes):
+        while waiting := insist(functools.partial(self.waiting, lanes)):
             for engine in list(self.engines):
                 self.look_after(engine)
-            moves = [self.stage.move(lane.address) for lane in lanes]
-            waiting = [move for move in moves if move.route.state is not RouteState.NEW]
-            for lane, move in zip(lanes, moves, strict=True):
-                if move.halted:
-                    self.ask(lane, domain, move.halted)
-            if any(not move.cutover and move.route.state is not RouteState.FENCED for move in waiting):
-                self.stage.ledger.request_cutover(domain)
+            insist(functools.partial(self.hurry, domain, lanes))
             if time.monotonic() > deadline:
                 for move in waiting:
                     text = f"{move.address} does not move any more: {move.route.state.value}, {move.note} {lanes}"
@@ -417,6 +399,19 @@ class CutoverDrill:
                 return
             time.sleep(0.1)
         until(lambda: all(self.stage.move(lane.address).released for lane in lanes), "the releases")
+
+    def waiting(self, lanes: Sequence[Lane]) -> list[Move]:
+        moves = [self.stage.move(lane.address) for lane in lanes]
+        return [move for move in moves if move.route.state is not RouteState.NEW]
+
+    def hurry(self, domain: str, lanes: Sequence[Lane]) -> None:
+        waiting = self.waiting(lanes)
+        for lane in lanes:
+            for move in waiting:
+                if move.address == lane.address and move.halted:
+                    self.ask(lane, domain, move.halted)
+        if any(not move.cutover and move.route.state is not RouteState.FENCED for move in waiting):
+            self.stage.ledger.request_cutover(domain)
 
     def count(self, lanes: Sequence[Lane], outcomes: Sequence[str], told: int) -> None:
         for text, said in self.scene.locked_out:
@@ -479,45 +474,6 @@ class CutoverDrill:
                 stack.callback(self.image.unmount)
             stack.callback(self.stage.close)
             stack.callback(self.mend, at_once=True)
-
-
-PROMISES = ("missing", "doubled", "delivered twice", "renumbered", "reused", "returned", "changed", "octets", "torn",
-            "half", "flags", "date", "modseq", "uidvalidity", "mailbox", "cache", "downloaded again", "order",
-            "login", "halted", "between")  # fmt: skip
-
-
-def print_table(drill: CutoverDrill, seconds: float) -> None:
-    """By transition and fault: how many ended at the legacy platform / here."""
-    for error in drill.scene.errors:
-        print(f"ERROR {error}")
-    cells = drill.tally.cells
-    print(f"\nended LEGACY/NEW{'':<4}" + "".join(f"{name:>16}" for name in drill.kinds))
-    for transition in TRANSITIONS:
-        texts = []
-        for kind in drill.kinds:
-            cell = cells[kind, transition]
-            broken = f" BROKEN {cell.broken}" if cell.broken else ""
-            texts.append(f"{cell.legacy}/{cell.new}{broken}" if cell.runs else "-")
-        print(f"{transition:<20}" + "".join(f"{text:>16}" for text in texts))
-    for name, why in drill.skipped.items():
-        print(f"not done: {name}: {why}")
-    counts, ledger = drill.ledger.counts, drill.ledger
-    print(f"\n{'done':<40}")
-    for name, count in sorted(counts.items()):
-        print(f"  {name:<38}{count:>8}")
-    waits = oracle.percentiles(drill.tally.seconds)
-    for name, value in waits.items():
-        print(f"  {'s from the last fault to rest, ' + name:<38}{value:>8.1f}")
-    print(f"  {'accounts that met no fault':<38}{drill.tally.missed:>8}")
-    print(f"{'promises broken':<40}")
-    for name in dict.fromkeys((*PROMISES, *ledger.broken)):
-        print(f"  {name:<38}{ledger.broken[name]:>8}")
-    legacy, new = sum(c.legacy for c in cells.values()), sum(c.new for c in cells.values())
-    broken = sum(c.broken for c in cells.values())
-    print(
-        f"{drill.done} cutovers with a fault in {seconds:.0f} s: {legacy} ended LEGACY, {new} NEW, {broken} broken:"
-        f" {'FAILED' if ledger.broken or drill.scene.errors else 'all kept'}"
-    )
 
 
 def main() -> int:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -51,6 +52,9 @@ in_flow_delay = 0
 
 # Reading over POP3 sets no \\Seen: flags are what IMAP clients were told.
 _QUIET_POP3 = "protocol pop3 {\n  pop3_no_flag_updates = yes\n}\n"
+
+
+T = TypeVar("T")
 
 
 class Stuck(Exception):
@@ -201,6 +205,13 @@ def until(condition: Callable[[], object], what: str, timeout: float = PATIENCE_
         if time.monotonic() > deadline:
             raise Stuck(f"waited {timeout:.0f} s in vain for {what}")
         time.sleep(POLL_S)
+
+
+def insist(step: Callable[[], T]) -> T:
+    """A step of ours that meets a database which is busy for longer than engines wait for it. Raises Stuck."""
+    results: list[T] = []
+    until(lambda: results.append(step()) or True, "the database")
+    return results[0]
 
 
 def told(drill: Callable[[], int]) -> int:
