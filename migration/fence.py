@@ -144,7 +144,7 @@ async def _last_delta(crossing: Crossing, fenced: Route, since: dict[str, int], 
 
 def _acknowledged(crossing: Fenced, change: int) -> bool:
     with crossing.ledger.database.read() as connection:
-        return acknowledged(connection, crossing.clock, change)
+        return acknowledged(connection, crossing.clock, crossing.account_id, change)
 
 
 async def _open(crossing: Fenced, fenced: Route) -> None:

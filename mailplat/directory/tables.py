@@ -125,12 +125,13 @@ route_change = sa.Table(
     sa.Column("last", sa.BigInteger, nullable=False),
 )
 
-# What each process has seen and acted on: the acknowledgement that a fence waits for.
+# What each process has seen, and acted on but for the accounts that it names: the acknowledgement that fences want.
 route_watcher = sa.Table(
     "route_watcher",
     metadata,
     sa.Column("process", sa.String(80), primary_key=True),
     sa.Column("seen", sa.BigInteger, nullable=False),
+    sa.Column("late", sa.JSON, nullable=False, server_default="[]"),  # account ids
     sa.Column("at", sa.Double, nullable=False),  # Unix time of the last heartbeat
 )
 

@@ -1,9 +1,10 @@
 """How every process learns that a route changed, acts on it, and says so: the fence's acknowledgement.
 
 Each process polls for changes above the last number it has seen (an indexed look-up that finds nothing), at once
-when a hint comes. For each changed route it calls the handlers (close proxied sessions, finish relays in flight);
-only when all returned it writes the number into its row. A fence waits until every living process has written a
-number at least as high as the fence's own (`acknowledged`).
+when a hint comes. For each changed route it calls the handlers (close proxied sessions, finish relays in flight), for
+many at once; then it writes the number into its row, and beside it the accounts whose handlers have not returned yet.
+A fence waits until every living process has written a number at least as high as the fence's own, and does not name
+the fence's account (`acknowledged`): a client that is slow to end keeps its own account waiting and nobody else's.
 
 A process that could not write its heartbeat for LEASE_S closes every forwarded session by itself (`lease_lost`) and
 begins no new one; DEAD_AFTER_S after its last heartbeat nobody waits for it any more. What is between the two is what
@@ -36,9 +37,15 @@ HEARTBEAT_S = 1.0
 LEASE_S = 2.0
 DEAD_AFTER_S = 3.0
 
-# A handler that hangs must not keep every fence of the platform waiting; it is logged and counts as not done, so
-# that this process acknowledges nothing until the fence is over.
+# A handler that hangs is logged and asked again; until one returns, this process acknowledges nothing of the account.
 HANDLER_TIMEOUT_S = 10.0
+
+# What returns within this time is acknowledged in the same write as the number; most do in a millisecond.
+TOGETHER_S = 0.05
+
+# Accounts whose handlers run at once. Most wait for clients; those that write to the queue share its threads, and
+# with more of them HANDLER_TIMEOUT_S would count their waiting in line.
+AT_ONCE = 256
 
 # The guard looks a little after the lease's end, never before it.
 _TICK_S = 0.01
@@ -80,6 +87,9 @@ class RouteWatch:
         self._handlers: list[RouteHandler] = []
         self.process = f"{os.uname().nodename[:60]}-{os.getpid()}-{secrets.token_hex(4)}"
         self._seen: int | None = None
+        self._waiting: dict[int, Route] = {}  # by account: what no handler has been done with yet
+        self._at_once = asyncio.Semaphore(AT_ONCE)
+        self._said: tuple[int, list[int]] | None = None  # that our row says
         self._beat = float("-inf")  # when the last heartbeat that succeeded began, monotonic
         self._beaten = asyncio.Event()  # one did since the guard last looked
         self._writing = asyncio.Lock()
@@ -99,7 +109,7 @@ class RouteWatch:
         for us."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._poll())
+                group.create_task(self._poll(group))
                 group.create_task(self._heartbeat())
                 group.create_task(self._guard())
         finally:
@@ -110,34 +120,79 @@ class RouteWatch:
             except MailplatError as error:
                 log.warning("row of this process stays until it is old", reason=str(error))
 
-    async def _poll(self) -> None:
+    async def _poll(self, group: asyncio.TaskGroup) -> None:
         listener = self._bus.listen("routes")
         try:
             while True:
                 try:
-                    await self._look()
+                    await self._look(group)
                 except MailplatError as error:
                     log.warning("routes cannot be read", reason=str(error))
-                except TimeoutError:
-                    log.error("a handler did not finish; not acknowledged", seconds=HANDLER_TIMEOUT_S)
                 await listener.wait(self._poll_s)
         finally:
             listener.close()
 
-    async def _look(self) -> None:
+    async def _look(self, group: asyncio.TaskGroup) -> None:
         last, changed = await self._executors.run("directory", self._read)
+        begun = []
         for route in changed:
-            await asyncio.gather(*(self._handle(handler, route) for handler in tuple(self._handlers)))
-        if last != self._seen:
-            self._seen = last
-            await self._write_row()
+            if route.account_id not in self._waiting:
+                begun.append(group.create_task(self._act(route.account_id)))
+            self._waiting[route.account_id] = route
+        self._seen = last  # not before all of them wait: the heartbeat writes both
+        if begun:
+            await asyncio.wait(begun, timeout=TOGETHER_S)
+        await self._say()
+
+    async def _act(self, account_id: int) -> None:
+        """Until the handlers are done with the last route that is known of the account."""
+        while True:
+            route = self._waiting[account_id]
+            if not await self._handle(route):
+                await asyncio.sleep(self._poll_s)
+            elif self._waiting[account_id] is route:
+                break
+        del self._waiting[account_id]
+        if self._said is not None and account_id in self._said[1]:
+            try:
+                await self._say()
+            except MailplatError as error:
+                log.warning("acknowledged with the next heartbeat", account=account_id, reason=str(error))
+
+    async def _handle(self, route: Route) -> bool:
+        """Whether every handler is done with it."""
+        try:
+            async with self._at_once, asyncio.timeout(HANDLER_TIMEOUT_S):
+                asked = (handler.route_changed(route) for handler in tuple(self._handlers))
+                answers = await asyncio.gather(*asked, return_exceptions=True)  # none is left running
+            for error in answers:
+                if error is not None:
+                    raise error
+        except TimeoutError:
+            log.error("a handler did not finish; not acknowledged", account=route.account_id)
+            return False
+        except MailplatError as error:
+            log.warning("not acknowledged", account=route.account_id, reason=str(error))
+            return False
+        return True
+
+    async def _say(self) -> None:
+        """What our row does not say yet."""
+        async with self._writing:
+            if self._said != self._word():
+                await self._write_row()
+
+    def _word(self) -> tuple[int, list[int]]:
+        assert self._seen is not None
+        return self._seen, sorted(self._waiting)
 
     async def _heartbeat(self) -> None:
         """On its own: while a handler waits for a relay in flight, fences must go on waiting for us."""
         while True:
             try:
                 if self._seen is not None:
-                    await self._write_row()
+                    async with self._writing:
+                        await self._write_row()
             except MailplatError as error:
                 log.warning("no heartbeat", reason=str(error))
             await asyncio.sleep(self._lease * HEARTBEAT_S / LEASE_S)
@@ -158,16 +213,12 @@ class RouteWatch:
                 await self._beaten.wait()
 
     async def _write_row(self) -> None:
-        async with self._writing:
-            assert self._seen is not None
-            began = self._clock.monotonic()
-            await self._executors.run("directory", self._write, self._seen)
-            self._beat = began
-            self._beaten.set()
-
-    async def _handle(self, handler: RouteHandler, route: Route) -> None:
-        async with asyncio.timeout(HANDLER_TIMEOUT_S):
-            await handler.route_changed(route)
+        """By whoever holds `_writing`."""
+        began, word = self._clock.monotonic(), self._word()
+        await self._executors.run("directory", self._write, *word)
+        self._said = word
+        self._beat = began
+        self._beaten.set()
 
     async def _tell_lost(self) -> None:
         try:
@@ -184,22 +235,23 @@ class RouteWatch:
                 return last, []
             return last, routes.changed_since(connection, self._seen)
 
-    def _write(self, seen: int) -> None:
-        now = self._clock.now()
+    def _write(self, seen: int, late: list[int]) -> None:
+        values = {"seen": seen, "late": late, "at": self._clock.now()}
         with self._directory.database.write() as connection:
             mine = route_watcher.c.process == self.process
-            if not connection.execute(route_watcher.update().where(mine).values(seen=seen, at=now)).rowcount:
-                connection.execute(route_watcher.insert().values(process=self.process, seen=seen, at=now))
-                connection.execute(route_watcher.delete().where(route_watcher.c.at < now - FORGET_AFTER_S))
+            if not connection.execute(route_watcher.update().where(mine).values(values)).rowcount:
+                connection.execute(route_watcher.insert().values(process=self.process, **values))
+                old = route_watcher.c.at < self._clock.now() - FORGET_AFTER_S
+                connection.execute(route_watcher.delete().where(old))
 
     def _leave(self) -> None:
         with self._directory.database.write() as connection:
             connection.execute(route_watcher.delete().where(route_watcher.c.process == self.process))
 
 
-def acknowledged(connection: Connection, clock: Clock, change: int) -> bool:
-    """Whether every living process has acted on change number `change` of the routes."""
-    behind = sa.select(sa.literal(1)).where(
-        route_watcher.c.at > clock.now() - DEAD_AFTER_S, route_watcher.c.seen < change
+def acknowledged(connection: Connection, clock: Clock, account_id: int, change: int) -> bool:
+    """Whether every living process has acted on change number `change` of the routes, which is one of the account."""
+    alive = sa.select(route_watcher.c.seen, route_watcher.c.late).where(
+        route_watcher.c.at > clock.now() - DEAD_AFTER_S
     )
-    return connection.execute(behind.limit(1)).first() is None
+    return all(seen >= change and account_id not in late for seen, late in connection.execute(alive))

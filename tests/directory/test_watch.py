@@ -26,9 +26,10 @@ SHORT_LEASE_S = 0.2
 
 
 class Handler:
-    """Notes what it is told; `gate` holds it."""
+    """Notes what it is told; `gate` holds it, for those accounts where some are named."""
 
-    def __init__(self) -> None:
+    def __init__(self, *held: int) -> None:
+        self.held = held
         self.routes: list[Route] = []
         self.lost = 0
         self.entered = asyncio.Event()
@@ -37,7 +38,8 @@ class Handler:
 
     async def route_changed(self, route: Route) -> None:
         self.entered.set()
-        await self.gate.wait()
+        if not self.held or route.account_id in self.held:
+            await self.gate.wait()
         self.routes.append(route)
 
     async def lease_lost(self) -> None:
@@ -77,15 +79,23 @@ def change(database: Database) -> int:
         return routes.last_change(connection)
 
 
-def acknowledgement(database: Database, clock: SystemClock | ManualClock, number: int) -> bool:
+def acknowledgement(
+    database: Database, clock: SystemClock | ManualClock, number: int, account_id: int = 0
+) -> bool:
     with database.read() as connection:
-        return acknowledged(connection, clock, number)
+        return acknowledged(connection, clock, account_id, number)
 
 
 def rows(database: Database) -> dict[str, int]:
     with database.read() as connection:
         found = connection.execute(sa.select(route_watcher.c.process, route_watcher.c.seen))
         return {str(row[0]): int(row[1]) for row in found}
+
+
+def late(database: Database) -> list[int]:
+    with database.read() as connection:
+        found = connection.execute(sa.select(route_watcher.c.late)).scalars()
+        return [account_id for each in found for account_id in each]
 
 
 async def test_a_change_is_handled_then_acknowledged(
@@ -100,10 +110,12 @@ async def test_a_change_is_handled_then_acknowledged(
         route = seeding(directory, "anna")
         number = change(database)
         await handler.entered.wait()
-        assert not acknowledgement(database, clock, number)
+        assert not acknowledgement(database, clock, number, route.account_id)
+        await until(lambda: late(database) == [route.account_id])
+        assert not acknowledgement(database, clock, number, route.account_id)
         assert watching.healthy  # the heartbeat goes on while a handler waits
         handler.gate.set()
-        await until(lambda: acknowledgement(database, clock, number))
+        await until(lambda: acknowledgement(database, clock, number, route.account_id))
         assert handler.routes == [route]
     assert rows(database) == {}  # nobody waits for a process that has left
 
@@ -157,10 +169,60 @@ async def test_a_handler_that_hangs_blocks_the_acknowledgement_and_is_asked_agai
         await handler.entered.wait()
         handler.entered.clear()
         await handler.entered.wait()  # again, after the timeout
-        assert not acknowledgement(database, SystemClock(), change(database))
+        number, account_id = change(database), route.account_id
+        await until(lambda: late(database) == [account_id])
+        assert not acknowledgement(database, SystemClock(), number, account_id)
         handler.gate.set()
-        await until(lambda: acknowledgement(database, SystemClock(), change(database)))
+        await until(lambda: acknowledgement(database, SystemClock(), number, account_id))
         assert route in handler.routes
+
+
+async def test_a_handler_that_fails_is_asked_again(
+    directory: Directory, database: Database, bus: MemoryBus, executors: Executors
+) -> None:
+    add(directory, "anna", "legacy")
+    watching, other = RouteWatch(directory, bus, executors, SystemClock(), poll=0.01), Handler()
+    asked = 0
+
+    class Failing(Handler):
+        async def route_changed(self, route: Route) -> None:
+            nonlocal asked
+            asked += 1
+            if asked < 3:
+                raise Unavailable("the queue cannot be written")
+
+    watching.register(Failing())
+    watching.register(other)
+    async with running(watching):
+        route = seeding(directory, "anna")
+        await until(lambda: acknowledgement(database, SystemClock(), change(database), route.account_id))
+    assert asked == 3
+    assert other.routes == [route] * 3
+
+
+async def test_an_account_that_is_slow_to_end_keeps_nobody_else_waiting(
+    directory: Directory, database: Database, bus: MemoryBus, executors: Executors
+) -> None:
+    """Neither what changed with it nor what changes while it is waited for."""
+    slow = add(directory, "anna", "legacy").id
+    for name in ("bert", "cora"):
+        add(directory, name, "legacy")
+    clock, handler = SystemClock(), Handler(slow)
+    watching = RouteWatch(directory, bus, executors, clock, poll=0.01)
+    watching.register(handler)
+    async with running(watching):
+        handler.gate.clear()
+        seeding(directory, "anna")
+        for name in ("bert", "cora"):
+            route, number = seeding(directory, name), change(database)
+            await until(lambda r=route, n=number: acknowledgement(database, clock, n, r.account_id))
+            assert handler.routes[-1] == route
+            assert not acknowledgement(database, clock, number, slow)
+        tracking = directory.advance(directory.route(slow), RouteState.TRACKING)
+        await until(lambda: late(database) == [slow] and watching._waiting[slow] == tracking)
+        handler.gate.set()
+        await until(lambda: acknowledgement(database, clock, change(database), slow))
+        assert handler.routes[-1] == tracking, "and what came last is told last"
 
 
 def put_row(database: Database, process: str, seen: int, at: float) -> None:
@@ -215,7 +277,7 @@ async def test_no_lease_before_the_first_heartbeat(
     watching.register(handler)
     assert not watching.healthy
 
-    def refuse(seen: int) -> None:
+    def refuse(seen: int, late: list[int]) -> None:
         raise Unavailable("no database")
 
     with monkeypatch.context() as patch:

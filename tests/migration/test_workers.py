@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.timeout(240)]
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Worker INDEX of COUNT over the platform in ROOT, which stops itself once behind STEP, where one is named: once woken it
+# Worker INDEX of COUNT over the platform in ROOT, which stops itself once behind STEP, where one is named: woken, it
 # is like any other, whichever thread comes to that step again.
 SCRIPT = """
 import asyncio, os, signal, sys
