@@ -87,10 +87,16 @@ class Presence:
         self.name = f"{self._node()}.{self._index}"
 
     def _node(self) -> str:
+        """The workers of a new machine start at once: the first one gives it a name."""
         file = self._folder / "name"
-        if not file.exists():
-            disk.write_file(file, secrets.token_hex(8).encode(), "presence.name")
-        return file.read_text().strip()
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            if not file.exists():
+                disk.write_file(file, secrets.token_hex(8).encode(), "presence.name")
+            return file.read_text().strip()
+        finally:
+            os.close(folder)
 
     def beat(self, *, busy: bool) -> list[Worker]:
         """Everybody who lives, the one that has been there for longest first. Raises Doubled where the name was taken

@@ -1,7 +1,8 @@
 """The role `migration` of `mailplat serve`: works on what the ledgers say is due; commands only write the ledgers.
 
-Every worker runs it, so that copying uses all cores and machines. One of them hands out turns (dispatch.py), all of
-them take them (attendance.py); who is there is said in the database (presence.py)."""
+Every worker runs it, so that copying uses all cores and machines. One of them leads: it hands out turns (dispatch.py)
+and does what is done once for all (drains, drift, waves). All of them take turns (attendance.py); who is there, and
+so who leads, is said in the database (presence.py)."""
 
 import asyncio
 from collections.abc import Sequence
@@ -65,17 +66,11 @@ class Migration:
             BetweenShards(*shared, settings.transfers),
         )
         self._workers: Sequence[Worker] = ()
-        self._chores: tuple[Drains | Drift | Waves, ...] = ()
-        if part[0] == 0:  # what one worker of a machine does for all
-            self._chores = (
-                Drains(platform),
-                Drift(platform, settings.directory_every),
-                Waves(platform, waves_every),
-            )
+        self._waves_every = waves_every
+        self._chores: Sequence[asyncio.Task[None]] = ()  # while this worker leads
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; then every account is left between two batches, and no fence stays behind."""
-        chores = [asyncio.create_task(each.run()) for each in self._chores]
         try:
             while not stop.is_set():
                 if await self._claim():
@@ -83,9 +78,7 @@ class Migration:
                 else:
                     await _wait(stop, AGAIN_S)
         finally:
-            for chore in chores:
-                chore.cancel()
-            await asyncio.gather(*chores, return_exceptions=True)
+            self._presence.release()
 
     async def _claim(self) -> bool:
         try:
@@ -122,7 +115,26 @@ class Migration:
         finally:
             alive.cancel()
             await asyncio.gather(alive, return_exceptions=True)
+            await self._follow()
             await self._leave(workflows)
+
+    def _lead(self) -> None:
+        """Whoever led before may be at it still for a moment, if it hangs: each of these asks the database whether
+        somebody else was first."""
+        if not self._chores:
+            platform, settings = self._platform, self._platform.settings.migration
+            chores = (
+                Drains(platform),
+                Drift(platform, settings.directory_every),
+                Waves(platform, self._waves_every),
+            )
+            self._chores = [asyncio.create_task(each.run()) for each in chores]
+
+    async def _follow(self) -> None:
+        for chore in self._chores:
+            chore.cancel()
+        await asyncio.gather(*self._chores, return_exceptions=True)
+        self._chores = ()
 
     def _lane_turns(self) -> int:
         """As many as connections: what waits, waits where every worker may take it."""
@@ -144,8 +156,10 @@ class Migration:
     async def _look(self, dispatch: Dispatch, workflows: Workflows) -> None:
         workers = self._workers
         if workers[0].name == self._presence.name:
+            self._lead()
             await dispatch.look([each.name for each in workers])
         else:
+            await self._follow()
             dispatch.follow()
         used = dispatch.busy or any(each.busy for each in workers)
         if used and not workflows.is_open:

@@ -139,11 +139,12 @@ class Shards:
         return self.ledger.find_move(self.accounts[name].id)
 
     @contextlib.asynccontextmanager
-    async def engine(self) -> AsyncIterator[None]:
+    async def engine(self, *, index: int = 0, workers: int = 1) -> AsyncIterator[None]:
         """The role and the watch of one process, for a while."""
         stop = asyncio.Event()
         watch = RouteWatch(self.platform.directory, self.platform.bus, self.platform.executors)
-        tasks = [asyncio.create_task(watch.run()), asyncio.create_task(Migration(self.platform).run(stop))]
+        role = Migration(self.platform, part=(index, workers))
+        tasks = [asyncio.create_task(watch.run()), asyncio.create_task(role.run(stop))]
         try:
             yield
         finally:

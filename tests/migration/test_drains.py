@@ -68,6 +68,16 @@ async def test_to_those_that_are_named(here: Shards) -> None:
     assert {here.home(name) for name in NAMES} == {"s3"}
 
 
+async def test_whoever_leads_does_it(here: Shards) -> None:
+    """Not one worker of a machine: that one may be gone."""
+    here.platform.drains.begin("s1", ["s3"])
+    async with here.engine(index=0, workers=2), here.engine(index=1, workers=2):
+        await until(lambda: "s3" in {here.home(name) for name in NAMES}, 60)
+    here.platform.drains.begin("s3", ["s2"])
+    async with here.engine(index=1, workers=2):
+        await until(lambda: {here.home(name) for name in NAMES} == {"s2"}, 60)
+
+
 async def test_cancelled_what_has_not_moved_stays(here: Shards, monkeypatch: pytest.MonkeyPatch) -> None:
     async def waits(crossing: transfer.Transfer) -> None:
         if crossing.move.address.startswith("ann"):

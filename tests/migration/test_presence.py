@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,14 @@ def test_the_name_is_the_same_at_the_next_start(worker: Callable[..., Presence])
     again.claim()
     assert again.name == first.name
     assert again.incarnation != first.incarnation
+
+
+def test_workers_that_start_at_once_have_one_name(worker: Callable[..., Presence]) -> None:
+    for attempt in range(10):
+        crew = [worker(index, f"new {attempt}") for index in range(6)]
+        with ThreadPoolExecutor(len(crew)) as pool:
+            list(pool.map(Presence.claim, crew))
+        assert len({each.name.partition(".")[0] for each in crew}) == 1
 
 
 def test_a_second_process_with_the_name_is_refused(worker: Callable[..., Presence]) -> None:
