@@ -287,8 +287,11 @@ class Ledger(Book):
 
     # moves
 
-    def moves(self, domain: str | None = None) -> list[Move]:
+    def moves(self, domain: str | None = None, *, among: sa.Select[tuple[str]] | None = None) -> list[Move]:
+        """Of one domain, of those that a statement finds, or all."""
         query = _SELECT if domain is None else _SELECT.where(tables.move.c.domain == domain)
+        if among is not None:
+            query = query.where(tables.move.c.domain.in_(among))
         with self.database.read() as connection:
             return [_to_move(row) for row in connection.execute(query).fetchall()]
 

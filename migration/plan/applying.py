@@ -19,6 +19,9 @@ from migration.plan.document import PlanTerms, WaveTerms
 from migration.plan.states import OPEN, WaveState
 from migration.plan.stored import RETURNING, Stored, read
 
+# Domains that one statement names: SQLite takes 32,766 parameters.
+AT_ONCE = 1000
+
 _KEPT_IN_COLUMNS = {"name", "position", "domains"}
 
 
@@ -186,9 +189,10 @@ def _write_domains(connection: Connection, plan: PlanTerms, was: Sequence[str]) 
     now = {domain for wave in plan.wave for domain in wave.domains}
     left = [each for each in was if each not in now]
     column = tables.domain.c
-    if left:
-        connection.execute(tables.domain.delete().where(column.domain.in_(left)))
-        _withdraw(connection, left)
+    for at in range(0, len(left), AT_ONCE):
+        some = left[at : at + AT_ONCE]
+        connection.execute(tables.domain.delete().where(column.domain.in_(some)))
+        _withdraw(connection, some)
     known = set(connection.execute(sa.select(column.domain)).scalars())
     for wave in plan.wave:
         for position, name in enumerate(wave.domains):

@@ -1,7 +1,7 @@
 """What people may say of a wave, and the steps that it makes. Synchronous; each is one transaction."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -76,8 +76,8 @@ class WaveLedger:
             self._set(connection, wave, WaveState.PAUSED, who, reason=reason, resumes=wave.state.value)
             if wave.state is WaveState.BAKING:
                 return
-            self._withdraw(connection, wave.staying)
-            running = sa.and_(_plan.domain.in_(wave.staying), _plan.state == RUNNING)
+            self._withdraw(connection, wave)
+            running = sa.and_(_plan.domain.in_(staying(wave)), _plan.state == RUNNING)
             connection.execute(moves.plan.update().where(running).values(state=PAUSED))
 
     def resume(self, name: str, who: str, *, deletions: int = 0) -> None:
@@ -87,7 +87,7 @@ class WaveLedger:
         if wave.state not in STOPPED:
             raise InvalidInput(f"wave {name} is {wave.state.value}: it need not be resumed")
         with self._database.write() as connection:
-            forgiven = _aborts(connection, wave.staying)
+            forgiven = _aborts(connection, wave)
             self._set(connection, wave, wave.stage, who, reason="", resumes="", forgiven=json.dumps(forgiven))
             self._resume_domains(connection, wave, deletions)
             if wave.state is WaveState.HALTED:
@@ -98,12 +98,11 @@ class WaveLedger:
 
     def _resume_domains(self, connection: Connection, wave: Stored, deletions: int) -> None:
         """But those that a person has sent back."""
-        back = sa.and_(_move.domain.in_(wave.staying), sa.or_(_move.rollback, _move.rolled_back > 0.0))
-        gone = set(connection.execute(sa.select(_move.domain).where(back).distinct()).scalars())
-        domains = [each for each in wave.staying if each not in gone]
-        paused = sa.and_(_plan.domain.in_(domains), _plan.state == PAUSED)
+        back = sa.select(_move.domain).where(sa.or_(_move.rollback, _move.rolled_back > 0.0))
+        mine = staying(wave).where(tables.domain.c.domain.not_in(back))
+        paused = sa.and_(_plan.domain.in_(mine), _plan.state == PAUSED)
         connection.execute(moves.plan.update().where(paused).values(state=RUNNING))
-        halted = sa.and_(_move.domain.in_(domains), _move.halted != "")
+        halted = sa.and_(_move.domain.in_(mine), _move.halted != "")
         # As Ledger.clear_halts: somebody may have mended something by hand.
         values = {"halted": "", "quiet": 0, "deletions_allowed": deletions, "verified": "{}"}
         connection.execute(moves.move.update().where(halted).values(**values))
@@ -162,26 +161,26 @@ class WaveLedger:
             with self._database.write() as connection:
                 connection.execute(tables.wave.update().where(mine).values(reason=reason))
 
-    def withdraw(self, domains: Sequence[str]) -> None:
+    def withdraw(self, wave: Stored) -> None:
         """The word for the cutover, of all that have not moved."""
-        if self.asked(domains):
+        if self._asked(wave):
             with self._database.write() as connection:
-                self._withdraw(connection, domains)
+                self._withdraw(connection, wave)
 
-    def asked(self, domains: Collection[str]) -> bool:
-        query = sa.select(sa.literal(1)).where(_move.domain.in_(domains), _move.cutover).limit(1)
+    def _asked(self, wave: Stored) -> bool:
+        query = sa.select(sa.literal(1)).where(_move.domain.in_(staying(wave)), _move.cutover).limit(1)
         with self._database.read() as connection:
             return connection.execute(query).first() is not None
 
-    def unplanned(self, domains: Collection[str]) -> set[str]:
-        """Those with an account on a backend that has no move."""
+    def unplanned(self, wave: Stored) -> set[str]:
+        """Domains with an account on a backend that has no move."""
         account, route = directory.account.c, directory.route.c
         query = (
             sa.select(account.domain)
             .join(directory.route, route.account_id == account.id)
             .join(moves.move, _move.account_id == account.id, isouter=True)
             .where(
-                account.domain.in_(domains),
+                account.domain.in_(staying(wave)),
                 route.home.startswith("backend:"),
                 route.state == RouteState.LEGACY.value,
                 _move.account_id.is_(None),
@@ -191,17 +190,18 @@ class WaveLedger:
         with self._database.read() as connection:
             return set(connection.execute(query).scalars())
 
-    def plan_states(self, domains: Collection[str]) -> dict[str, str]:
-        query = sa.select(_plan.domain, _plan.state).where(_plan.domain.in_(domains))
+    def plan_states(self, wave: Stored) -> dict[str, str]:
+        """Of the domains that have a plan of their own."""
+        query = sa.select(_plan.domain, _plan.state).where(_plan.domain.in_(staying(wave)))
         with self._database.read() as connection:
             return dict(connection.execute(query).fetchall())
 
-    def _withdraw(self, connection: Connection, domains: Sequence[str]) -> None:
+    def _withdraw(self, connection: Connection, wave: Stored) -> None:
         """Not of one whose fence is set: that ends by itself."""
         fenced = sa.select(directory.route.c.account_id).where(
             directory.route.c.state == RouteState.FENCED.value
         )
-        mine = sa.and_(_move.domain.in_(domains), _move.cutover, _move.account_id.not_in(fenced))
+        mine = sa.and_(_move.domain.in_(staying(wave)), _move.cutover, _move.account_id.not_in(fenced))
         connection.execute(moves.move.update().where(mine).values(cutover=False))
 
     def _set(self, connection: Connection, wave: Stored, state: WaveState, who: str, **values: Any) -> None:
@@ -227,6 +227,16 @@ class WaveLedger:
             audit.write(connection, self._clock.now(), who, [line])
 
 
+def domains(wave: Stored) -> sa.Select[tuple[str]]:
+    """Its domains, for use within a statement: there may be more than a statement takes as parameters."""
+    return sa.select(tables.domain.c.domain).where(tables.domain.c.wave == wave.name)
+
+
+def staying(wave: Stored) -> sa.Select[tuple[str]]:
+    """As Stored.staying."""
+    return domains(wave).where(tables.domain.c.fate.not_in([RETURNING, RETURNED]))
+
+
 def hold(connection: Connection, wave: Stored) -> None:
     """Until the transaction's end nobody pauses it, or leads it elsewhere. Raises Changed where somebody has."""
     mine = sa.select(_wave.state, _wave.resumes).where(_wave.name == wave.name).with_for_update()
@@ -243,6 +253,6 @@ def _as_read(connection: Connection, wave: Stored) -> None:
         raise Changed(f"the plan of wave {wave.name} was changed at this moment; say it again")
 
 
-def _aborts(connection: Connection, domains: Collection[str]) -> dict[int, int]:
-    query = sa.select(_move.account_id, _move.aborts).where(_move.domain.in_(domains), _move.aborts > 0)
+def _aborts(connection: Connection, wave: Stored) -> dict[int, int]:
+    query = sa.select(_move.account_id, _move.aborts).where(_move.domain.in_(staying(wave)), _move.aborts > 0)
     return dict(connection.execute(query).fetchall())

@@ -18,6 +18,7 @@ from migration.ledger import Move
 from migration.plan.document import LimitTerms
 from migration.plan.states import WaveState
 from migration.plan.stored import Stored
+from migration.waves.ledger import domains
 from migration.waves.standing import MOVED, Standing, is_ready
 
 HOUR_S = 3600.0
@@ -58,7 +59,7 @@ def outlook(database: Database, wave: Stored, found: Standing, now: float, setti
 def _left(database: Database, wave: Stored, found: Standing, settings: LimitTerms) -> Duration:
     """Of accounts that are not ready: each backend by itself, the slowest counts."""
     waits = [each for each in found.moves if not (is_ready(each) or each.halted)]
-    known = _facts(database, waits)
+    known = _facts(database, wave)
     durations = []
     for backend in {each.backend for each in waits}:
         mine = [each for each in waits if each.backend == backend]
@@ -78,13 +79,12 @@ def _account(move: Move, facts: Facts | None) -> Account:
     return Account(left, octets * left / messages if messages else 0.0)
 
 
-def _facts(database: Database, moves: Sequence[Move]) -> Mapping[int, Facts]:
+def _facts(database: Database, wave: Stored) -> Mapping[int, Facts]:
     column, move = census.account.c, moved.move.c
-    domains = {each.domain for each in moves}
     query = (
         sa.select(column.account_id, column.facts)
         .join(moved.move, move.account_id == column.account_id)
-        .where(move.domain.in_(domains), column.trouble == "")
+        .where(move.domain.in_(domains(wave)), column.trouble == "")
     )
     with database.read() as connection:
         rows = connection.execute(query).fetchall()

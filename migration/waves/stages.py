@@ -15,7 +15,7 @@ from migration.ledger import PLANNED, RUNNING, Ledger, Move
 from migration.matched import matched
 from migration.plan.states import WaveState
 from migration.plan.stored import ACCEPTED, RETURNING, Stored
-from migration.waves.ledger import Changed, WaveLedger, hold
+from migration.waves.ledger import Changed, WaveLedger, domains, hold
 from migration.waves.standing import MOVED, Standing, is_ready, standing
 
 HOUR_S = 3600.0
@@ -40,7 +40,7 @@ class Site:
         hold(connection, self.wave)
 
     def standing(self) -> Standing:
-        return standing(self.wave, [m for each in self.wave.terms.domains for m in self.moves.moves(each)])
+        return standing(self.wave, self.moves.moves(among=domains(self.wave)))
 
 
 def stamp(at: float) -> str:
@@ -89,9 +89,8 @@ def _counts_as_ready(site: Site, move: Move) -> bool:
 
 def _start_domains(site: Site) -> None:
     """Those without a plan, and those with accounts that came since. One that a person has paused stays so."""
-    domains = site.wave.staying
-    states = site.waves.plan_states(domains)
-    new = site.waves.unplanned(domains)
+    states = site.waves.plan_states(site.wave)
+    new = site.waves.unplanned(site.wave)
     if new:
         shards = site.platform.placement.candidates()
         for domain in sorted(new):
@@ -119,7 +118,7 @@ def _wait(site: Site) -> None:
     found = site.standing()
     if _pause_if_spent(site, found):
         return
-    if site.waves.unplanned(site.wave.staying) or not all(
+    if site.waves.unplanned(site.wave) or not all(
         _counts_as_ready(site, each) or each.halted for each in found.moves
     ):
         site.waves.step(site.wave, WaveState.COPYING)
@@ -155,7 +154,7 @@ def _cut_over(site: Site) -> None:
         return
     window = site.wave.terms.window.window()
     if not window.is_open(site.now):
-        site.waves.withdraw(site.wave.staying)
+        site.waves.withdraw(site.wave)
         site.waves.say(
             site.wave,
             f"{len(left)} accounts are left; its window opens again {stamp(window.next_open(site.now))}",
@@ -167,9 +166,10 @@ def _cut_over(site: Site) -> None:
 def _ask(site: Site, left: Sequence[Move]) -> str:
     """What keeps some from being asked; "" where nothing does."""
     trouble = []
-    states = site.waves.plan_states({each.domain for each in left})
+    states = site.waves.plan_states(site.wave)
+    unasked = {each.domain for each in left if not each.cutover}
     for domain in site.wave.staying:
-        if all(each.cutover or each.domain != domain for each in left):
+        if domain not in unasked or domain not in states:  # the plan was changed at this moment
             continue
         if states[domain] != RUNNING:
             trouble.append(f"{domain} is {states[domain]}")
@@ -225,12 +225,10 @@ def _send_back(site: Site) -> bool:
 
 def _judge(site: Site) -> tuple[Mapping[str, str], Sequence[str]]:
     """Of each domain that is worse than matched ones, why; domains of which too little is known from before."""
-    back = site.standing().back
-    moved: dict[str, Sequence[Move]] = {}
-    for domain in site.wave.staying:
-        mine = [each for each in site.moves.moves(domain) if each.moved > 0.0]
-        if mine and domain not in back and site.wave.fates.get(domain) != ACCEPTED:
-            moved[domain] = mine
+    moved: dict[str, list[Move]] = {}
+    for each in site.standing().moves:
+        if each.moved > 0.0 and site.wave.fates.get(each.domain) != ACCEPTED:
+            moved.setdefault(each.domain, []).append(each)
     # `significance` is of one judgement with all its domains; each has moved at a time of its own, so each is asked
     # for by itself.
     limits = site.platform.settings.migration.gates
@@ -254,14 +252,12 @@ def _judge(site: Site) -> tuple[Mapping[str, str], Sequence[str]]:
 
 def _left_behind(site: Site, unjudged: Sequence[str]) -> str:
     """What did not come along, and what nobody could judge."""
-    found = site.standing()
+    found, staying = site.standing(), set(site.wave.staying)
     halted = [each.address for each in found.moves if each.route.state not in MOVED]
     said = [
-        f"{domain} went back: {text}"
-        for domain, text in site.wave.breaches.items()
-        if domain not in site.wave.staying
+        f"{domain} went back: {text}" for domain, text in site.wave.breaches.items() if domain not in staying
     ]
-    said += [f"{domain} was sent back" for domain in sorted(found.back) if domain in site.wave.staying]
+    said += [f"{domain} was sent back" for domain in sorted(found.back) if domain in staying]
     if unjudged:
         some = ", ".join(unjudged[:3]) + " ..." * (len(unjudged) > 3)
         said.append(

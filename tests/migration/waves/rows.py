@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from mailplat.core.address import Address
 from mailplat.core.clock import Clock, ManualClock
 from mailplat.core.route import BackendHome, RouteState, ShardHome
@@ -76,7 +78,9 @@ class Standing:
         return self.moves.moves(domain)
 
     def plan_of(self, domain: str) -> str | None:
-        return self.waves.plan_states([domain]).get(domain)
+        with self.platform.database.read() as connection:
+            mine = sa.select(moves.plan.c.state).where(moves.plan.c.domain == domain)
+            return connection.execute(mine).scalar_one_or_none()
 
     def copy(self, domain: str) -> None:
         """Every account with a move becomes READY."""

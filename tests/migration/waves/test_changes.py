@@ -64,10 +64,10 @@ def test_an_approval_is_of_the_domains_that_were_shown(
 def test_who_pauses_is_not_overtaken(here: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the runner asks one domain after the other."""
     bring(here, WaveState.CUTTING_OVER)
-    here.waves.withdraw(["a.test", "b.test"])
-    read, states = here.wave(), here.waves.plan_states(["a.test", "b.test"])
+    here.waves.withdraw(here.wave())
+    read, states = here.wave(), here.waves.plan_states(here.wave())
     here.waves.pause("w1", "anna")
-    monkeypatch.setattr(here.waves, "plan_states", lambda domains: states)
+    monkeypatch.setattr(here.waves, "plan_states", lambda wave: states)
     with pytest.raises(Changed):
         look_with(here, read)
     assert not any(move.cutover for domain in ("a.test", "b.test") for move in here.of(domain))
