@@ -2,6 +2,7 @@
 leads to."""
 
 import asyncio
+import random
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from mailplat.core.errors import MailplatError, Unavailable
 from migration.book import Book, Passage
 from migration.certificate import events
 from migration.crossing import Paused, Tools
-from migration.errors import FenceAborted, Halt, Throttled
+from migration.errors import FenceAborted, Halt, Throttled, Unreachable
 from migration.pacing import Pacer, backoff
 from migration.turns import Turn, Turns
 
@@ -24,6 +25,9 @@ M = TypeVar("M", bound=Passage)
 
 # The lane of what waits for no connection: fences to be taken back, mail to be let go.
 URGENT = "urgent"
+# Seconds until an account asks again for a platform that is away. While it is, one account at a time does
+# (dispatch.py), and all go on when one was answered.
+AWAY_S = 5.0
 # Turns of it that are handed out at once.
 URGENT_ROOM = 64
 
@@ -38,6 +42,7 @@ class Hand(Generic[M]):
     worked: float  # seconds, without waiting for a connection
     failures: int
     due_at: float
+    away: float
 
 
 class Attendance(ABC, Generic[M]):
@@ -169,7 +174,7 @@ class Attendance(ABC, Generic[M]):
             return
         hand = None
         if moves:
-            hand = Hand(turn, moves[0], fresh, turn.worked, turn.failures, turn.due_at)
+            hand = Hand(turn, moves[0], fresh, turn.worked, turn.failures, turn.due_at, turn.away)
         try:
             if hand is not None and self.wants(hand.move, turn):
                 self._hands[name] = hand
@@ -182,11 +187,11 @@ class Attendance(ABC, Generic[M]):
             await asyncio.shield(self._end(turn, hand))
 
     async def _end(self, turn: Turn, hand: Hand[M] | None) -> None:
-        due_at, worked, failures = (hand.due_at, hand.worked, hand.failures) if hand else (0.0, 0.0, 0)
+        values: dict[str, Any] = {"due_at": 0.0, "worked": 0.0, "failures": 0}
+        if hand:
+            values = {name: getattr(hand, name) for name in ("due_at", "worked", "failures", "away")}
         try:
-            ended = await self.tools.book(
-                self.turns.end, turn, due_at=due_at, worked=worked, failures=failures
-            )
+            ended = await self.tools.book(self.turns.end, turn, **values)
         except Unavailable as error:
             log.warning("the ledger cannot be written", turn=turn.name, reason=str(error))
             return
@@ -234,13 +239,24 @@ class Attendance(ABC, Generic[M]):
     def rest_after_abort(self, move: M) -> float:
         return self.rest
 
+    async def reached(self, hand: Hand[M]) -> None:
+        """The platform has answered."""
+        hand.away = 0.0
+        if hand.turn.away:
+            hand.turn = await self.tools.book(self.turns.reached, hand.turn)
+
     async def failed(self, move: M, error: Exception) -> None:
         """Before it is tried again."""
 
     async def _retry(self, hand: Hand[M], error: Exception) -> None:
         move = hand.move
-        hand.failures += 1
-        wait = backoff(hand.failures)
+        if isinstance(
+            error, Unreachable
+        ):  # no fault of the account: whoever hands out turns asks for it with few
+            wait, hand.away = AWAY_S * random.uniform(0.5, 1.0), self.clock.now()
+        else:
+            hand.failures += 1
+            wait = backoff(hand.failures)
         hand.due_at = self.clock.now() + wait
         log.warning("move interrupted", account=move.address, reason=str(error), again_in_s=round(wait, 1))
         try:

@@ -13,7 +13,7 @@ import structlog
 
 from mailplat.app.wiring import Platform
 from mailplat.core import disk
-from migration.attendance import Attendance
+from migration.attendance import URGENT, Attendance
 from migration.book import Passage
 from migration.turns import Turn, Turns, parse
 from migration.workflows import Offer, Workflows
@@ -36,6 +36,9 @@ class Board:
     kind: Attendance[Any]
     turns: dict[int, Turn] = field(default_factory=dict)  # as they were last seen
     out: dict[int, str] = field(default_factory=dict)  # lane of those that are handed out
+    reached: dict[str, float] = field(
+        default_factory=dict
+    )  # by lane: Unix time of the last answer of what was away
 
 
 class Dispatch:
@@ -92,8 +95,10 @@ class Dispatch:
             return
         now = await self._executors.run("migration", self._turns.of, board.kind.kind, list(board.out))
         for account_id in list(board.out):
-            turn = now.get(account_id)
-            if turn is None or turn.number != board.turns[account_id].number:
+            turn, before = now.get(account_id), board.turns[account_id]
+            if turn is not None and before.away and not turn.away:
+                board.reached[board.out[account_id]] = self._clock.now()
+            if turn is None or turn.number != before.number:
                 del board.out[account_id]
             if turn is None:
                 board.turns.pop(account_id, None)
@@ -108,6 +113,7 @@ class Dispatch:
         if missing:
             made = await self._executors.run("migration", self._turns.make, board.kind.kind, missing)
             board.turns |= made
+        await self._see_back(board, moves)
         chosen = await self._choose(board, moves)
         if not chosen:
             return
@@ -124,10 +130,23 @@ class Dispatch:
         await self._workflows.offer(offers)
         disk.step("turn.offered")
 
+    async def _see_back(self, board: Board, moves: Sequence[Passage]) -> None:
+        """Nobody waits any longer for a platform that has answered."""
+        back = [
+            each.account_id
+            for each in moves
+            if board.turns[each.account_id].away
+            and each.account_id not in board.out
+            and not _is_away(board, each)
+        ]
+        if back:
+            board.turns |= await self._executors.run("migration", self._turns.back, board.kind.kind, back)
+
     async def _choose(self, board: Board, moves: Sequence[Passage]) -> list[Passage]:
         """Who is due and has room; first who must be first, then who has waited for longest."""
         kind = board.kind
         taken = Counter(board.out.values())
+        away = {kind.lane(each) for each in moves if _is_away(board, each)}
         wanting = []
         for move in moves:
             turn = board.turns[move.account_id]
@@ -141,7 +160,8 @@ class Dispatch:
         chosen = []
         for _, _, move in wanting:
             lane = kind.lane(move)
-            if taken[lane] < kind.room(lane):
+            # While a platform is away one account asks for all.
+            if taken[lane] < (1 if lane in away else kind.room(lane)):
                 taken[lane] += 1
                 chosen.append(move)
         return chosen
@@ -188,3 +208,9 @@ class Dispatch:
             turn = board.turns.get(account_id) if board else None
             if board and turn and turn.name == name and account_id not in board.out:
                 board.out[account_id] = ""
+
+
+def _is_away(board: Board, move: Passage) -> bool:
+    """Its platform could not be reached and has not answered anybody since."""
+    since, lane = board.turns[move.account_id].away, board.kind.lane(move)
+    return since > board.reached.get(lane, 0.0) and lane != URGENT

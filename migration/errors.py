@@ -7,6 +7,10 @@ class Misbehaviour(MailplatError):
     """The source said something that no server of its protocol may say. The connection is of no use any more."""
 
 
+class Unreachable(Unavailable):
+    """No connection to the source, or it did not greet: it is away, whatever account one asks for."""
+
+
 class Throttled(Unavailable):
     """The source asked us to come back later. `retry_after`: seconds, where it said how many."""
 

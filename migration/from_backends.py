@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from migration.origins import Origins
 from migration.pacing import Pacer, pause_between
 from migration.plan.document import LimitTerms
 from migration.sources.contract import Source
+from migration.sources.imap_account import ImapAccount
 from migration.sources.imap_writer import ImapWriter
 from migration.sources.opening import open_source
 from migration.sources.probe import Probe
@@ -132,7 +133,8 @@ class FromBackends(Attendance[Move]):
         if state in _TRAVELLING:
             return rested
         if state is RouteState.READY:
-            return now >= turn.due_at + self._pause(move, turn) or (move.cutover and not turn.failures)
+            hurries = move.cutover and not turn.failures and not turn.away
+            return now >= turn.due_at + self._pause(move, turn) or hurries
         return state is RouteState.NEW and rested and 0.0 < move.sweep_at <= now
 
     def _pause(self, move: Move, turn: Turn) -> float:
@@ -165,7 +167,7 @@ class FromBackends(Attendance[Move]):
         pacer = self._pacers[move.backend]
         async with pacer.slot():
             if move.rollback:
-                await self._go_back(move, backend)
+                await self._go_back(hand, backend)
                 return True  # what was held is let go next
             move = await self._take_over(hand)
             target = self._target(move)
@@ -175,13 +177,27 @@ class FromBackends(Attendance[Move]):
             numbers = numbering_of(self.platform, move)
             source = await open_source(backend, move.address, spool, self.platform.executors, numbers)
             try:
-                return await travel(
-                    self._crossing(move, target, backend, source, pacer, owner),
+                if isinstance(source, ImapAccount):
+                    await self.reached(hand)  # others connect when they first ask
+                more = await travel(
+                    self._crossing(move, target, backend, source, self._resting(hand, pacer), owner),
                     yields=lambda: self.crowded(move),
                 )
+                await self.reached(hand)
+                return more
             finally:
                 hand.worked = self.clock.monotonic() - began
                 await source.close()
+
+    def _resting(self, hand: Hand[Move], pacer: Pacer) -> Callable[[], Awaitable[None]]:
+        """After a batch."""
+        turns = pacer.turns()
+
+        async def rest() -> None:
+            await self.reached(hand)
+            await turns.rest()
+
+        return rest
 
     def _watch(self, backend: Backend, address: str, pacer: Pacer, spool: Path) -> None:
         """Measure how fast the backend answers, where nobody does."""
@@ -214,13 +230,15 @@ class FromBackends(Attendance[Move]):
         taken = await self.tools.book(self._ledger.advance, route, route.state)
         return replace(hand.move, route=taken)
 
-    async def _go_back(self, move: Move, backend: Backend) -> None:
+    async def _go_back(self, hand: Hand[Move], backend: Backend) -> None:
+        move = hand.move
         here, tools = self._target(move), self.tools
         if not backend.imap:
             await self._go_back_bare(move, backend, here)
             return
         there = await ImapWriter.open(backend, move.address, await here.spool())
         try:
+            await self.reached(hand)
             await travel_back(
                 Return(
                     ledger=self._ledger,
@@ -309,7 +327,7 @@ class FromBackends(Attendance[Move]):
         target: Target,
         backend: Backend,
         source: Source,
-        pacer: Pacer,
+        rest: Callable[[], Awaitable[None]],
         owner: directory.Account,
     ) -> LegacyCrossing:
         tools = self.tools
@@ -329,5 +347,5 @@ class FromBackends(Attendance[Move]):
             compared=Compared.from_json(move.verified),
             brake=self.platform.settings.migration.brake,
             running=lambda: move.account_id in self.running,
-            rest=pacer.turns().rest,
+            rest=rest,
         )

@@ -129,6 +129,9 @@ turn = sa.Table(
     sa.Column("due_at", sa.Double, nullable=False, default=0.0),
     sa.Column("worked", sa.Double, nullable=False, default=0.0),
     sa.Column("failures", sa.Integer, nullable=False, default=0),
+    sa.Column(
+        "away", sa.Double, nullable=False, default=0.0, server_default="0"
+    ),  # Unix time, see turns.Turn
     sa.Column("deaths", sa.Integer, nullable=False, default=0),
 )
 

@@ -41,6 +41,7 @@ class Turn:
     due_at: float = 0.0  # Unix time before which there is nothing to do
     worked: float = 0.0  # seconds that the last one took
     failures: int = 0  # in a row
+    away: float = 0.0  # Unix time when its platform could not be reached; 0.0: nothing is known against it
     deaths: int = 0  # workers in a row that did not end it
 
     @property
@@ -101,9 +102,30 @@ class Turns:
         disk.step("turn.begun")
         return begun, not turn.runner
 
-    def end(self, turn: Turn, *, due_at: float, worked: float, failures: int) -> bool:
+    def reached(self, turn: Turn) -> Turn:
+        """Its platform, which was away. Whoever hands out turns sees it while this one goes on."""
+        with self.database.write() as connection:
+            connection.execute(_where(turn).where(table.c.runner == turn.runner).values(away=0.0))
+        return replace(turn, away=0.0)
+
+    def back(self, kind: str, accounts: Collection[int]) -> dict[int, Turn]:
+        """Their platform is: those that waited for it wait no longer."""
+        mine = table.update().where(table.c.kind == kind, table.c.away > 0.0)
+        with self.database.write() as connection:
+            for part in _parts(sorted(accounts)):
+                connection.execute(mine.where(table.c.account_id.in_(part)).values(away=0.0, due_at=0.0))
+        return self.of(kind, accounts)
+
+    def end(self, turn: Turn, *, due_at: float, worked: float, failures: int, away: float = 0.0) -> bool:
         """False: it was another's by now."""
-        values = {"due_at": due_at, "worked": worked, "failures": failures, "deaths": 0, "runner": ""}
+        values = {
+            "due_at": due_at,
+            "worked": worked,
+            "failures": failures,
+            "away": away,
+            "deaths": 0,
+            "runner": "",
+        }
         with self.database.write() as connection:
             mine = _where(turn).where(table.c.runner == turn.runner)
             done = connection.execute(mine.values(number=_number(), **values))

@@ -13,7 +13,7 @@ from typing import Self
 from mailplat.core.errors import NotFound, Unavailable
 from mailplat.core.spool import Body
 from mailplat.directory import Backend
-from migration.errors import Throttled
+from migration.errors import Throttled, Unreachable
 from migration.sources import replies, tls
 from migration.sources.contract import (
     SPAN_MESSAGES,
@@ -59,14 +59,17 @@ class ImapAccount:
 
     @classmethod
     async def open(cls, backend: Backend, account: str, spool: Path) -> Self:
-        """As `account`, by the master user of the backend. Raises Unavailable, Throttled, Misbehaviour."""
+        """As `account`, by the master user of the backend. Raises Unavailable (Unreachable where nobody greets),
+        Throttled, Misbehaviour."""
         host, _, port = backend.imap.rpartition(":")
         secured = tls.context() if backend.imap_tls == "implicit" else None
         source = cls(Client(host.strip("[]"), int(port), spool, secured))
+        kind: type[Unavailable] = Unreachable
         try:
             greeting = await source._client.greeting()
             if not greeting[:5].upper().startswith(b"* OK"):
-                raise Unavailable(f"backend {backend.name} greeted with {greeting[:200]!r}")
+                raise Unavailable(f"it greeted with {greeting[:200]!r}")
+            kind = Unavailable
             if backend.imap_tls == "starttls":
                 await source._client.start_tls(tls.context())
                 greeting = b""  # what was said in the clear is forgotten (RFC 3501 6.2.1)
@@ -78,7 +81,9 @@ class ImapAccount:
             source._client.abort()
             if isinstance(error, OSError | TimeoutError | ssl.SSLError):
                 reason = tls.explain(error, "--imap-tls", backend.imap_tls)
-                raise Unavailable(f"backend {backend.name} at {backend.imap}: {reason}") from error
+                raise kind(f"backend {backend.name} at {backend.imap}: {reason}") from error
+            if kind is Unreachable and type(error) is Unavailable:
+                raise Unreachable(f"backend {backend.name} at {backend.imap}: {error}") from error
             raise
         return source
 

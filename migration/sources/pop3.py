@@ -15,10 +15,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Protocol, Self
 
-from mailplat.core.errors import MailplatError, Unavailable
+from mailplat.core.errors import Unavailable
 from mailplat.core.spool import Body
 from mailplat.directory import Backend
-from migration.errors import Halt, Misbehaviour, Throttled
+from migration.errors import Halt, Misbehaviour, Throttled, Unreachable
 from migration.sources import tls
 
 # Of one answer: longer than any server takes to open a large maildrop, short of what a fence can wait.
@@ -135,7 +135,8 @@ class Session:
 
     @classmethod
     async def connect(cls, backend: Backend, limit: int = _CHUNK) -> Self:
-        """Greeted, and under TLS where the backend has it."""
+        """Greeted, and under TLS where the backend has it. Raises Unavailable (Unreachable where nobody greets),
+        Throttled, Misbehaviour."""
         host, _, port = backend.pop3.rpartition(":")
         host = host.strip("[]")
         secured = tls.context() if backend.pop3_tls == "implicit" else None
@@ -143,10 +144,10 @@ class Session:
             async with asyncio.timeout(TIMEOUT_S):
                 reader, writer = await asyncio.open_connection(host, int(port), ssl=secured, limit=limit)
         except (OSError, TimeoutError, ValueError) as error:
-            raise _unavailable(backend, error) from error
+            raise Unreachable(_reason(backend, error)) from error
         session = cls(backend, reader, writer)
         try:
-            await session.answer()
+            await session._greeting()
             if backend.pop3_tls == "starttls":
                 await session.ask(b"STLS")
                 if session._buffer:  # somebody in between speaks for the server (NO STARTTLS, USENIX 2021)
@@ -155,11 +156,19 @@ class Session:
                     await writer.start_tls(tls.context(), server_hostname=host)
         except (OSError, TimeoutError, ssl.SSLError) as error:
             session.abort()
-            raise _unavailable(backend, error) from error
+            raise Unavailable(_reason(backend, error)) from error
         except BaseException:
             session.abort()
             raise
         return session
+
+    async def _greeting(self) -> None:
+        try:
+            await self.answer()
+        except Throttled:
+            raise
+        except Unavailable as error:
+            raise Unreachable(str(error)) from error
 
     @classmethod
     async def open(cls, backend: Backend, account: str, limit: int = _CHUNK) -> Self:
@@ -337,7 +346,7 @@ class Session:
             async with asyncio.timeout(TIMEOUT_S):
                 octets = await self._reader.read(_CHUNK)
         except (OSError, TimeoutError, ssl.SSLError) as error:
-            raise _unavailable(self._backend, error) from error
+            raise Unavailable(_reason(self._backend, error)) from error
         if not octets:
             raise Unavailable(f"backend {self._backend.name}: POP3 closed the connection")
         self._buffer += octets
@@ -351,6 +360,6 @@ def _is_uidl(value: bytes) -> bool:
     return _UIDL.fullmatch(value) is not None
 
 
-def _unavailable(backend: Backend, error: Exception) -> MailplatError:
+def _reason(backend: Backend, error: Exception) -> str:
     reason = tls.explain(error, "--pop3-tls", backend.pop3_tls)
-    return Unavailable(f"backend {backend.name}, POP3 at {backend.pop3}: {reason}")
+    return f"backend {backend.name}, POP3 at {backend.pop3}: {reason}"

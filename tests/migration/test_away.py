@@ -1,0 +1,114 @@
+"""A legacy platform that is away: few ask for it, and when it is back all go on at once."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mailplat.core.route import RouteState
+from mailplat.directory import Backend
+from migration.dispatch import Board, Dispatch
+from migration.errors import Unreachable
+from migration.from_backends import FromBackends
+from migration.sources.imap_account import ImapAccount
+from migration.sources.pop3 import Session
+from migration.turns import LEGACY_KIND, Turn, Turns
+from tests.dovecot import Dovecot
+from tests.migration.house import PATIENCE_S, House
+from tests.until import until
+
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(240)]
+
+# Nobody waits so long in a test.
+NEVER_S = 3000.0
+
+
+@pytest.fixture
+def users(_free: list[str]) -> list[str]:
+    return [_free.pop() for _ in range(4)]
+
+
+def gone_wrong(here: House, user: str, *, due_in: float, away: bool) -> None:
+    """As the user's turn ends when its platform cannot be reached, or only the account has trouble."""
+    turns, now = Turns(here.platform.database), here.platform.clock.now()
+    account_id = here.accounts[user].id
+    begun = turns.begin(turns.make(LEGACY_KIND, [account_id])[account_id].name, "gone")
+    assert begun is not None
+    assert turns.end(begun[0], due_at=now + due_in, worked=0.0, failures=3, away=now if away else 0.0)
+
+
+def turn_of(here: House, user: str) -> Turn:
+    account_id = here.accounts[user].id
+    return Turns(here.platform.database).of(LEGACY_KIND, [account_id])[account_id]
+
+
+async def test_when_it_is_back_nobody_waits_until_his_time_is_up(
+    dovecot: Dovecot, house: Callable[..., House], users: list[str]
+) -> None:
+    here = house(*users)
+    here.plan()
+    for user in users[:2]:
+        gone_wrong(here, user, due_in=NEVER_S, away=True)
+    gone_wrong(here, users[2], due_in=0.0, away=True)  # the one that asks
+    gone_wrong(here, users[3], due_in=NEVER_S, away=False)  # this one's trouble is its own
+    async with here.engine():
+        await here.reach(RouteState.READY, users=users[:3])
+    assert here.move(users[3]).route.state is RouteState.LEGACY
+    assert [turn_of(here, user).away for user in users[:3]] == [0.0] * 3
+
+
+async def test_while_it_is_away_one_asks(
+    dovecot: Dovecot, house: Callable[..., House], users: list[str]
+) -> None:
+    here = house(*users)
+    here.plan()
+    turns = Turns(here.platform.database)
+    kind = FromBackends(here.platform, turns, "worker", 0.3, 10, 0.0)
+    board = Board(kind)
+    board.turns = turns.make(LEGACY_KIND, [here.accounts[user].id for user in users])
+    dispatch = Dispatch(here.platform, turns, None, [kind])  # type: ignore[arg-type] # nothing is handed out
+    moves = await kind.due()
+    assert len(await dispatch._choose(board, moves)) == len(users)
+    gone_wrong(here, users[0], due_in=NEVER_S, away=True)
+    board.turns = turns.of(LEGACY_KIND)
+    asking = await dispatch._choose(board, moves)
+    assert len(asking) == 1
+    assert asking[0].address != users[0], "whose turn failed last is the last to ask"
+
+
+async def test_no_account_is_blamed_for_it(
+    dovecot: Dovecot, house: Callable[..., House], users: list[str]
+) -> None:
+    here = house(users[0])
+    here.plan()
+    dovecot.kill()
+    async with here.engine():
+        await until(lambda: here.move(users[0]).note, PATIENCE_S)
+        await until(lambda: turn_of(here, users[0]).away, PATIENCE_S)
+        assert turn_of(here, users[0]).failures == 0
+        dovecot.start()
+        await here.reach(RouteState.READY)
+
+
+@pytest.mark.parametrize("answer", [None, b"", b"* BYE\r\n"])
+async def test_who_does_not_greet_is_away(answer: bytes | None) -> None:
+    """Whatever keeps it from that; None: nobody listens."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer or b"")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    if answer is None:
+        server.close()
+        await server.wait_closed()
+    backend = Backend(
+        "old", imap=f"127.0.0.1:{port}", imap_tls="none", pop3=f"127.0.0.1:{port}", pop3_tls="none"
+    )
+    with pytest.raises(Unreachable):
+        await ImapAccount.open(backend, "anna@x.test", Path("/nowhere"))
+    with pytest.raises(Unreachable):
+        await Session.connect(backend)
+    server.close()
