@@ -98,8 +98,7 @@ class WaveLedger:
 
     def _resume_domains(self, connection: Connection, wave: Stored, deletions: int) -> None:
         """But those that a person has sent back."""
-        back = sa.select(_move.domain).where(sa.or_(_move.rollback, _move.rolled_back > 0.0))
-        mine = staying(wave).where(tables.domain.c.domain.not_in(back))
+        mine = staying(wave).where(tables.domain.c.domain.not_in(_sent_back()))
         paused = sa.and_(_plan.domain.in_(mine), _plan.state == PAUSED)
         connection.execute(moves.plan.update().where(paused).values(state=RUNNING))
         halted = sa.and_(_move.domain.in_(mine), _move.halted != "")
@@ -173,7 +172,7 @@ class WaveLedger:
             return connection.execute(query).first() is not None
 
     def unplanned(self, wave: Stored) -> set[str]:
-        """Domains with an account on a backend that has no move."""
+        """Domains with an account on a backend that has no move, but those that a person has sent back."""
         account, route = directory.account.c, directory.route.c
         query = (
             sa.select(account.domain)
@@ -181,6 +180,7 @@ class WaveLedger:
             .join(moves.move, _move.account_id == account.id, isouter=True)
             .where(
                 account.domain.in_(staying(wave)),
+                account.domain.not_in(_sent_back()),
                 route.home.startswith("backend:"),
                 route.state == RouteState.LEGACY.value,
                 _move.account_id.is_(None),
@@ -251,6 +251,10 @@ def _as_read(connection: Connection, wave: Stored) -> None:
     now = read(connection, _wave.name == wave.name).get(wave.name)
     if now is None or (now.terms, now.approved) != (wave.terms, wave.approved):
         raise Changed(f"the plan of wave {wave.name} was changed at this moment; say it again")
+
+
+def _sent_back() -> sa.Select[tuple[str]]:
+    return sa.select(_move.domain).where(sa.or_(_move.rollback, _move.rolled_back > 0.0))
 
 
 def _aborts(connection: Connection, wave: Stored) -> dict[int, int]:

@@ -144,6 +144,7 @@ def _waits_for(site: Site) -> str:
 
 
 def _cut_over(site: Site) -> None:
+    _start_domains(site)
     found = site.standing()
     if _pause_if_spent(site, found):
         return
@@ -190,9 +191,10 @@ def _bake(site: Site) -> None:
     wave = site.wave
     if not _send_back(site):
         return
+    trouble = _bring_latecomers(site)
     until = wave.baking_since + wave.terms.bake * HOUR_S
     if site.now < until:
-        site.waves.say(wave, f"bakes until {stamp(until)}")
+        site.waves.say(wave, "; ".join(filter(None, (f"bakes until {stamp(until)}", trouble))))
         return
     breaches, unjudged = _judge(site)
     if breaches:
@@ -201,6 +203,19 @@ def _bake(site: Site) -> None:
         return
     site.waves.step(wave, WaveState.DONE, done=site.now, reason=_left_behind(site, unjudged))
     disk.step("wave.done")
+
+
+def _bring_latecomers(site: Site) -> str:
+    """Accounts that were made at the legacy platform after their domain had moved: they follow it, and nobody waits
+    for them. What keeps them, "" for nothing."""
+    _start_domains(site)
+    late = [each for each in site.standing().moves if each.route.state not in MOVED and not each.halted]
+    if not late:
+        return ""
+    if not site.wave.terms.window.window().is_open(site.now):
+        return f"{len(late)} accounts came since, and move in its window"
+    ready = [each for each in late if _counts_as_ready(site, each)]
+    return _ask(site, ready) or f"{len(late)} accounts came since"
 
 
 def _send_back(site: Site) -> bool:
@@ -253,7 +268,9 @@ def _judge(site: Site) -> tuple[Mapping[str, str], Sequence[str]]:
 def _left_behind(site: Site, unjudged: Sequence[str]) -> str:
     """What did not come along, and what nobody could judge."""
     found, staying = site.standing(), set(site.wave.staying)
-    halted = [each.address for each in found.moves if each.route.state not in MOVED]
+    unmoved = [each for each in found.moves if each.route.state not in MOVED]
+    halted = [each.address for each in unmoved if each.halted]
+    late = [each.address for each in unmoved if not each.halted]
     said = [
         f"{domain} went back: {text}" for domain, text in site.wave.breaches.items() if domain not in staying
     ]
@@ -265,6 +282,8 @@ def _left_behind(site: Site, unjudged: Sequence[str]) -> str:
         )
     if halted:
         said.append(f"{len(halted)} accounts are halted and have not moved: {', '.join(halted[:3])}")
+    if late:
+        said.append(f"{len(late)} accounts came since and have not moved yet: {', '.join(late[:3])}")
     return "; ".join(said)
 
 

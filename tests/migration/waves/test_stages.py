@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from mailplat.core.address import Address
 from mailplat.core.clock import ManualClock
 from mailplat.core.errors import InvalidInput
 from mailplat.core.route import RouteState
 from mailplat.usage import Counts
 from mailplat.usage.meter import HOUR_S, Key
+from migration.back.orders import request_rollback
 from migration.from_backends import FromBackends
 from migration.plan.document import LimitTerms, WindowTerms
 from migration.plan.states import TRANSITIONS, WaveState
@@ -97,6 +99,52 @@ def test_from_the_plan_to_the_end(standing: Open) -> None:
     )
     assert here.state("w2") is WaveState.CUTTING_OVER
     assert here.plan_of("unplanned.test") is None
+
+
+@pytest.mark.parametrize("state", [WaveState.CUTTING_OVER, WaveState.BAKING])
+def test_who_comes_when_the_domain_moves_follows_it(standing: Open, state: WaveState) -> None:
+    here = standing()
+    bring(here, state)
+    here.add("late", "a.test")
+    late = Address("late", "a.test")
+    here.look()
+    here.copy("a.test")
+    if state is WaveState.CUTTING_OVER:
+        here.cut_over("b.test")
+        here.look()
+        assert here.state() is WaveState.CUTTING_OVER, "it is the wave's"
+    here.look()
+    assert here.state() is state
+    here.cut_over("a.test")
+    assert here.directory.route(here.directory.account(late).id).state is RouteState.NEW
+    here.look(2)
+    assert here.state() is WaveState.BAKING
+    assert here.wave().reason.startswith("bakes until")
+
+
+def test_who_comes_too_late_keeps_no_wave_from_its_end(standing: Open) -> None:
+    here = standing(window=WindowTerms(days=["mon"], opens="09:00", closes="12:00"))
+    bring(here, WaveState.BAKING)
+    here.clock.advance(DAY_S - 1)
+    here.add("late", "a.test")
+    here.look()
+    assert "1 accounts came since, and move in its window" in here.wave().reason
+    here.copy("a.test")
+    here.look()
+    assert not any(each.cutover for each in here.of("a.test")), "it is Tuesday"
+    here.clock.advance(1)
+    here.look()
+    assert here.state() is WaveState.DONE
+    assert "1 accounts came since and have not moved yet: late@a.test" in here.wave().reason
+
+
+def test_who_comes_into_a_domain_that_went_back_stays_there(standing: Open) -> None:
+    here = standing()
+    bring(here, WaveState.BAKING)
+    request_rollback(here.moves, "a.test")
+    here.add("late", "a.test")
+    here.look()
+    assert len(here.of("a.test")) == 2
 
 
 def test_without_copy_ahead_the_next_one_waits_for_the_end(standing: Open) -> None:
