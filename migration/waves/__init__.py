@@ -19,7 +19,8 @@ Invariants
       may be done twice, by two runners at once or by one after a crash.
     * A state changes by a compare-and-set: who says `pause` while a step is made has said it after it, or is told
       that the wave has changed.
-    * No account is asked to be cut over while its wave is not CUTTING_OVER; leaving that state takes the word back.
+    * No account is asked to be cut over while its wave is not CUTTING_OVER, or BAKING for one that came since; a
+      pause, the window's end and the end of the bake time take the word back.
 
 Crash table: what is true when the runner dies right after a step, and what its next look does.
 

@@ -74,9 +74,9 @@ class WaveLedger:
         """PAUSED, with its domains; those that have moved are swept all the same. Raises Changed."""
         with self._database.write() as connection:
             self._set(connection, wave, WaveState.PAUSED, who, reason=reason, resumes=wave.state.value)
+            self._withdraw(connection, wave)
             if wave.state is WaveState.BAKING:
                 return
-            self._withdraw(connection, wave)
             running = sa.and_(_plan.domain.in_(staying(wave)), _plan.state == RUNNING)
             connection.execute(moves.plan.update().where(running).values(state=PAUSED))
 

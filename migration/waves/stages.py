@@ -201,6 +201,7 @@ def _bake(site: Site) -> None:
         site.waves.judged(wave, breaches)
         disk.step("wave.judged" if wave.terms.on_breach == "rollback-domain" else "wave.halted")
         return
+    site.waves.withdraw(wave)
     site.waves.step(wave, WaveState.DONE, done=site.now, reason=_left_behind(site, unjudged))
     disk.step("wave.done")
 
@@ -213,6 +214,7 @@ def _bring_latecomers(site: Site) -> str:
     if not late:
         return ""
     if not site.wave.terms.window.window().is_open(site.now):
+        site.waves.withdraw(site.wave)
         return f"{len(late)} accounts came since, and move in its window"
     ready = [each for each in late if _counts_as_ready(site, each)]
     return _ask(site, ready) or f"{len(late)} accounts came since"

@@ -138,6 +138,29 @@ def test_who_comes_too_late_keeps_no_wave_from_its_end(standing: Open) -> None:
     assert "1 accounts came since and have not moved yet: late@a.test" in here.wave().reason
 
 
+@pytest.mark.parametrize("ends", ["pause", "window", "done"])
+def test_the_word_for_who_came_since_is_taken_back(standing: Open, ends: str) -> None:
+    here = standing(
+        window=WindowTerms(days=["mon"], opens="09:00", closes="12:00"), bake=1.0 if ends == "done" else 24.0
+    )
+    bring(here, WaveState.BAKING)
+    here.add("late", "a.test")
+    here.look()
+    here.copy("a.test")
+    here.look()
+    assert any(each.cutover for each in here.of("a.test"))
+    if ends == "pause":
+        here.waves.pause("w1", "anna")
+    elif ends == "window":
+        here.clock.advance(2 * HOUR_S)  # 12:00
+        here.look()
+    else:
+        here.clock.advance(HOUR_S)
+        here.look()
+        assert here.state() is WaveState.DONE
+    assert not any(each.cutover for each in here.of("a.test"))
+
+
 def test_who_comes_into_a_domain_that_went_back_stays_there(standing: Open) -> None:
     here = standing()
     bring(here, WaveState.BAKING)
