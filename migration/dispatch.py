@@ -131,16 +131,20 @@ class Dispatch:
         disk.step("turn.offered")
 
     async def _see_back(self, board: Board, moves: Sequence[Passage]) -> None:
-        """Nobody waits any longer for a platform that has answered."""
+        """Nobody waits any longer for a platform that has answered: not those that could not reach it, and not those
+        whose connections it lost when it went."""
+        kind, turns = board.kind, board.turns
+        lanes = {kind.lane(each) for each in moves if turns[each.account_id].away}
+        lanes -= {kind.lane(each) for each in moves if _is_away(board, each)}
         back = [
             each.account_id
             for each in moves
-            if board.turns[each.account_id].away
-            and each.account_id not in board.out
-            and not _is_away(board, each)
+            if each.account_id not in board.out
+            and (turns[each.account_id].away or turns[each.account_id].failures)
+            and kind.lane(each) in lanes
         ]
         if back:
-            board.turns |= await self._executors.run("migration", self._turns.back, board.kind.kind, back)
+            board.turns |= await self._executors.run("migration", self._turns.back, kind.kind, back)
 
     async def _choose(self, board: Board, moves: Sequence[Passage]) -> list[Passage]:
         """Who is due and has room; first who must be first, then who has waited for longest."""

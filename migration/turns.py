@@ -109,11 +109,11 @@ class Turns:
         return replace(turn, away=0.0)
 
     def back(self, kind: str, accounts: Collection[int]) -> dict[int, Turn]:
-        """Their platform is: those that waited for it wait no longer."""
-        mine = table.update().where(table.c.kind == kind, table.c.away > 0.0)
+        """Their platform is: those that failed try again now."""
+        mine = table.update().where(table.c.kind == kind).values(away=0.0, due_at=0.0)
         with self.database.write() as connection:
             for part in _parts(sorted(accounts)):
-                connection.execute(mine.where(table.c.account_id.in_(part)).values(away=0.0, due_at=0.0))
+                connection.execute(mine.where(table.c.account_id.in_(part)))
         return self.of(kind, accounts)
 
     def end(self, turn: Turn, *, due_at: float, worked: float, failures: int, away: float = 0.0) -> bool:

@@ -50,7 +50,7 @@ ENGINES = 4
 OWN_ARMS = 3
 # Of what all share: accounts of a round that are to be at the same transition then, and their transitions. Each
 # account meets what was meant for the others too.
-TOGETHER, SHARED_ARMS = 4, 1
+TOGETHER, SHARED_ARMS = 10, 1
 # What an account has before it moves.
 LETTERS = {INBOX: 8, WORK: 4, ARCHIVE: 3}
 # Seconds between two things of a client, on average.

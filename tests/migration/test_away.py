@@ -51,11 +51,21 @@ async def test_when_it_is_back_nobody_waits_until_his_time_is_up(
     for user in users[:2]:
         gone_wrong(here, user, due_in=NEVER_S, away=True)
     gone_wrong(here, users[2], due_in=0.0, away=True)  # the one that asks
-    gone_wrong(here, users[3], due_in=NEVER_S, away=False)  # this one's trouble is its own
+    gone_wrong(here, users[3], due_in=NEVER_S, away=False)  # its connection was lost when the platform went
     async with here.engine():
-        await here.reach(RouteState.READY, users=users[:3])
-    assert here.move(users[3]).route.state is RouteState.LEGACY
-    assert [turn_of(here, user).away for user in users[:3]] == [0.0] * 3
+        await here.reach(RouteState.READY, users=users)
+    assert [turn_of(here, user).away for user in users] == [0.0] * 4
+
+
+async def test_where_nothing_was_away_who_failed_waits_until_his_time_is_up(
+    dovecot: Dovecot, house: Callable[..., House], users: list[str]
+) -> None:
+    here = house(*users)
+    here.plan()
+    gone_wrong(here, users[0], due_in=NEVER_S, away=False)
+    async with here.engine():
+        await here.reach(RouteState.READY, users=users[1:])
+    assert here.move(users[0]).route.state is RouteState.LEGACY
 
 
 async def test_while_it_is_away_one_asks(
