@@ -129,7 +129,7 @@ class Bench:
         ]
 
     def imap(self, ours: Rig, peers: Peers | None) -> list[Figure]:
-        results = []
+        results: list[dict[str, Any]] = []
         for port in (ours.ports["imap"], BASE + 143 if peers else None):
             if port is None:
                 results.append({})

@@ -20,10 +20,12 @@ from mailplat.core.route import BackendHome, RouteState
 from mailplat.directory import Backend
 from mailplat.directory.credentials import hash_password
 from mailplat.wire.smtp.address import parse_address
+from migration.attendance import Hand
 from migration.from_backends import FromBackends
-from migration.ledger import Ledger
+from migration.ledger import Ledger, Move
 from migration.sources.contract import SourceMailbox, Status
 from migration.sources.imap_account import ImapAccount
+from migration.turns import LEGACY_KIND, Turn, Turns
 from tests.bench.figure import Figure, Target
 from tests.bench.peers import ADDRESS, PASSWORD, Peers
 from tests.rig import Rig
@@ -166,14 +168,26 @@ def passes(rig: Rig, platform: Platform, runs: int) -> tuple[float, float]:
         return known, asyncio.run(_passes(platform, ledger, runs))
 
 
+def engine(platform: Platform, rest: float, latency: float) -> FromBackends:
+    """The platform's engine, for turns that nobody hands out: every account of the domain is wanted."""
+    turns, connections = Turns(platform.database), platform.settings.migration.connections
+    attended = FromBackends(platform, turns, "bench", rest, connections, latency)
+    moves = Ledger(platform.database, platform.clock).moves(DOMAIN)
+    attended.running = frozenset(move.account_id for move in moves)
+    return attended
+
+
+def in_hand(move: Move) -> Hand[Move]:
+    turn = Turn(kind=LEGACY_KIND, account_id=move.account_id, number=0)
+    return Hand(turn, move, fresh=True, worked=0.0, failures=0, due_at=0.0, away=0.0)
+
+
 async def _passes(platform: Platform, ledger: Ledger, runs: int) -> float:
-    settings = platform.settings.migration
-    attended = FromBackends(platform, (0, 1), PATIENCE_S, settings.connections, settings.latency)
-    attended.running = frozenset(move.account_id for move in ledger.moves(DOMAIN))
+    attended = engine(platform, PATIENCE_S, platform.settings.migration.latency)
     times = []
     for _ in range(runs + 1):  # the first takes the moves over from the platform's own engine
         moves = ledger.moves(DOMAIN)
         began = time.monotonic()
-        await asyncio.gather(*(attended.attend(move) for move in moves))
+        await asyncio.gather(*(attended.attend(in_hand(move)) for move in moves))
         times.append(time.monotonic() - began)
     return _median(times[1:])

@@ -26,10 +26,9 @@ from mailplat.core.route import RouteState
 from migration.forecast.costs import Costs, Line, Work
 from migration.forecast.population import Account, population
 from migration.forecast.simulator import Host, Schedule, simulate
-from migration.from_backends import FromBackends
 from migration.ledger import Ledger
 from migration.pacing import Pacer
-from tests.bench.copying import DOMAIN, MASTER, moving
+from tests.bench.copying import DOMAIN, MASTER, engine, in_hand, moving
 from tests.bench.figure import Figure
 from tests.bench.peers import ADDRESS, PASSWORD, Peers
 
@@ -145,14 +144,12 @@ def _index(address: str) -> None:
 
 async def _one_by_one(platform: Platform, dovecot: int) -> dict[str, Spent]:
     """The whole way of every account, step by step, one account after another."""
-    settings = platform.settings.migration
     ledger = Ledger(platform.database, platform.clock)
-    attended = FromBackends(platform, (0, 1), 0.0, settings.connections, 0.0)
-    attended.running = frozenset(move.account_id for move in ledger.moves(DOMAIN))
+    attended = engine(platform, 0.0, 0.0)
 
     async def through() -> None:
         for account_id in sorted(attended.running):
-            await attended.attend(ledger.find_move(account_id))
+            await attended.attend(in_hand(ledger.find_move(account_id)))
 
     async def alone() -> None:
         with mock.patch.object(Pacer, "crowded", True):  # no further than the copy

@@ -120,7 +120,7 @@ def _sample(rig: Rig, user: str, taken: dict[str, list[float]]) -> None:
     _login(other, user)
     _ok(other.tagged(b"SELECT INBOX"))
     other.say(b"x IDLE")
-    clocked("told in IDLE", lambda: (_append(wire, octets), _hear(other, " EXISTS")))
+    clocked("told in IDLE", lambda: _append_and_hear(wire, octets, other))
     clocked("NOOP after it", lambda: _ok(wire.tagged(b"NOOP")))
     other.close()
     wire.close()
@@ -129,6 +129,11 @@ def _sample(rig: Rig, user: str, taken: dict[str, list[float]]) -> None:
     clocked("POP3 login", lambda: pop3.say(b"PASS " + PASSWORD.encode()))
     pop3.say(b"QUIT")
     pop3.close()
+
+
+def _append_and_hear(wire: Wire, octets: bytes, other: Wire) -> None:
+    _append(wire, octets)
+    _hear(other, " EXISTS")
 
 
 def _hear(wire: Wire, end: str) -> None:

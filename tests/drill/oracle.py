@@ -71,9 +71,9 @@ class Cache:
         """What the server tells by itself, and what was asked for."""
         for text, _ in answer.lines:
             if found := _VANISHED.match(text):
-                for uid in numbers(found[1]):
-                    self.flags.pop(uid, None)
-                    self.tokens.pop(uid, None)
+                for gone in numbers(found[1]):
+                    self.flags.pop(gone, None)
+                    self.tokens.pop(gone, None)
             elif (
                 (row := _ROW.search(text))
                 and (uid := _UID.search(row[1]))

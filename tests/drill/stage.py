@@ -210,7 +210,12 @@ def until(condition: Callable[[], object], what: str, timeout: float = PATIENCE_
 def insist(step: Callable[[], T]) -> T:
     """A step of ours that meets a database which is busy for longer than engines wait for it. Raises Stuck."""
     results: list[T] = []
-    until(lambda: results.append(step()) or True, "the database")
+
+    def done() -> bool:
+        results.append(step())
+        return True
+
+    until(done, "the database")
     return results[0]
 
 

@@ -52,16 +52,15 @@ def print_table(drill: "CutoverDrill", seconds: float) -> None:
     print(f"\n{'done':<40}")
     for name, count in sorted(counts.items()):
         print(f"  {name:<38}{count:>8}")
-    waits = oracle.percentiles(drill.tally.seconds)
-    for name, value in waits.items():
+    for name, value in oracle.percentiles(drill.tally.seconds).items():
         print(f"  {'s from the last fault to rest, ' + name:<38}{value:>8.1f}")
     print(f"  {'accounts that met no fault':<38}{drill.tally.missed:>8}")
     print(f"{'promises broken':<40}")
     for name in dict.fromkeys((*PROMISES, *ledger.broken)):
         print(f"  {name:<38}{ledger.broken[name]:>8}")
     legacy, new = sum(c.legacy for c in cells.values()), sum(c.new for c in cells.values())
-    broken = sum(c.broken for c in cells.values())
+    bad = sum(c.broken for c in cells.values())
     print(
-        f"{drill.done} cutovers with a fault in {seconds:.0f} s: {legacy} ended LEGACY, {new} NEW, {broken} broken:"
+        f"{drill.done} cutovers with a fault in {seconds:.0f} s: {legacy} ended LEGACY, {new} NEW, {bad} broken:"
         f" {'FAILED' if ledger.broken or drill.scene.errors else 'all kept'}"
     )
