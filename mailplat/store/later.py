@@ -1,8 +1,9 @@
-"""Preview and EMAILID of messages from before the index kept them (revision 0006): made when somebody asks.
+"""Preview and EMAILID of messages from before the index kept them (revision 0006), and previews of messages that came
+from elsewhere (`NewMessage.preview_later`): made when somebody asks.
 
-An index of some million messages is upgraded at once that way, and who never asks pays nothing. `complete` reads the
-files, gives the values, and writes them into the index so that nobody reads these files again; where that is not
-possible now (the disk is full), the values are as good without.
+An index of some million messages is upgraded at once that way, a platform is copied faster, and who never asks pays
+nothing. `complete` reads the files, gives the values, and writes them into the index so that nobody reads these files
+again; where that is not possible now (the disk is full), the values are as good without.
 """
 
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ def complete(
     made: dict[int, tuple[str, str]] = {}
     for uid, octets in octets_many(site, residence, mailbox_id, uids):
         rendering = render(octets)
-        made[uid] = rendering.preview, rendering.email_id
+        made[uid] = rendering.preview or "", rendering.email_id
 
     def apply(connection: Connection) -> None:
         # A message that was expunged meanwhile has no rendering any more; its number is never given again.

@@ -154,7 +154,10 @@ def stage(site: Site, message: NewMessage, keywords: Mapping[str, int], *, sync:
     size = len(message.prefix) + message.body.size
     now = site.clock.now()
     date = math.floor(now if message.internaldate is None else message.internaldate)
-    rendering = render(message.prefix + message.body.octets()) if size <= site.limits.mapped else None
+    rendering = None
+    if size <= site.limits.mapped:
+        octets = message.prefix + message.body.octets()
+        rendering = render(octets, with_preview=not message.preview_later)
     written = message.body.save(path, message.prefix, "append", mtime=date, sync=sync)
     try:
         if written != size:

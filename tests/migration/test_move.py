@@ -53,6 +53,9 @@ async def test_a_whole_account_is_the_same_on_both_sides(
     there = content_of(dovecot, user)
     assert here.content(user) == there
     assert here.subscriptions(user) == subscriptions_of(dovecot, user)
+    shard, home = here.platform.store.shard(here.residence(user).shard), here.residence(user)
+    inbox = shard.mailbox(home, "INBOX").id
+    assert {row[0] for row in shard.rows(home, inbox, None, ("preview",))} == {None}, "until somebody asks"
     uidvalidity = there["INBOX"][0]
     assert here.uidls(user) == [f"{uid:08x}{uidvalidity:08x}" for uid in there["INBOX"][1]]
     assert here.move(user).route.home == ShardHome(here.move(user).shard)

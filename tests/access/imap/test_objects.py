@@ -140,6 +140,28 @@ async def test_when_a_message_came_into_its_mailbox(rig: Rig) -> None:
     assert began <= saved <= int(SystemClock().now())
 
 
+async def test_a_preview_of_what_came_from_elsewhere_is_made_for_who_asks(rig: Rig) -> None:
+    await rig.deliver(message("one", "Hello"), message("two", "Bye"), preview_later=True)
+    client = await rig.login("INBOX")
+    await client.talk(
+        """
+        C: a FETCH 1:2 (PREVIEW (LAZY))
+        S: * 1 FETCH (PREVIEW NIL)
+        S: * 2 FETCH (PREVIEW NIL)
+        S: a OK FETCH completed
+        C: b FETCH 2 (PREVIEW)
+        S: * 2 FETCH (PREVIEW "Bye")
+        S: b OK FETCH completed
+        C: c FETCH 1:2 (PREVIEW (LAZY))
+        S: * 1 FETCH (PREVIEW NIL)
+        S: * 2 FETCH (PREVIEW "Bye")
+        S: c OK FETCH completed
+        """
+    )
+    one, two = await email_ids(client, "INBOX")
+    assert one != two, "these are made at once: SEARCH finds messages by them"
+
+
 async def test_messages_from_before_the_index_kept_these(rig: Rig) -> None:
     """As revision 0006 finds them; the first who asks has them made, and nobody after him."""
     await rig.deliver(message("one", "Hello"), message("two", "Bye"), message("three", "Again"))
