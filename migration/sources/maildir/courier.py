@@ -41,7 +41,7 @@ class Courier:
     by_select = True
 
     def __init__(self, location: Location, account: str) -> None:
-        self._mount = Mount(location.path.mount)
+        self._mount = Mount.of(location.path, account)
         self._root = location.path.path(account)
 
     def folders(self, prefix: Sequence[str]) -> list[Folder]:

@@ -40,13 +40,13 @@ class Dovecot:
 
     def __init__(self, location: Location, account: str) -> None:
         self._location = location
-        self._mount = Mount(location.path.mount)
+        self._mount = Mount.of(location.path, account)
         self._root = location.path.path(account)
         inbox, control = location.inbox, location.control
         self._inbox = inbox.path(account) if inbox else self._root
-        self._inbox_mount = Mount(inbox.mount) if inbox else self._mount
+        self._inbox_mount = Mount.of(inbox, account) if inbox else self._mount
         self._control = control.path(account) if control else None
-        self._control_mount = Mount(control.mount) if control else self._mount
+        self._control_mount = Mount.of(control, account) if control else self._mount
 
     def folders(self, prefix: Sequence[str]) -> list[Folder]:
         layout.check_root(self._mount, self._root)

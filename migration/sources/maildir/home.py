@@ -34,11 +34,11 @@ class HomeFolder:
     def __init__(self, location: Location, account: str) -> None:
         """`location.home` is there. Raises Halt for an address that would lead out of its folder."""
         assert location.home is not None
-        self._mount = Mount(location.home.mount)
+        self._mount = Mount.of(location.home, account)
         self._home = location.home.path(account)
         self._sieve_mount, self._sieve = self._mount, self._home / "sieve"
         if location.sieve is not None:
-            self._sieve_mount, self._sieve = Mount(location.sieve.mount), location.sieve.path(account)
+            self._sieve_mount, self._sieve = Mount.of(location.sieve, account), location.sieve.path(account)
 
     def scripts(self) -> Scripts:
         """Raises Unavailable, Halt."""

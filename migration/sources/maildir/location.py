@@ -46,6 +46,12 @@ class Template:
         fixed = self.text[: self.text.index("%")]
         return Path(fixed.rpartition("/")[0] or "/")
 
+    def own(self, account: str) -> Path:
+        """The folder that is the account's alone: up to the last component with its local part. Raises Halt."""
+        parts = self.text.split("/")
+        last = max(at for at, part in enumerate(parts) if any(m[3] in "un" for m in _VARIABLE.finditer(part)))
+        return Path(*self.path(account).parts[: last + 1])
+
     def path(self, account: str) -> Path:
         """Raises Halt for an address that would lead out of its folder."""
         local, _, domain = account.lower().rpartition("@")

@@ -1,5 +1,6 @@
 """Folders and files below a mount. A name of an account or a mailbox never leads out of it, nor does a link: links to
-folders are followed within the mount only, links to messages not at all.
+folders are followed within the account's own folder, and within the mount where root has made them (a user with a
+shell could else have other users' mail copied into a mailbox of his); links to messages not at all.
 
 Whatever else fails is Unavailable: a folder that cannot be read is not an empty one.
 """
@@ -10,13 +11,17 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 from mailplat.core.errors import NotFound, Unavailable
 from migration.errors import Halt
+from migration.sources.maildir.location import Template
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 # A FIFO that somebody put there must not hold us.
 _FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+# Whose links may lead to other folders of the mount.
+_ROOT = 0
 _ABSENT = (errno.ENOENT, errno.ENOTDIR)
 
 # Of a list of UIDs, of keywords, of subscriptions, octets: two million messages.
@@ -36,10 +41,17 @@ def failures(what: Path | str) -> Iterator[None]:
 
 
 class Mount:
-    """`path` is where it is mounted."""
+    """`path` is where it is mounted, `own` the folder of the account whose mail is read: its user may have made every
+    link below that."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, own: Path) -> None:
         self.path = path
+        self._own = own
+
+    @classmethod
+    def of(cls, template: Template, account: str) -> Self:
+        """Raises Halt for an address that would lead out of its folder."""
+        return cls(template.mount, template.own(account))
 
     def check(self) -> None:
         """Raises Unavailable where nothing is mounted there: an empty folder, or none."""
@@ -62,20 +74,41 @@ class Mount:
 
     def _open(self, path: Path) -> int:
         with failures(path):
-            top, real = os.path.realpath(self.path, strict=True), os.path.realpath(path, strict=True)
-            if os.path.commonpath((top, real)) != top:
-                raise Halt(f"{path} leads to {real}, out of {top}: nothing there is read")
-            fd = os.open(top, _FOLDER)
+            top, own = os.path.realpath(self.path, strict=True), os.path.realpath(self._own, strict=True)
+            _within(top, own, self._own)
+            fd, here = _walk(top, own), own
             try:
-                # Nobody can put a link in between: none is followed from here on.
-                for part in Path(real).relative_to(top).parts:
-                    inner = os.open(part, _FOLDER, dir_fd=fd)
+                for part in path.relative_to(self._own).parts:
+                    inner, here = self._enter(fd, here, part, top, own)
                     os.close(fd)
                     fd = inner
             except BaseException:
                 os.close(fd)
                 raise
         return fd
+
+    def _enter(self, folder: int, here: str, part: str, top: str, own: str) -> tuple[int, str]:
+        """A folder in the folder `here`, and where it really is. Nobody can put a link in between: where one is
+        followed, it is the one that was looked at."""
+        try:
+            return os.open(part, _FOLDER, dir_fd=folder), os.path.join(here, part)
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+                raise
+            link = os.open(part, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            try:
+                status = os.fstat(link)
+                if not stat.S_ISLNK(status.st_mode):
+                    raise
+                target = os.readlink("", dir_fd=link)
+            finally:
+                os.close(link)
+        name = Path(here, part)
+        real = os.path.realpath(os.path.join(here, target), strict=True)
+        _within(top, real, name)
+        if status.st_uid != _ROOT:
+            _within(own, real, name)
+        return _walk(top, real), real
 
     def names(self, path: Path) -> list[str]:
         """All entries of a folder."""
@@ -113,6 +146,29 @@ class Mount:
                 return read_all(file)
         finally:
             os.close(file)
+
+
+def _within(folder: str, real: str, name: Path) -> None:
+    """Raises Halt."""
+    if os.path.commonpath((folder, real)) != folder:
+        raise Halt(
+            f"{name} leads to {real}, out of {folder}: nothing there is read. A link within the mount that is to be"
+            " followed must belong to root"
+        )
+
+
+def _walk(top: str, real: str) -> int:
+    """The folder `real` below `top`, if there are no links on the way now."""
+    fd = os.open(top, _FOLDER)
+    try:
+        for part in Path(real).relative_to(top).parts:
+            inner = os.open(part, _FOLDER, dir_fd=fd)
+            os.close(fd)
+            fd = inner
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
 
 
 def _leads_to_folder(entry: "os.DirEntry[str]") -> bool:

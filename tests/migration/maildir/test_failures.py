@@ -163,6 +163,28 @@ async def test_links_lead_nowhere(tmp_path: Path) -> None:
         assert (await source.survey()).statuses["Sent"].uidvalidity == 5
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives links to others, as root")
+@pytest.mark.parametrize("relative", [True, False])
+async def test_a_users_own_link_leads_to_nobody_elses_mail(tmp_path: Path, relative: bool) -> None:
+    """With a shell, or over FTP, any user can make one; the move reads as root."""
+    root = dovecot(tmp_path / "mail")
+    private = maildir(tmp_path / "mail/other.test/bob/Maildir/.Private")
+    (private / "dovecot-uidlist").write_text("1 5 1\n")
+    link = root / ".Stolen"
+    link.symlink_to("../../../other.test/bob/Maildir/.Private" if relative else private)
+    os.lchown(link, 1000, 1000)
+    async with opened(location(tmp_path), tmp_path) as source:
+        with pytest.raises(Halt, match="must belong to root"):
+            await source.survey()
+        os.lchown(link, 0, 0)  # an administrator's: bob shares it
+        assert (await source.survey()).statuses["Stolen"].uidvalidity == 5
+        link.unlink()
+        (maildir(root.parent / "archive") / "dovecot-uidlist").write_text("1 6 1\n")
+        link.symlink_to("../archive")
+        os.lchown(link, 1000, 1000)
+        assert (await source.survey()).statuses["Stolen"].uidvalidity == 6
+
+
 async def test_links_that_are_no_mailboxes(tmp_path: Path) -> None:
     """Beside folders in folders lies what else a user has: Pigeonhole's link to the active script, for one."""
     root = dovecot(tmp_path / "mail")
