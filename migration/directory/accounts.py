@@ -16,6 +16,7 @@ from mailplat.directory import bulk
 from mailplat.directory import tables as platform
 from mailplat.directory.audit import Line
 from migration.directory import origins, tables
+from migration.directory.belonging import Belonging, refusal
 from migration.directory.entries import Remark
 from migration.directory.report import ADDED, CHANGED, LEFT, Report, Row
 from migration.directory.staging import StagedAccount
@@ -48,7 +49,8 @@ class Accounts:
         backend: str,
         digester: origins.Digester,
         closed: Collection[str],
-        made: frozenset[str] = frozenset(),
+        made: frozenset[str],
+        belonging: Belonging,
     ) -> None:
         """`closed`: domains that have moved for good, whose accounts are ours alone. `made`: domains that a dry run
         would have made."""
@@ -57,6 +59,7 @@ class Accounts:
         self._digester = digester
         self._closed = frozenset(closed)
         self._made = made
+        self._belonging = belonging
 
     def compare(self, connection: Connection, batch: Sequence[StagedAccount]) -> Work:
         keys = [each.address.key for each in batch]
@@ -82,14 +85,21 @@ class Accounts:
             if each.address.domain in self._closed:
                 work.closed += 1
             elif ours is None:
-                self._add(work, each, origin, domains)
+                self._add(connection, work, each, origin, domains)
             elif ours.home != str(self._home):
                 work.elsewhere += 1
             else:
                 self._change(work, each, ours, origin)
         return work
 
-    def _add(self, work: Work, each: StagedAccount, origin: Any, domains: frozenset[str] | set[str]) -> None:
+    def _add(
+        self,
+        connection: Connection,
+        work: Work,
+        each: StagedAccount,
+        origin: Any,
+        domains: Collection[str],
+    ) -> None:
         address = each.address
         if address.domain not in domains:
             work.remarks.append(
@@ -103,6 +113,9 @@ class Accounts:
         if origin is not None:
             detail = f"was removed here; to have it again: mailplat account add {address} --home {self._home}"
             work.rows.append(Row(LEFT, "account", str(address), detail))
+            return
+        if not self._belonging.is_ours(connection, address.domain):
+            work.remarks.append(Remark(each.place, f"{address}: {refusal(address.domain, self._backend)}"))
             return
         new = bulk.NewAccount(
             address, each.password_hash or "", each.quota or 0, True if each.active is None else each.active

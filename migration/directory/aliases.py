@@ -19,6 +19,7 @@ from mailplat.directory import bulk
 from mailplat.directory import tables as platform
 from mailplat.directory.audit import Line
 from migration.directory import origins, tables
+from migration.directory.belonging import Belonging, refusal
 from migration.directory.entries import Remark
 from migration.directory.report import ADDED, CHANGED, LEFT, REMOVED, Row
 from migration.directory.staging import StagedAlias
@@ -45,7 +46,8 @@ class Aliases:
         backend: str,
         closed: Collection[str],
         uncaught: Callable[[str], int],
-        made: frozenset[str] = frozenset(),
+        made: frozenset[str],
+        belonging: Belonging,
     ) -> None:
         """`closed`: domains that have moved for good, whose aliases are ours alone. `uncaught`: how many accounts of
         a domain have no alias of their own. `made`: domains that a dry run would have made."""
@@ -53,6 +55,7 @@ class Aliases:
         self._closed = frozenset(closed)
         self._uncaught = uncaught
         self._made = made
+        self._belonging = belonging
 
     def compare(self, connection: Connection, batch: Sequence[StagedAlias]) -> Work:
         sources = [each.source for each in batch]
@@ -75,7 +78,12 @@ class Aliases:
             targets = self._targets(work, each, domains)
             if targets is None:
                 continue
-            if each.source in elsewhere:
+            domain = each.source.rpartition("@")[2]
+            is_known = each.source in ours or each.source in origin
+            if not is_known and not self._belonging.is_ours(connection, domain):
+                text = f"alias {each.source}: {refusal(domain, self._backend)}"
+                work.remarks.append(Remark(each.place, text))
+            elif each.source in elsewhere:
                 self._not_theirs(work, each, targets, ours.get(each.source, ()))
             else:
                 self._one(work, each, targets, ours.get(each.source, ()), origin.get(each.source), accounts)

@@ -17,6 +17,7 @@ from migration import tables as moves
 from migration.directory import accounts, origins
 from migration.directory.accounts import Accounts
 from migration.directory.aliases import Aliases
+from migration.directory.belonging import Belonging
 from migration.directory.description import Description
 from migration.directory.gone import Gone, Removal
 from migration.directory.report import ADDED, Report
@@ -114,7 +115,8 @@ class Takeover:
         made: frozenset[str],
         write: bool,
     ) -> None:
-        compared = Accounts(description.backend, origins.Digester(self._database), closed, made)
+        belonging = Belonging(description.backend, description.domains, made)
+        compared = Accounts(description.backend, origins.Digester(self._database), closed, made, belonging)
         for batch in staged.accounts():
             with self._database.read() as connection:
                 work = compared.compare(connection, batch)
@@ -136,7 +138,8 @@ class Takeover:
         made: frozenset[str],
         write: bool,
     ) -> None:
-        compared = Aliases(description.backend, closed, staged.uncaught, made)
+        belonging = Belonging(description.backend, description.domains, made)
+        compared = Aliases(description.backend, closed, staged.uncaught, made, belonging)
         for batch in staged.aliases():
             with self._database.read() as connection:
                 work = compared.compare(connection, batch)

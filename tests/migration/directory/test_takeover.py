@@ -157,6 +157,7 @@ def test_what_was_removed_here_is_not_made_again(here: House, description: Path)
 
 
 def test_aliases_follow_while_they_are_what_came_from_there(here: House, description: Path) -> None:
+    here.take_over(description)
     here.directory.add_alias(f"mine@{DOMAIN}", [address("ada")])
     here.write("virtual", LISTS + f"mine@{DOMAIN} bob@{DOMAIN}\nsame@{DOMAIN} ada@{DOMAIN}\n")
     here.take_over(description)
@@ -372,3 +373,41 @@ def test_what_another_process_made_meanwhile_is_said(here: House) -> None:
     takeover = Takeover(here.platform.database, here.platform.clock, here.root, who="tester")
     with pytest.raises(AlreadyExists, match="run it again"), takeover._writing() as connection:
         connection.execute(domain.insert().values(name=DOMAIN, quota=0))
+
+
+VICTIM = "victim.test"
+FOREIGN = f"""ada@{DOMAIN}:{SECRET}:1000:1000::/home/ada::
+ceo@{VICTIM}:{SECRET}:1000:1000::/home/ceo::
+"""
+
+
+@pytest.mark.parametrize("has", ["an account", "an alias"])
+def test_nobody_gets_anything_in_another_customers_domain(here: House, has: str) -> None:
+    """The old platform of one customer may be in the hands of somebody else."""
+    here.directory.add_domain(VICTIM)
+    if has == "an account":
+        here.directory.add_account(Address("boss", VICTIM), home=ShardHome("s1"), password_hash=SECRET)
+    else:
+        here.directory.add_domain("elsewhere.test")
+        here.directory.add_alias(f"info@{VICTIM}", [Address("info", "elsewhere.test")])
+    here.write("users", FOREIGN)
+    here.write(
+        "virtual", f"sales@{VICTIM} ada@{DOMAIN}\n@{VICTIM} ada@{DOMAIN}\nteam@{DOMAIN} ada@{DOMAIN}\n"
+    )
+    description = here.describe(PASSWD, VIRTUAL)
+    done = here.take_over(description)
+    assert done.refusals == 3
+    assert f"{VICTIM} has accounts or aliases here, and none of them is of backend old" in here.details(
+        REFUSED
+    )
+    assert here.told(ADDED) == [f"ada@{DOMAIN}", f"team@{DOMAIN}"]
+    with pytest.raises(NotFound):
+        here.account(f"ceo@{VICTIM}")
+    assert here.leads_to(f"sales@{VICTIM}") == set()
+    named = here.describe(PASSWD, VIRTUAL, head=f'domains = ["{DOMAIN}", "{VICTIM}"]')
+    here.take_over(named)
+    assert here.account(f"ceo@{VICTIM}")
+    assert here.leads_to(f"sales@{VICTIM}") == {f"ada@{DOMAIN}"}
+    here.write("users", FOREIGN + f"cfo@{VICTIM}:{SECRET}:1000:1000::/home/cfo::\n")
+    assert here.take_over(description).refusals == 0, "some of it is of the backend now"
+    assert here.account(f"cfo@{VICTIM}")
