@@ -42,7 +42,7 @@ class Hand(Generic[M]):
     worked: float  # seconds, without waiting for a connection
     failures: int
     due_at: float
-    away: float
+    away: float = 0.0
 
 
 class Attendance(ABC, Generic[M]):

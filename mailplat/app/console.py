@@ -2,12 +2,14 @@
 
 import argparse
 import getpass
+import io
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, BinaryIO, TextIO
 
 from mailplat.core.errors import InvalidInput
+from mailplat.core.visible import visible, visible_lines
 
 Subparsers = Any  # argparse._SubParsersAction[argparse.ArgumentParser], which has no public name
 
@@ -33,21 +35,59 @@ def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: 
     """Print rows as a table or as a JSON list; exit status 3 when there are none."""
     found = list(rows)
     if as_json:
-        print(json.dumps(found, indent=2, default=str))
+        print(to_json(found))
     elif found:
         cells = [[name.upper().replace("_", " ") for name in columns]]
-        cells += [
-            ["" if row[name] is None else _visible(str(row[name])) for name in columns] for row in found
-        ]
+        cells += [["" if row[name] is None else visible(str(row[name])) for name in columns] for row in found]
         widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
         for row in cells:
             print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     return 0 if found else 3
 
 
-def _visible(text: str) -> str:
-    """Senders choose subjects: what controls a terminal, or turns a line around, is not shown as it is."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+def to_json(content: object, *, indent: int | None = 2) -> str:
+    """For programs and for people: letters are shown, what controls a terminal is escaped."""
+    text = json.dumps(content, indent=indent, ensure_ascii=False, default=str)
+    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
+
+
+class Terminal(io.TextIOBase):
+    """Standard output or error where it is a terminal: whatever a command prints, nothing of it controls that."""
+
+    def __init__(self, inner: TextIO) -> None:
+        self.inner = inner
+
+    @property
+    def buffer(self) -> BinaryIO:
+        return self.inner.buffer
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self.inner.encoding
+
+    def write(self, text: str) -> int:
+        self.inner.write(visible_lines(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self.inner.flush()
+
+    def fileno(self) -> int:
+        return self.inner.fileno()
+
+    def isatty(self) -> bool:
+        return self.inner.isatty()
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+def guard_terminal() -> None:
+    """Once, when a command begins. What goes into files and pipes goes there as it is."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream.isatty() and not isinstance(stream, Terminal):
+            setattr(sys, name, Terminal(stream))
 
 
 def parse_size(text: str) -> int:

@@ -5,6 +5,8 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from mailplat.core.visible import visible
+
 # Mailboxes of one account that are shown; the JSON has all.
 MAX_MAILBOXES = 500
 
@@ -58,8 +60,7 @@ def _text(value: object) -> str:
     """What is not there is a dash; what turns a line around, or is no character of a page, is not shown as it is."""
     if value is None or value == "":
         return "–"
-    shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(value))
-    return html.escape(shown)
+    return html.escape(visible(str(value)))
 
 
 def _grade(grade: str) -> str:

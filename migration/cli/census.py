@@ -3,15 +3,15 @@
 import argparse
 import asyncio
 import contextlib
-import json
 import sys
 import time
 from dataclasses import asdict
 from typing import Any
 
-from mailplat.app.console import Subparsers, add_config, add_json, show
+from mailplat.app.console import Subparsers, add_config, add_json, show, to_json
 from mailplat.app.wiring import open_platform
 from mailplat.core.errors import NotFound
+from mailplat.core.visible import visible
 from migration.census.report import DomainReport, Report, report
 from migration.census.taking import Census, residents
 
@@ -47,7 +47,7 @@ def census(args: argparse.Namespace) -> int:
             asyncio.run(Census(platform, backend, _Progress()).take(accounts, again=args.again))
         found = report(platform, backend.name)
     if args.json:
-        print(json.dumps(_document(found), indent=2, ensure_ascii=False))
+        print(to_json(_document(found)))
     else:
         show([_row(each) for each in found.domains], COLUMNS, as_json=False)
         _explain(found)
@@ -89,13 +89,13 @@ def _explain(found: Report) -> None:
     if troubles:
         print("\ncould not be read:")
         for account in troubles:
-            print(f"  {account.address}: {_visible(account.trouble)}")
+            print(f"  {account.address}: {visible(account.trouble)}")
     collisions = [each for each in found.residents if each.facts and each.facts.collisions]
     if collisions:
         print("\nmailboxes that would be one here; rename one there:")
         for account in collisions:
             assert account.facts is not None
-            print(f"  {account.address}: {_visible('; '.join(account.facts.collisions))}")
+            print(f"  {account.address}: {visible('; '.join(account.facts.collisions))}")
     if found.ties:
         print("\ntied together:")
         for tie in found.ties:
@@ -106,11 +106,6 @@ def _explain(found: Report) -> None:
         print(
             "\ncopy takes: too few copies from this backend were measured yet; half to twice what others took"
         )
-
-
-def _visible(text: str) -> str:
-    """Another server said it."""
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
 def _document(found: Report) -> dict[str, Any]:

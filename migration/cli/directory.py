@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from mailplat.app.cli.audit import operator
-from mailplat.app.console import Subparsers, add_config, add_json, show
+from mailplat.app.console import Subparsers, add_config, add_json, show, to_json
 from mailplat.app.wiring import open_platform
 from mailplat.core.errors import InvalidInput
+from mailplat.core.visible import visible
 from migration.directory.description import load
 from migration.directory.drift import folder_of
 from migration.directory.gone import Brake, Removal
@@ -99,18 +100,13 @@ def _conclude(report: Report, args: argparse.Namespace) -> None:
 
 def _print(row: Row) -> None:
     if row.change == REFUSED:
-        print(f"mailplat: {row.subject}: {_visible(row.detail)}", file=sys.stderr)
+        print(f"mailplat: {row.subject}: {visible(row.detail)}", file=sys.stderr)
     else:
         words = (row.change, row.what, row.subject)
         print(
-            "  ".join(_visible(word) for word in words if word)
-            + (f": {_visible(row.detail)}" if row.detail else "")
+            "  ".join(visible(word) for word in words if word)
+            + (f": {visible(row.detail)}" if row.detail else "")
         )
-
-
-def _visible(text: str) -> str:
-    """Names are somebody else's: what controls a terminal is not shown as it is."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 class _Printer:
@@ -121,7 +117,7 @@ class _Printer:
         print('{"rows": [', end="")
 
     def __call__(self, row: Row) -> None:
-        print("\n" if self._first else ",\n", json.dumps(asdict(row), ensure_ascii=False), sep="", end="")
+        print("\n" if self._first else ",\n", to_json(asdict(row), indent=None), sep="", end="")
         self._first = False
 
     def close(self, figures: dict[str, int], *, dry_run: bool) -> None:
@@ -135,7 +131,7 @@ def list_all(args: argparse.Namespace) -> int:
         ]
     if not args.json:
         rows = [
-            {**row, "began": _utc(row["began"]), "ended": _utc(row["ended"]), "note": _visible(row["note"])}
+            {**row, "began": _utc(row["began"]), "ended": _utc(row["ended"]), "note": visible(row["note"])}
             for row in rows
         ]
     return show(rows, ["backend", "file", "began", "ended", "note"], as_json=args.json)

@@ -11,6 +11,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Group
 from rich.text import Text
 
+from mailplat.core.visible import visible
 from migration.book import Passage
 from migration.ledger import Move
 
@@ -54,7 +55,7 @@ def remark(move: Passage) -> str:
         text = f"on its way back; {move.note}" if move.note else "on its way back"
     else:
         text = move.note
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+    return visible(text)
 
 
 def summary(moves: Sequence[Passage]) -> str:

@@ -2,13 +2,12 @@
 
 import argparse
 import asyncio
-import json
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from mailplat.app.cli.audit import operator
-from mailplat.app.console import Subparsers, add_config, add_json, show
+from mailplat.app.console import Subparsers, add_config, add_json, show, to_json
 from mailplat.app.wiring import Platform, open_platform
 from mailplat.core.errors import InvalidInput, NotFound
 from mailplat.core.route import RouteState
@@ -45,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"mailplat: {each.address} is {each.state}, not ready: left out", file=sys.stderr)
         found = asyncio.run(_all(platform, ready))
     if args.json:
-        print(json.dumps([_content(each) for each in found], indent=2, ensure_ascii=False))
+        print(to_json([_content(each) for each in found]))
     else:
         _print(found)
     return 1 if any(each.worst is Notice.YES or not each.commands for each in found) else 0

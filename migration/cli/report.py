@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mailplat.app.cli.audit import operator
-from mailplat.app.console import Subparsers, add_config, add_json, show
+from mailplat.app.console import Subparsers, add_config, add_json, show, to_json
 from mailplat.app.wiring import Platform, open_platform
 from mailplat.core.errors import InvalidInput, NotFound
 from mailplat.directory.names import domain_key
@@ -82,7 +82,7 @@ def check(args: argparse.Namespace) -> int:
             key = signing.private_key(platform.database).public_key()
     content = signing.check(octets, key)
     if args.json:
-        print(json.dumps(content, indent=2, ensure_ascii=False))
+        print(to_json(content))
     else:
         print(f"genuine: {content['domain']}, {content['grade']}, issued {content['issued']}")
     return 0
@@ -111,7 +111,7 @@ def _report(args: argparse.Namespace, platform: Platform, domain: str) -> int:
         signed = _certify(args, platform, domain)
     if args.json:
         both = content | {"domain": domain, "between_shards": between} | signed
-        print(json.dumps(both, indent=2, ensure_ascii=False))
+        print(to_json(both))
         return 0
     if between["moves"]:
         print(_shard_headline(domain, between))

@@ -14,6 +14,7 @@ from mailplat.app.cli.audit import operator
 from mailplat.app.console import show
 from mailplat.app.wiring import Platform
 from mailplat.core.errors import InvalidInput
+from mailplat.core.visible import visible
 from migration.ledger import Ledger
 from migration.plan.document import LimitTerms
 from migration.plan.states import STOPPED, WaveState
@@ -154,7 +155,7 @@ def _look(platform: Platform, wave: Stored) -> tuple[dict[str, Any], Standing]:
         "approved_by": wave.approved_by,
         "approved_at": wave.approved_at,
         "reason": wave.reason,
-        "remark": _printable(wave.reason),
+        "remark": visible(wave.reason),
     }, found
 
 
@@ -198,7 +199,7 @@ def _domains(wave: Stored, found: Standing) -> list[dict[str, Any]]:
                 "copied": sum(each.copied for each in mine),
                 "total": sum(each.total for each in mine),
                 "halted": len(halted),
-                "remark": _printable(remark),
+                "remark": visible(remark),
             }
         )
     return rows
@@ -226,11 +227,6 @@ def _lines(wave: Stored, row: dict[str, Any], found: Standing, height: int) -> S
     if len(rows) > room:
         lines.append(f"... and {len(rows) - room} more domains")
     return [*head, *lines]
-
-
-def _printable(text: str) -> str:
-    """Parts of it are what another server said."""
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
 def check_words(args: argparse.Namespace) -> None:

@@ -33,3 +33,26 @@ def test_each_event_is_written_by_one_call(style: str) -> None:
     assert [b"ready" in each for each in written] == [True, False]
     assert b"disk full" in written[1]
     assert all(each.endswith(b"\n") for each in written)
+
+
+HOSTILE = """
+import logging, structlog
+from mailplat.app import log
+log.configure("info", "console")
+said = "\\x1b]0;owned\\x07\\x9b2J\\u202e\\rOK"
+structlog.get_logger().info(said, reason=said)
+logging.getLogger("library").warning(said)
+try:
+    raise OSError(said)
+except OSError:
+    structlog.get_logger().exception("failed")
+"""
+
+
+def test_what_others_say_controls_no_terminal() -> None:
+    """A log is read with `tail -f`."""
+    done = subprocess.run([sys.executable, "-c", HOSTILE], capture_output=True, check=True)
+    lines = done.stderr.decode()
+    assert lines.count("OK") >= 4
+    assert not {"\x1b", "\x07", "\x9b", "\u202e", "\r"} & set(lines)
+    assert len(lines.splitlines()) > 3

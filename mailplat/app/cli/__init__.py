@@ -13,7 +13,9 @@ from collections.abc import Sequence
 from importlib.metadata import entry_points
 
 from mailplat import __version__
+from mailplat.app.console import guard_terminal
 from mailplat.core.errors import InvalidInput, MailplatError, NotFound
+from mailplat.core.visible import visible
 
 DONE, FAILED, WRONG_USAGE, NOTHING_MATCHED = 0, 1, 2, 3
 
@@ -35,6 +37,7 @@ def build_parser(verb: str = "") -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command `mailplat`."""
+    guard_terminal()
     words = list(sys.argv[1:] if arguments is None else arguments)
     args = build_parser(words[0] if words else "").parse_args(words)
     try:
@@ -55,5 +58,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complain(error: object, status: int) -> int:
-    print(f"mailplat: {error}", file=sys.stderr)
+    print(f"mailplat: {visible(str(error))}", file=sys.stderr)
     return status

@@ -2,11 +2,10 @@
 
 import argparse
 import getpass
-import json
 import os
 from datetime import UTC, datetime, timedelta
 
-from mailplat.app.console import Subparsers, add_config, add_json, show
+from mailplat.app.console import Subparsers, add_config, add_json, show, to_json
 from mailplat.app.wiring import open_platform
 from mailplat.core.errors import InvalidInput
 
@@ -53,7 +52,7 @@ def list_entries(args: argparse.Namespace) -> int:
 
 
 def _compact(content: object) -> str:
-    return json.dumps(content, ensure_ascii=False) if content else "-"
+    return to_json(content, indent=None) if content else "-"
 
 
 def operator() -> str:

@@ -92,7 +92,10 @@ def display(args: argparse.Namespace) -> int:
                 raise NotFound(f"{account.address} has no active script; see mailplat sieve list")
             octets = active[1]
     sys.stdout.flush()
-    sys.stdout.buffer.write(octets)
+    if sys.stdout.isatty():
+        print(octets.decode("utf-8", "replace").replace("\r\n", "\n"), end="")
+    else:
+        sys.stdout.buffer.write(octets)
     return 0
 
 
