@@ -76,6 +76,34 @@ async def test_a_fence_is_taken_back_though_held_mail_cannot_be_counted(
             assert here.route("ann").state is RouteState.FINAL
 
 
+async def test_the_reason_of_a_fence_that_was_taken_back_is_told_though_the_queue_is_away(
+    here: Shards, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Held mail is let go by the doors too, which see the route."""
+
+    def fails(*_: object) -> None:
+        raise Unavailable("the queue cannot be written")
+
+    async def differs(*_: object) -> None:
+        raise FenceAborted("as the test wants it")
+
+    said = ""
+
+    def told() -> bool:
+        nonlocal said
+        said += capsys.readouterr().out
+        return "cutover failed" in said
+
+    with monkeypatch.context() as patch:
+        patch.setattr(here.platform.queue, "release_account", fails)
+        patch.setattr(fence, "_last_delta", differs)
+        async with here.engine():
+            here.ask("s2", "ann")
+            await until(told)
+            assert "as the test wants it" in here.move("ann").note
+            assert "move interrupted" not in said
+
+
 async def test_a_target_that_stalls_right_before_the_commit_keeps_nobody_waiting(
     here: Shards, monkeypatch: pytest.MonkeyPatch
 ) -> None:

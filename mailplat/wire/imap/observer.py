@@ -40,6 +40,7 @@ _LASTING = re.compile(rb"\bRETURN\s*\([^)]*\b(?:SAVE|UPDATE|CONTEXT)\b|\bUIDONLY
 _CONDSTORE = re.compile(
     rb"\b(?:CONDSTORE|MODSEQ|CHANGEDSINCE|UNCHANGEDSINCE|HIGHESTMODSEQ|QRESYNC)\b", re.IGNORECASE
 )
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"|\{(\d{1,20})\+?\}\r\n', re.DOTALL)
 # The server that answers has its own limits.
 _LIMITS = Limits(append=1 << 62, swallow=1 << 62)
 _NUMBERED = re.compile(rb"\* (\d{1,10}) (EXISTS|EXPUNGE)\b", re.IGNORECASE)
@@ -170,8 +171,9 @@ class Observer(Boundary):
                     self.doubt("a command that cannot be followed")
 
     def _command(self, event: Command) -> None:
-        sent = _Sent(event.name, condstore=_CONDSTORE.search(event.octets) is not None)
-        if event.name in _STRANGE or _LASTING.search(event.octets):
+        words = _without_strings(event.octets)
+        sent = _Sent(event.name, condstore=_CONDSTORE.search(words) is not None)
+        if event.name in _STRANGE or _LASTING.search(words):
             self.doubt(event.name)
         if event.name in _RENAMING and self.selected is not None:
             self.doubt(f"{event.name} while a mailbox is selected")
@@ -280,3 +282,12 @@ class Observer(Boundary):
             self.doubt("a mailbox without UIDVALIDITY")
         opened.examined = opened.examined or b"[READ-ONLY]" in rest.upper()
         return opened
+
+
+def _without_strings(octets: bytes) -> bytes:
+    """A command without what it only names or looks for, quoted or as a literal."""
+    words, at = [], 0
+    while found := _STRING.search(octets, at):
+        words.append(octets[at : found.start()])
+        at = found.end() + int(found[1] or 0)
+    return b'""'.join((*words, octets[at:]))

@@ -140,6 +140,23 @@ def test_what_is_enabled() -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        b'"MODSEQ UIDONLY RETURN (SAVE)"',
+        b'"a \\" CONDSTORE UIDONLY"',
+        b"{14+}\r\nMODSEQ UIDONLY",
+        b'{1+}\r\n" TEXT " UIDONLY MODSEQ"',
+    ],
+)
+def test_what_somebody_looks_for_enables_nothing(text: bytes) -> None:
+    observer = selected(b"C: b SEARCH SUBJECT " + text + b"\r\n", b"S: * SEARCH\r\nb OK x\r\n")
+    assert not observer.enabled
+    assert observer.at_rest
+    observer = selected(b"C: b SEARCH SUBJECT " + text + b" MODSEQ 1\r\n", b"S: * SEARCH\r\nb OK x\r\n")
+    assert observer.enabled == {"CONDSTORE"}
+
+
+@pytest.mark.parametrize(
     "step",
     [
         b"C: b NOTIFY SET (selected (MessageNew))\r\n",
