@@ -10,7 +10,7 @@ import asyncio
 import re
 import ssl
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,14 @@ SILENCE_S = 60.0
 # Lines are short but for flags and names; a longer one is not IMAP.
 MAX_LINE = 1024 * 1024
 MAX_LITERAL = 2**31
+# Octets between two tagged answers: of lines, ten times what a list of two million messages takes; of literals, what
+# lies in the spool at once.
+MAX_TEXT = 2**31
+MAX_LITERALS = 8 * MAX_LITERAL
+# Octets of responses that are kept in memory until a command is answered: a LIST of a million mailboxes.
+MAX_KEPT = 256 * 1024 * 1024
+# What one piece of a response takes beside its octets.
+_PIECE = 100
 # Of COMPRESS (RFC 4978): octets that one compressed octet may become, in the mean of a connection. Mail becomes two
 # or three; beyond the allowance, which is room for some messages of nothing but zeros, it is a bomb.
 DEFLATE_RATIO = 50
@@ -63,6 +71,7 @@ class Exchange(aioimaplib.Command):  # type: ignore[misc]
         self.responses: list[replies.Response] = []
         self.found: Found | None = None
         self.wanted: set[int] | None = None  # UIDs whose messages are ours; None: all
+        self.kept = 0  # octets of `responses`
         self.raw = False  # FETCH responses are responses like all others; nothing else may be in flight then
 
     @property
@@ -98,6 +107,8 @@ class Protocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]
         self._parts: list[bytes | Body] = []
         self._literal: Body | None = None
         self._missing = 0  # octets of the literal still to come
+        self._text = self._literals = 0  # octets since the last tagged answer
+        self._held = 0  # of this response
         self._heard = loop.time()
         self._watcher: asyncio.TimerHandle | None = None
         self._farewell = b""
@@ -127,9 +138,7 @@ class Protocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]
         if not self.greeting.done():
             self.greeting.set_exception(self._broken)
             self.greeting.exception()  # looked at: who connects may have given up already
-        for part in (*self._parts, self._literal):
-            if isinstance(part, Body):
-                part.close()
+        _close([*self._parts, self._literal])
         self._parts, self._literal, self._missing = [], None, 0
         if self._watcher is not None:
             self._watcher.cancel()
@@ -188,7 +197,7 @@ class Protocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]
         piece = data[at : at + self._missing]
         self._missing -= len(piece)
         if self._literal is None and not self._missing:
-            self._parts.append(piece)  # it came whole: no copy but this one
+            self._hold(piece)  # it came whole: no copy but this one
         else:
             if self._literal is None:
                 self._literal = Body.create(self._spool, MEMORY_LIMIT)
@@ -206,14 +215,27 @@ class Protocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]
                 size = int(found[1])
                 if size > MAX_LITERAL:
                     raise Misbehaviour(f"a literal of {size} octets")
-                self._parts.append(line)
+                self._literals += size
+                if self._literals > MAX_LITERALS:
+                    raise Misbehaviour(f"literals of more than {MAX_LITERALS} octets in one answer")
+                self._hold(line)
                 self._missing = size
                 if not size:
-                    self._parts.append(b"")
+                    self._hold(b"")
                 return
-        self._parts.append(line)
-        parts, self._parts = self._parts, []
+        self._hold(line)
+        parts, self._parts, self._held = self._parts, [], 0
         self._dispatch(parts)
+
+    def _hold(self, octets: bytes) -> None:
+        """A line, or a literal that came whole."""
+        self._text += len(octets) + _PIECE
+        self._held += len(octets) + _PIECE
+        if self._held > MAX_KEPT:
+            raise Misbehaviour(f"a response of more than {MAX_KEPT} octets")
+        if self._text > MAX_TEXT:
+            raise Misbehaviour(f"more than {MAX_TEXT} octets, and no end of the answer")
+        self._parts.append(octets)
 
     def _dispatch(self, parts: list[bytes | Body]) -> None:
         first = parts[0]
@@ -228,6 +250,7 @@ class Protocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]
                 raise Misbehaviour("a continuation that nobody asked for")
             self._send(waiting.more.popleft() + b"\r\n")
         elif (tagged := _TAGGED.match(first)) is not None:
+            self._text = self._literals = 0
             exchange = self._flying.pop(tagged[1].decode(), None)
             if exchange is None:
                 raise Misbehaviour(f"an answer to no command of ours: {first[:80]!r}")
@@ -255,14 +278,25 @@ class Protocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]
         if first[:6].upper() == b"* BYE ":
             self._farewell = first
         oldest = next(iter(self._flying.values()), None)
-        if oldest is not None:
-            oldest.responses.append(parts)
+        if oldest is None:
+            _close(parts)
+            return
+        oldest.kept += sum(_PIECE + (len(each) if isinstance(each, bytes) else 0) for each in parts)
+        if oldest.kept > MAX_KEPT:
+            raise Misbehaviour(f"responses of more than {MAX_KEPT} octets to {oldest.name}")
+        oldest.responses.append(parts)
 
     def _watch(self) -> None:
         if self._flying and self.loop.time() - self._heard > SILENCE_S:
             self.fail(Unavailable(f"the source was silent for {SILENCE_S:.0f} s"))
             return
         self._watcher = self.loop.call_later(SILENCE_S / 10, self._watch)
+
+
+def _close(parts: Sequence[bytes | Body | None]) -> None:
+    for part in parts:
+        if isinstance(part, Body):
+            part.close()
 
 
 Connect = Callable[[Callable[[], Protocol]], Coroutine[Any, Any, Any]]

@@ -309,7 +309,7 @@ class ImapAccount:
 
         def take(listed: Listed, body: bytes | Body | None) -> None:
             # "n:*" is at least the last message, whatever its UID (RFC 9051 9, seq-range).
-            if listed.uid >= low and (not details or listed.size is not None):
+            if low <= listed.uid <= (high or replies.MAX_UID) and (not details or listed.size is not None):
                 found[listed.uid] = listed
 
         if uids is None:

@@ -286,6 +286,42 @@ async def test_a_line_without_end_costs_bounded_memory(
             await source.examine(SourceMailbox(b"x", "x"))
 
 
+@pytest.mark.parametrize(
+    ("flood", "match"),
+    [
+        (b"* LIST () NIL x\r\n", "responses of more than"),
+        (b"* OK still here\r\n", "responses of more than"),
+        (b"* 1 FETCH (UID 7 FLAGS ())\r\n", "no end of the answer"),
+        (b"* 1 FETCH (UID 7 BODY[] {1000}\r\n" + b"x" * 1000 + b")\r\n", "literals of more than"),
+    ],
+)
+async def test_an_answer_without_end_costs_bounded_memory_and_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flood: bytes, match: str
+) -> None:
+    """Line by line all is well."""
+    monkeypatch.setattr(imap, "MAX_KEPT", 50_000)
+    monkeypatch.setattr(imap, "MAX_TEXT", 200_000)
+    monkeypatch.setattr(imap, "MAX_LITERALS", 100_000)
+    async with account({b"EXAMINE": flood * 5000}, tmp_path) as source:
+        with pytest.raises(Misbehaviour, match=match):
+            await source.examine(SourceMailbox(b"x", "x"))
+
+
+async def test_a_response_without_end_costs_bounded_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imap, "MAX_KEPT", 50_000)
+    async with account({b"EXAMINE": b"* X " + b"{1}\r\nx " * 5000}, tmp_path) as source:
+        with pytest.raises(Misbehaviour, match="a response of more than"):
+            await source.examine(SourceMailbox(b"x", "x"))
+
+
+async def test_what_was_not_asked_for_is_not_listed(tmp_path: Path) -> None:
+    lines = b"".join(b"* %d FETCH (UID %d FLAGS ())\r\n" % (n, n) for n in (9, 10, 20, 21))
+    async with account({b"UID": lines + b"TAG OK done\r\n"}, tmp_path) as source:
+        assert [each.uid for each in await source.scan(span=(10, 20))] == [10, 20]
+
+
 async def test_a_survey_does_not_ask_the_open_mailbox(tmp_path: Path) -> None:
     """STATUS of an open mailbox is as old as its session."""
     opening = b"* 0 EXISTS\r\n* OK [UIDVALIDITY 3] x\r\nTAG OK\r\n"
