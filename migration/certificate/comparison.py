@@ -6,6 +6,7 @@ difference; the certificate counts it. Which message is where is a matter of UID
 of one that is missing that it is there under another number.
 """
 
+from bisect import bisect_right
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -59,7 +60,7 @@ async def compare_messages(
     vanished: Sequence[tuple[int, int]],
 ) -> None:
     """Fills `result`."""
-    expected = _expected(result, said, digests)
+    expected, gone = _expected(result, said, digests), _Gone(vanished)
     missing: dict[bytes, int] = {}
     extra: dict[bytes, int] = {}
     want = next(expected, None)
@@ -68,7 +69,7 @@ async def compare_messages(
         for got in batch:
             result.target_octets += got.size
             while want is not None and want[0] < got.uid:
-                _absent(result, want, vanished, missing)
+                _absent(result, want, gone, missing)
                 want = next(expected, None)
             if want is None or want[0] > got.uid:
                 _extra(result, got, extra)
@@ -76,7 +77,7 @@ async def compare_messages(
             _pair(result, want, got)
             want = next(expected, None)
     while want is not None:
-        _absent(result, want, vanished, missing)
+        _absent(result, want, gone, missing)
         want = next(expected, None)
     _check_memory(result, vanished)
     for digest in missing.keys() & extra.keys():
@@ -92,8 +93,9 @@ def _expected(
 ) -> Iterator[Expected]:
     """What the manifest lists, with the digest of each; what was copied and is gone at the source is passed over."""
     digest = next(digests, None)
-    unknown = 0
+    unknown = count = 0
     for uid, words in said:
+        count += 1
         while digest is not None and digest.uid < uid:
             digest = next(digests, None)
         if digest is None or digest.uid != uid:
@@ -105,16 +107,38 @@ def _expected(
         yield uid, digest, words
     if unknown:
         result.find(Grade.INVESTIGATE, f"of {unknown} messages no digest was taken when they were copied")
+    if count != result.numbers.messages:
+        result.find(
+            Grade.POOR, f"of {result.numbers.messages} messages of the source the manifest lists {count}"
+        )
+
+
+class _Gone:
+    """UIDs in ranges; many of them, in any order."""
+
+    def __init__(self, ranges: Sequence[tuple[int, int]]) -> None:
+        self._lows: list[int] = []
+        self._highs: list[int] = []
+        for low, high in sorted(ranges):
+            if self._lows and low <= self._highs[-1] + 1:
+                self._highs[-1] = max(high, self._highs[-1])
+            else:
+                self._lows.append(low)
+                self._highs.append(high)
+
+    def __contains__(self, uid: int) -> bool:
+        at = bisect_right(self._lows, uid) - 1
+        return at >= 0 and uid <= self._highs[at]
 
 
 def _absent(
     result: MailboxResult,
     want: Expected,
-    vanished: Sequence[tuple[int, int]],
+    gone: "_Gone",
     missing: dict[bytes, int],
 ) -> None:
     uid, digest, _ = want
-    if any(low <= uid <= high for low, high in vanished):
+    if uid in gone:
         result.expunged_since += 1
         return
     if digest is not None and len(missing) < MAX_MATCHED:

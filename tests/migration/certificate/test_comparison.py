@@ -172,3 +172,27 @@ def test_numbers_below_what_clients_know_are_poor(change: dict[str, int | None],
     compare_numbers(result, {"uidvalidity": 7, "uidnext": 1000, "modseq": MODSEQ, **change})
     (found,) = result.findings
     assert (found.grade, found.text.startswith(text)) == (Grade.POOR, True)
+
+
+def test_a_manifest_that_is_not_whole_is_found() -> None:
+    """A part of it was lost: the messages in it would be compared with nothing."""
+
+    async def batches() -> AsyncIterator[list[Reread]]:
+        yield [message(1)]
+
+    result = MailboxResult(numbers(2), "a@b INBOX")
+    kept = iter([Digest(1, 1001, 60, 1, message(1).sha256)])
+    asyncio.run(compare_messages(result, iter([(1, frozenset(("\\seen", "$work")))]), kept, batches(), []))
+    assert [each.text for each in result.findings if each.grade is Grade.POOR] == [
+        "of 2 messages of the source the manifest lists 1"
+    ]
+
+
+@given(uids, st.lists(st.tuples(st.integers(1, 60), st.integers(0, 9)), max_size=8))
+def test_what_is_gone_in_any_ranges(numbers: list[int], drawn: list[tuple[int, int]]) -> None:
+    vanished = [(low, low + more) for low, more in drawn]
+    expunged = {uid for uid in numbers if any(low <= uid <= high for low, high in vanished)}
+    result = compare([message(uid) for uid in numbers], [], vanished)
+    assert result.expunged_since == len(expunged)
+    found = {each.text.partition(":")[0] for each in result.findings if each.grade is Grade.POOR}
+    assert found == {f"UID {uid}" for uid in numbers if uid not in expunged}
