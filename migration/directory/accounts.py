@@ -15,6 +15,7 @@ from mailplat.core.route import BackendHome
 from mailplat.directory import bulk
 from mailplat.directory import tables as platform
 from mailplat.directory.audit import Line
+from migration import tables as moves
 from migration.directory import origins, tables
 from migration.directory.belonging import Belonging, refusal
 from migration.directory.entries import Remark
@@ -36,6 +37,9 @@ class Work:
     remarks: list[Remark] = field(default_factory=list)
     elsewhere: int = 0
     same: int = 0
+    back: list[int] = field(
+        default_factory=list
+    )  # accounts that had vanished there, and their moves were halted
     closed: int = 0
 
     @property
@@ -144,6 +148,9 @@ class Accounts:
         wanted = self._origin(each, ours.id)
         if origin is None or any(getattr(origin, name) != value for name, value in wanted.items()):
             work.origins[each.address.key] = wanted
+        if origin is not None and origin.halted:  # there is an origin to be written then
+            work.back.append(ours.id)
+            work.lines.append(("directory.back", str(each.address), {}, {"backend": self._backend}))
         if not values:
             work.same += 1
         else:
@@ -175,6 +182,12 @@ class Accounts:
         for key, number in numbers.items():
             work.origins[key]["account_id"] = number
         origins.put(connection, tables.account, list(work.origins.values()))
+        if work.back:
+            move = moves.move.c
+            gone = sa.and_(
+                move.account_id.in_(work.back), move.halted.startswith(origins.GONE, autoescape=True)
+            )
+            connection.execute(moves.move.update().where(gone).values(halted=""))
 
 
 def tell(work: Work, report: Report) -> None:

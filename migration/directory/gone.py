@@ -239,9 +239,9 @@ class Gone:
         if connection.execute(waits).first() is None:
             return False
         text = (
-            f"gone in the directory of the legacy platform since {_utc(since)} (backend {self._description.backend})."
-            f" Nothing was removed here. If it was deleted there on purpose, leave it halted; to move it all the"
-            f" same: mailplat migrate resume {row.domain}"
+            f"{origins.GONE} since {_utc(since)} (backend {self._description.backend}). Nothing was removed here."
+            f" When it is there again it goes on by itself. If it was deleted there on purpose, leave it halted; to"
+            f" move it all the same: mailplat migrate resume {row.domain}"
         )
         change = moves.move.update().where(move.account_id == row.id, move.moved == 0.0, move.halted == "")
         if not connection.execute(change.values(halted=text, cutover=False)).rowcount:

@@ -12,6 +12,10 @@ from mailplat.core.errors import Unavailable
 from mailplat.db.engine import Database
 from mailplat.directory import tables as platform
 
+# How the reason begins why the move of an account that has vanished there is halted (gone.py). It is lifted when the
+# account is named again (accounts.py).
+GONE = "gone in the directory of the legacy platform"
+
 
 class Digester:
     """Of password hashes, under a key of the platform: who reads the digests alone learns nothing of passwords."""

@@ -191,3 +191,27 @@ def test_an_alias_that_was_changed_here_stays(here: House, description: Path) ->
     here.take_over(description, removal=Removal(True))
     assert here.rows == []
     assert here.alias(f"team@{DOMAIN}") == [f"u001@{DOMAIN}"]
+
+
+def test_who_is_there_again_goes_on(here: House, description: Path) -> None:
+    """A file that was written by halves, a database that was restored: nobody has to say anything."""
+    ledger = plan(here)
+    step(here, "u038", RouteState.SEEDING)
+    step(here, "u039", RouteState.SEEDING)
+    here.write("users", users(*numbered(38)))
+    here.take_over(description)
+    assert [move.address for move in ledger.moves(DOMAIN) if move.halted] == [
+        f"u038@{DOMAIN}",
+        f"u039@{DOMAIN}",
+    ]
+    ledger.set(here.account(f"u038@{DOMAIN}").id, halted="for another reason by now")
+    here.write("users", users(*numbered(40)))
+    here.take_over(description)
+    assert [move.halted for move in ledger.moves(DOMAIN) if move.halted] == ["for another reason by now"]
+    here.write("users", users(*numbered(38)))
+    here.take_over(description)
+    assert [move.address for move in ledger.moves(DOMAIN) if move.halted] == [
+        f"u038@{DOMAIN}",
+        f"u039@{DOMAIN}",
+    ]
+    assert here.account(f"u039@{DOMAIN}").active, "nothing else of it has changed"
