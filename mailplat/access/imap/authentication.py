@@ -1,5 +1,7 @@
 """LOGIN and AUTHENTICATE behind one door: to the account's shard, or through to its backend."""
 
+import asyncio
+
 from mailplat.access.exchange import enter
 from mailplat.access.imap.capability import capabilities
 from mailplat.access.imap.carrying import return_to_backend, stay
@@ -103,6 +105,10 @@ async def _forward(session: Session, tag: str, granted: Forward) -> Tagged | Non
                 return None
             granted = next_home
             upstream, observer = await return_to_backend(session, granted, parked)
+        except asyncio.CancelledError:  # the process stops
+            session.stream.push()
+            await say_farewell(writer, Boundary())
+            raise
         except (MailplatError, AuthenticationFailed) as error:  # no reply: the login has been answered
             log.info("session not carried over", account=granted.account.id, reason=str(error))
             metrics.dropped.labels("home").inc()

@@ -3,12 +3,14 @@
 import asyncio
 import socket
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from mailplat.access.imap import carrying
 from mailplat.access.imap.sharing import Sharing
+from mailplat.access.proxy.parking import Known
 from mailplat.access.proxy.splice import IMAP_FAREWELL
 from mailplat.core.address import Address
 from mailplat.core.limits.imap import ImapLimits
@@ -86,10 +88,10 @@ async def test_a_second_move_before_the_session_has_arrived(
     opening, go = threading.Event(), threading.Event()
     really = carrying._open
 
-    def waits(shard: Shard, residence: Residence, name: str) -> object:
+    def waits(shard: Shard, residence: Residence, name: str, known: Sequence[Known]) -> object:
         opening.set()
         go.wait(30)
-        return really(shard, residence, name)
+        return really(shard, residence, name, known)
 
     monkeypatch.setattr(carrying, "_open", waits)
     legacy = Same(3)
@@ -199,6 +201,17 @@ async def test_at_a_shutdown_the_client_of_a_forwarded_session_is_told(house: Ho
         client = await proxied(house, Legacy(3), behind.port)
         await asyncio.gather(house.imap.close(), house.forwarded.close())
         assert await client.rest() == IMAP_FAREWELL
+
+
+async def test_at_a_shutdown_the_client_that_waits_behind_a_fence_is_told(house: House) -> None:
+    async with backend(Legacy(3)) as behind:
+        client = await proxied(house, Legacy(3), behind.port)
+        await client.tagged("b", "b SELECT INBOX")
+        house.advance("anna", *FENCING)
+        async with asyncio.timeout(20):
+            await behind.connections[0].ended.wait()  # it waits for its next home
+        await asyncio.gather(house.imap.close(), house.forwarded.close())
+        assert (await client.rest()).splitlines()[-1] == IMAP_FAREWELL.strip()
 
 
 async def test_a_shutdown_while_a_session_leaves_its_shard(
