@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import structlog
 
 from mailplat.app.wiring import Platform
-from mailplat.core.errors import MailplatError, Unavailable
+from mailplat.core.errors import DiskFull, MailplatError, Unavailable
 from migration.book import Book, Passage
 from migration.certificate import events
 from migration.crossing import Paused, Tools
@@ -28,6 +28,8 @@ URGENT = "urgent"
 # Seconds until an account asks again for a platform that is away. While it is, one account at a time does
 # (dispatch.py), and all go on when one was answered.
 AWAY_S = 5.0
+# Seconds until an account looks again whether its shard has room, at most: that asks nobody but ourselves.
+ROOM_S = 15.0
 # Turns of it that are handed out at once.
 URGENT_ROOM = 64
 
@@ -257,6 +259,8 @@ class Attendance(ABC, Generic[M]):
         else:
             hand.failures += 1
             wait = backoff(hand.failures)
+            if isinstance(error, DiskFull):
+                wait = min(wait, ROOM_S)
         hand.due_at = self.clock.now() + wait
         log.warning("move interrupted", account=move.address, reason=str(error), again_in_s=round(wait, 1))
         try:

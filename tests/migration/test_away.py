@@ -1,21 +1,25 @@
 """A legacy platform that is away: few ask for it, and when it is back all go on at once."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from mailplat.core.errors import DiskFull
 from mailplat.core.route import RouteState
 from mailplat.directory import Backend
+from mailplat.store import NewMessage
+from migration.attendance import ROOM_S
 from migration.dispatch import Board, Dispatch
 from migration.errors import Unreachable
 from migration.from_backends import FromBackends
 from migration.sources.imap_account import ImapAccount
 from migration.sources.pop3 import Session
+from migration.target import Target
 from migration.turns import LEGACY_KIND, Turn, Turns
 from tests.dovecot import Dovecot
-from tests.migration.house import PATIENCE_S, House
+from tests.migration.house import PATIENCE_S, House, client, letter
 from tests.until import until
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(240)]
@@ -29,13 +33,13 @@ def users(_free: list[str]) -> list[str]:
     return [_free.pop() for _ in range(4)]
 
 
-def gone_wrong(here: House, user: str, *, due_in: float, away: bool) -> None:
+def gone_wrong(here: House, user: str, *, due_in: float, away: bool, failures: int = 3) -> None:
     """As the user's turn ends when its platform cannot be reached, or only the account has trouble."""
     turns, now = Turns(here.platform.database), here.platform.clock.now()
     account_id = here.accounts[user].id
     begun = turns.begin(turns.make(LEGACY_KIND, [account_id])[account_id].name, "gone")
     assert begun is not None
-    assert turns.end(begun[0], due_at=now + due_in, worked=0.0, failures=3, away=now if away else 0.0)
+    assert turns.end(begun[0], due_at=now + due_in, worked=0.0, failures=failures, away=now if away else 0.0)
 
 
 def turn_of(here: House, user: str) -> Turn:
@@ -98,6 +102,31 @@ async def test_no_account_is_blamed_for_it(
         await until(lambda: turn_of(here, users[0]).away, PATIENCE_S)
         assert turn_of(here, users[0]).failures == 0
         dovecot.start()
+        await here.reach(RouteState.READY)
+
+
+async def test_an_account_whose_shard_is_full_looks_again_soon(
+    dovecot: Dovecot, house: Callable[..., House], users: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often it has failed: the disk may have room at any moment."""
+    with client(dovecot, users[0]) as imap:
+        imap.append("INBOX", letter(1))
+    here = house(users[0])
+    here.plan()
+    full = True
+    append = Target.append
+
+    async def no_room(target: Target, mailbox: str, messages: Sequence[NewMessage]) -> None:
+        if full:
+            raise DiskFull("no space left")
+        await append(target, mailbox, messages)
+
+    monkeypatch.setattr(Target, "append", no_room)
+    gone_wrong(here, users[0], due_in=0.0, away=False, failures=9)
+    async with here.engine():
+        await until(lambda: turn_of(here, users[0]).failures > 9, PATIENCE_S)
+        assert turn_of(here, users[0]).due_at <= here.platform.clock.now() + ROOM_S
+        full = False
         await here.reach(RouteState.READY)
 
 
