@@ -3,7 +3,8 @@
 Plugs its commands and its role into mailplat through entry points; nothing in `mailplat/` imports it.
 
     role         the engine in one worker: hands out turns (dispatch), or takes them (attendance)
-    turns        whose turn it is, with a crash table;  workflows: the DBOS door;  presence: which workers are there
+    turns        whose turn it is, with a crash table;  workflows: the DBOS door;  presence: which workers are there;
+                 lease: how long one may speak to who knows no epochs
     from_backends, between_shards   the two kinds of moves;  drains: a shard is emptied
     journey      one account's way from a backend through the states of its route
     transfer     one account's way between two shards
@@ -79,7 +80,9 @@ Crash table: what is true when the engine dies right after a step, and what its 
     move.released      NEW         nothing waits                               looks for strays
 
 The way back. The account lives in the shard until the commit, and the backend is written by the engine alone:
-whatever is half done there is looked at again, by octets, UID and UIDVALIDITY.
+whatever is half done there is looked at again, by octets, UID and UIDVALIDITY. A backend knows no epochs: a worker
+that was silent for longer than its lease sends it no further octet (lease.py), and what it would write down is
+refused, the steps of the route too, since its turn is another's.
 
     step               the row   true then                                   the next start
     back.appended      NEW       a message is there, nobody has noted it     knows it by its octets, not again

@@ -16,6 +16,7 @@ from migration.book import Book, Passage
 from migration.certificate import events
 from migration.crossing import Paused, Tools
 from migration.errors import FenceAborted, Halt, Throttled, Unreachable
+from migration.lease import Held, Lease
 from migration.pacing import Pacer, backoff
 from migration.turns import Turn, Turns
 
@@ -44,6 +45,7 @@ class Hand(Generic[M]):
     worked: float  # seconds, without waiting for a connection
     failures: int
     due_at: float
+    held: Held  # since before the turn was begun
     away: float = 0.0
 
 
@@ -58,6 +60,7 @@ class Attendance(ABC, Generic[M]):
         ledger: Book,
         turns: Turns,
         runner: str,
+        lease: Lease,
         rest: float,
         *,
         on_halt: Mapping[str, Any] | None = None,
@@ -69,6 +72,7 @@ class Attendance(ABC, Generic[M]):
         self.workers = 1  # that share what one platform bears
         self.waiting: Collection[str] = ()  # lanes with turns that no worker has taken yet
         self._runner = runner
+        self._lease = lease
         self._on_halt = dict(on_halt or {})
         self.tools = Tools(
             ledger=ledger,
@@ -138,12 +142,16 @@ class Attendance(ABC, Generic[M]):
         self._leaving = False
 
     async def look(self) -> None:
-        """Whether what is under way is still wanted."""
-        accounts = {hand.move.account_id for hand in self._hands.values()}
-        if not accounts:
+        """Whether what is under way is still wanted, and still this worker's."""
+        hands = {hand.move.account_id: hand for hand in list(self._hands.values())}
+        if not hands:
             return
-        found = await self.find(accounts)
-        self.running = frozenset(each.account_id for each in found if self.may_run(each))
+        found = await self.find(hands.keys())
+        now = await self.tools.book(self.turns.of, self.kind, hands.keys())
+        mine = {id for id, turn in now.items() if hands[id].turn.same(turn)}
+        self.running = frozenset(
+            each.account_id for each in found if each.account_id in mine and self.may_run(each)
+        )
 
     async def take(self, name: str) -> None:
         """A turn that was handed to this worker, to its end; one that it is at already is waited for."""
@@ -165,6 +173,7 @@ class Attendance(ABC, Generic[M]):
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _take(self, name: str) -> None:
+        held = self._lease.hold()
         try:
             begun = await self.tools.book(self.turns.begin, name, self._runner)
             if begun is None:
@@ -176,7 +185,7 @@ class Attendance(ABC, Generic[M]):
             return
         hand = None
         if moves:
-            hand = Hand(turn, moves[0], fresh, turn.worked, turn.failures, turn.due_at, turn.away)
+            hand = Hand(turn, moves[0], fresh, turn.worked, turn.failures, turn.due_at, held, turn.away)
         try:
             if hand is not None and self.wants(hand.move, turn):
                 self._hands[name] = hand

@@ -14,6 +14,7 @@ from migration import fence
 from migration.attendance import URGENT, URGENT_ROOM, Attendance, Hand
 from migration.compared import Compared
 from migration.errors import Halt
+from migration.lease import Lease
 from migration.pacing import Pacer, backoff
 from migration.shardmoves import LIVING, Orphan, ShardMove, ShardMoves, Stage
 from migration.sources.shard import ShardAccount
@@ -36,9 +37,9 @@ class BetweenShards(Attendance[ShardMove]):
 
     kind = SHARD_KIND
 
-    def __init__(self, platform: Platform, turns: Turns, runner: str, transfers: int) -> None:
+    def __init__(self, platform: Platform, turns: Turns, runner: str, lease: Lease, transfers: int) -> None:
         self._ledger = ShardMoves(platform.database, platform.clock)
-        super().__init__(platform, self._ledger, turns, runner, REST_S)
+        super().__init__(platform, self._ledger, turns, runner, lease, REST_S)
         self._transfers = transfers
         self._pacer = Pacer(platform.clock, transfers)
 

@@ -120,7 +120,7 @@ class Book:
         return other
 
     def guarded(self, guard: Callable[[Connection], None]) -> Self:
-        """The same, which asks within each write whether it may, but for `advance` too. `guard` raises where not."""
+        """The same, which asks within each write whether it may. `guard` raises where not."""
         other = copy.copy(self)
         other._guard = guard
         return other
@@ -171,6 +171,7 @@ class Book:
     ) -> Route:
         """A step of the route and the move's row, in one transaction. Raises StaleEpoch."""
         with self.database.write() as connection:
+            self._guard(connection)
             new = routes.advance(
                 connection, self.clock, route, state, home=home, fence_deadline=fence_deadline
             )

@@ -22,9 +22,10 @@ from migration.beside.carrier import Carrier
 from migration.beside.giving import Giver
 from migration.beside.rights import RightsHere
 from migration.compared import Compared
-from migration.crossing import LegacyCrossing
+from migration.crossing import LegacyCrossing, Tools
 from migration.errors import Halt
 from migration.journey import travel
+from migration.lease import Lease
 from migration.ledger import RUNNING, Ledger, Move
 from migration.numbering import numbering_of
 from migration.origins import Origins
@@ -57,11 +58,18 @@ class FromBackends(Attendance[Move]):
     kind = LEGACY_KIND
 
     def __init__(
-        self, platform: Platform, turns: Turns, runner: str, rest: float, connections: int, latency: float
+        self,
+        platform: Platform,
+        turns: Turns,
+        runner: str,
+        lease: Lease,
+        rest: float,
+        connections: int,
+        latency: float,
     ) -> None:
         self._ledger = Ledger(platform.database, platform.clock)
         self._origins = Origins(platform.database)
-        super().__init__(platform, self._ledger, turns, runner, rest, on_halt={"cutover": False})
+        super().__init__(platform, self._ledger, turns, runner, lease, rest, on_halt={"cutover": False})
         self._usual = LimitTerms(connections=connections, latency=latency)
         self._limits: Mapping[str, LimitTerms] = {}  # of backends that a wave holds lower
         self._pacers: defaultdict[str, Pacer] = defaultdict(
@@ -154,7 +162,7 @@ class FromBackends(Attendance[Move]):
             await fence.release(self.tools, move.account_id)
             return False
         if move.unsettled:
-            await finish(self.tools, move, self._origins, self._target(move))
+            await finish(self._guarded(hand), move, self._target(move))
             return False
         if state is not RouteState.NEW and move.route.home != BackendHome(move.backend):
             raise Halt(f"the account's home is {move.route.home}, its plan says backend:{move.backend}")
@@ -230,18 +238,23 @@ class FromBackends(Attendance[Move]):
         taken = await self.tools.book(self._ledger.advance, route, route.state)
         return replace(hand.move, route=taken)
 
+    def _guarded(self, hand: Hand[Move]) -> Tools:
+        """Whose turn is another's writes nothing down."""
+        return replace(self.tools, ledger=self._ledger.guarded(self.turns.guard(hand.turn)))
+
     async def _go_back(self, hand: Hand[Move], backend: Backend) -> None:
         move = hand.move
-        here, tools = self._target(move), self.tools
+        here, tools = self._target(move), self._guarded(hand)
         if not backend.imap:
-            await self._go_back_bare(move, backend, here)
+            await self._go_back_bare(tools, move, backend, here)
             return
         there = await ImapWriter.open(backend, move.address, await here.spool())
+        there.only_while(hand.held)
         try:
             await self.reached(hand)
             await travel_back(
                 Return(
-                    ledger=self._ledger,
+                    ledger=tools.ledger,
                     executors=tools.executors,
                     clock=tools.clock,
                     bus=tools.bus,
@@ -261,6 +274,7 @@ class FromBackends(Attendance[Move]):
                         here=here,
                         there=there,
                         origins=self._origins,
+                        held=hand.held,
                     ),
                     running=lambda: move.account_id in self.running,
                     brake=self.platform.settings.migration.brake,
@@ -269,12 +283,12 @@ class FromBackends(Attendance[Move]):
         finally:
             await there.close()
 
-    async def _go_back_bare(self, move: Move, backend: Backend, here: Target) -> None:
-        tools, executors = self.tools, self.platform.executors
+    async def _go_back_bare(self, tools: Tools, move: Move, backend: Backend, here: Target) -> None:
+        executors = self.platform.executors
         shard = here.residence.shard
         await travel_bare(
             BareReturn(
-                ledger=self._ledger,
+                ledger=tools.ledger,
                 executors=executors,
                 clock=tools.clock,
                 bus=tools.bus,

@@ -100,12 +100,6 @@ def forget_some(database: Database, account_id: int, uids: Collection[int]) -> N
     disk.step("pop3.forgotten")
 
 
-def forget_all(database: Database, account_id: int) -> None:
-    """`forget` in a transaction of its own. Synchronous."""
-    with database.write() as connection:
-        forget(connection, account_id)
-
-
 def forget(connection: Connection, account_id: int) -> None:
     """When nothing is copied any more, or all of it goes back."""
     connection.execute(_table.delete().where(_table.c.account_id == account_id))

@@ -68,19 +68,6 @@ class Origins:
                 .values(password_then=hashed.scalar_subquery())
             )
 
-    def put(self, account_id: int, origin: Origin) -> None:
-        with self._database.write() as connection:
-            _delete(connection, account_id, origin.object_id)
-            _insert(connection, account_id, origin)
-
-    def drop(self, account_id: int, object_id: str) -> None:
-        with self._database.write() as connection:
-            _delete(connection, account_id, object_id)
-
-    def forget(self, account_id: int) -> None:
-        with self._database.write() as connection:
-            forget(connection, account_id)
-
     def changed_passwords(self, domain: str) -> list[tuple[str, str]]:
         """(address, hash) of accounts whose password was set here since they moved."""
         account, move = directory.account.c, tables.move.c
@@ -102,7 +89,12 @@ def forget(connection: Connection, account_id: int) -> None:
     connection.execute(_table.delete().where(_table.c.account_id == account_id))
 
 
-def _delete(connection: Connection, account_id: int, object_id: str) -> None:
+def put(connection: Connection, account_id: int, origin: Origin) -> None:
+    drop(connection, account_id, origin.object_id)
+    _insert(connection, account_id, origin)
+
+
+def drop(connection: Connection, account_id: int, object_id: str) -> None:
     connection.execute(
         _table.delete().where(_table.c.account_id == account_id, _table.c.object_id == object_id)
     )

@@ -17,6 +17,7 @@ from mailplat.core import disk
 from mailplat.core.clock import Clock
 from mailplat.core.errors import Unavailable
 from mailplat.db.engine import Database
+from migration.lease import Lease
 from migration.tables import worker as table
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -41,7 +42,8 @@ class Presence:
         self._clock = clock
         self._folder = folder
         self._index = index
-        self._lease = lease
+        self._seconds = lease
+        self.lease = Lease(clock, lease)
         self._lock: int | None = None
         self.incarnation = secrets.token_hex(8)
         self.name = ""
@@ -54,10 +56,10 @@ class Presence:
             self._claim_file()
         except OSError as error:
             raise Unavailable(f"{self._folder}: {error.strerror}") from error
-        now = self._clock.now()
+        now, said = self._clock.now(), self._clock.monotonic()
         with self._database.write() as connection:
             row = connection.execute(sa.select(table).where(table.c.name == self.name)).one_or_none()
-            if row is not None and row.place != self._place and row.seen > now - self._lease:
+            if row is not None and row.place != self._place and row.seen > now - self._seconds:
                 raise Doubled(
                     f"another process works as {self.name}: was the data directory copied from another"
                     f" machine? Remove {self._folder / 'name'} on one of them"
@@ -66,6 +68,7 @@ class Presence:
             self._since = now
             values = {"name": self.name, "incarnation": self.incarnation, "place": self._place}
             connection.execute(table.insert().values(**values, since=now, seen=now, busy=False))
+        self.lease.renew(said)
 
     def _claim_file(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -101,16 +104,17 @@ class Presence:
     def beat(self, *, busy: bool) -> list[Worker]:
         """Everybody who lives, the one that has been there for longest first. Raises Doubled where the name was taken
         meanwhile."""
-        now = self._clock.now()
+        now, said = self._clock.now(), self._clock.monotonic()
         with self._database.write() as connection:
             mine = sa.and_(table.c.name == self.name, table.c.incarnation == self.incarnation)
             done = connection.execute(table.update().where(mine).values(seen=now, busy=busy))
             if not done.rowcount:
                 raise Doubled(f"another process works as {self.name} now")
             living = sa.select(table.c.name, table.c.since, table.c.busy).where(
-                table.c.seen > now - self._lease
+                table.c.seen > now - self._seconds
             )
             rows = connection.execute(living.order_by(table.c.since, table.c.name)).fetchall()
+        self.lease.renew(said)
         return [Worker(*row) for row in rows]
 
     def leave(self) -> None:

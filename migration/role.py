@@ -60,7 +60,7 @@ class Migration:
         folder = platform.settings.platform.data_dir / FOLDER
         self._presence = Presence(platform.database, platform.clock, folder, part[0], settings.workers.lease)
         self._turns = Turns(platform.database)
-        shared = platform, self._turns, self._presence.incarnation
+        shared = platform, self._turns, self._presence.incarnation, self._presence.lease
         self._attended: tuple[Attendance[Any], ...] = (
             FromBackends(*shared, ready_every, settings.connections, settings.latency),
             BetweenShards(*shared, settings.transfers),

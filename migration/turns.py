@@ -48,6 +48,10 @@ class Turn:
     def name(self) -> str:
         return f"{self.kind}/{self.account_id}/{self.number}"
 
+    def same(self, other: "Turn") -> bool:
+        """And the same worker's."""
+        return (self.name, self.runner) == (other.name, other.runner)
+
 
 def parse(name: str) -> tuple[str, int, int]:
     """(kind, account, number). Raises ValueError for what is no name of a turn."""
@@ -133,14 +137,15 @@ class Turns:
         return bool(done.rowcount)
 
     def holds(self, turn: Turn) -> bool:
-        return self.of(turn.kind, [turn.account_id]).get(turn.account_id) == turn
+        found = self.of(turn.kind, [turn.account_id]).get(turn.account_id)
+        return found is not None and turn.same(found)
 
     def guard(self, turn: Turn) -> Callable[[Connection], None]:
         """Raises StaleEpoch within a transaction of one that the turn was taken from."""
 
         def check(connection: Connection) -> None:
             now = self._read(connection, turn.kind, turn.account_id, share=True)
-            if now is None or (now.number, now.runner) != (turn.number, turn.runner):
+            if now is None or not turn.same(now):
                 raise StaleEpoch(f"the turn {turn.name} is another worker's")
 
         return check

@@ -17,11 +17,11 @@ from mailplat.store import Shard
 from migration import fence
 from migration.back.preview import Preview, preview
 from migration.back.travel import residence
-from migration.book import Round
+from migration.book import Book, Round
 from migration.crossing import Fenced
 from migration.errors import FenceAborted, Halt
 from migration.fence import FENCE_S, Phases
-from migration.ledger import Ledger, Move
+from migration.ledger import Move
 from migration.origins import Origin, Origins
 from migration.target import Target
 
@@ -63,7 +63,7 @@ def check(platform: Platform, moves: Sequence[Move]) -> None:
 
 @dataclass(slots=True, kw_only=True)
 class BareReturn(Fenced):
-    ledger: Ledger
+    ledger: Book
     move: Move
     backend: Backend
     here: Target

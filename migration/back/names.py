@@ -61,7 +61,7 @@ async def follow(returning: Return, done: Round) -> Names:
             if source is not None and status is not None and status.uidvalidity == origin.uidvalidity:
                 names.leaving.append((source, origin))
             else:  # it is not there any more; what has its name now is another one
-                await returning.book(returning.origins.drop, returning.account_id, object_id)
+                await returning.drop(object_id)
         elif source is not None:
             names.pairs.append((source, origin, ours[object_id]))
     names.pairs.sort(key=lambda pair: (pair[2].name != "INBOX", pair[2].name))
@@ -91,7 +91,7 @@ async def _readmit(
             )
         if status is None:
             del origins[object_id]
-            await returning.book(returning.origins.drop, returning.account_id, object_id)
+            await returning.drop(object_id)
             continue
         origins[object_id] = replace(
             origin, uidvalidity=status.uidvalidity, first=1, below=1, modseq=0, seen_modseq=0

@@ -7,16 +7,17 @@ from mailplat.core.limits.brake import BrakeLimits
 from mailplat.core.route import BackendHome, Home
 from mailplat.directory import Backend
 from migration.beside.giving import Giver
+from migration.book import Book
 from migration.crossing import Fenced, Paused
-from migration.ledger import Ledger, Move
-from migration.origins import Origin, Origins
+from migration.ledger import Move
+from migration.origins import Origin, Origins, drop, put
 from migration.sources.imap_writer import ImapWriter
 from migration.target import Target
 
 
 @dataclass(slots=True, kw_only=True)
 class Return(Fenced):
-    ledger: Ledger
+    ledger: Book  # which asks whether the turn is still this worker's
     move: Move
     backend: Backend
     origins: Origins
@@ -45,4 +46,7 @@ class Return(Fenced):
             raise Paused(f"{self.move.address}: the way back was cancelled, or the process is stopping")
 
     async def put(self, origin: Origin) -> None:
-        await self.book(self.origins.put, self.account_id, origin)
+        await self.book(self.ledger.within, put, self.account_id, origin)
+
+    async def drop(self, object_id: str) -> None:
+        await self.book(self.ledger.within, drop, self.account_id, object_id)

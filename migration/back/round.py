@@ -88,7 +88,7 @@ async def _remove(returning: Return, left: Sequence[Left], leaving: Sequence[Lef
         else:
             await there.delete(each.source.wire)
         disk.step("back.deleted")
-        await returning.book(returning.origins.drop, returning.account_id, each.origin.object_id)
+        await returning.drop(each.origin.object_id)
         done.gone += len(each.gone)
         done.mailboxes += 1
     if returning.move.deletions_allowed and done.gone:

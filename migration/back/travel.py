@@ -1,9 +1,11 @@
 """One account's way back: NEW -> ROLLBACK_FENCED -> LEGACY."""
 
+from sqlalchemy.engine import Connection
+
 from mailplat.core import disk
 from mailplat.core.errors import Unavailable
 from mailplat.core.route import BackendHome, Residence, Route, ShardHome
-from migration import fence, numbering
+from migration import fence, numbering, origins
 from migration.back import check
 from migration.back.returning import Return
 from migration.back.round import run_round
@@ -14,7 +16,6 @@ from migration.errors import FenceAborted, Halt
 from migration.fence import FENCE_S, Phases
 from migration.journey import BUDGET_S, COMPARISONS
 from migration.ledger import Move
-from migration.origins import Origins
 from migration.target import Target
 
 # Rounds before the fence. One that still takes longer than the budget is tried again later.
@@ -79,7 +80,7 @@ async def _last_round(returning: Return, phases: Phases) -> Round:
     return done
 
 
-async def finish(tools: Tools, move: Move, origins: Origins, here: Target) -> None:
+async def finish(tools: Tools, move: Move, here: Target) -> None:
     """Behind the commit; each step is a no-op the second time. Held mail goes to the backend. What is here is
     removed, since all of it is there: taken up again it would keep POP3 UIDLs and zones of dates that are others
     there, so an account that moves again is copied like any other."""
@@ -92,12 +93,17 @@ async def finish(tools: Tools, move: Move, origins: Origins, here: Target) -> No
     disk.step("back.removed")
     for name in await tools.book(tools.ledger.watermarks, move.account_id):
         await tools.book(tools.ledger.drop_watermark, move.account_id, name)
-    await tools.book(origins.forget, move.account_id)
-    told = await tools.book(giving.forget, tools.ledger.database, move.account_id)
-    await tools.book(numbering.forget_all, tools.ledger.database, move.account_id)
+    told = await tools.book(tools.ledger.within, _forget, move.account_id)
     disk.step("back.forgotten")
     await tools.book(tools.ledger.set, move.account_id, released=True, copied=0, note=told)
     disk.step("move.released")
+
+
+def _forget(connection: Connection, account_id: int) -> str:
+    """What was kept for the way back; what did not go, for people."""
+    origins.forget(connection, account_id)
+    numbering.forget(connection, account_id)
+    return giving.forget(connection, account_id)
 
 
 def residence(move: Move) -> Residence:

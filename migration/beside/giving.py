@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
+from sqlalchemy.engine import Connection
 
 from mailplat.core import disk
 from mailplat.core.clock import Clock
@@ -27,6 +28,7 @@ from migration.beside.kept import Kept, Left
 from migration.beside.mapping import letters_for, letters_of
 from migration.beside.scripts import digest
 from migration.errors import Throttled
+from migration.lease import Held
 from migration.origins import Origin, Origins
 from migration.sources.imap_writer import ImapWriter
 from migration.sources.managesieve import ManageSieve, Refused
@@ -48,6 +50,7 @@ class Giver:
     here: Target
     there: ImapWriter
     origins: Origins
+    held: Held
     left: dict[str, list[Left]] = field(default_factory=dict)  # by kind
 
     async def give(self, *, fenced: bool = False) -> None:
@@ -95,6 +98,7 @@ class Giver:
             self._leave(kept.SCRIPTS, f"scripts: {what}", "the backend has no --managesieve to give them to")
             return
         there = await ManageSieve.open(self.backend, self.address)
+        there.only_while(self.held)
         try:
             await self._send(there, ours, changed, gone, known.active)
         finally:
@@ -193,15 +197,14 @@ def _read(database: Database, account_id: int) -> Scripts:
         return scripts.read(connection, account_id)
 
 
-def forget(database: Database, account_id: int) -> str:
+def forget(connection: Connection, account_id: int) -> str:
     """Behind the commit: nothing of it is needed here any more, but scripts that did not go back. What is to be told
     of what did not, also the second time."""
-    with database.write() as connection:
-        given = kept.read(connection, account_id).get(kept.GIVEN, Kept())
-        kept.forget(connection, account_id)
-        vacation.forget(connection, account_id)
-        if given.left:
-            kept.put(connection, account_id, kept.GIVEN, 0.0, given)
-        if not given.things.get(kept.SCRIPTS):
-            scripts.forget(connection, account_id)
+    given = kept.read(connection, account_id).get(kept.GIVEN, Kept())
+    kept.forget(connection, account_id)
+    vacation.forget(connection, account_id)
+    if given.left:
+        kept.put(connection, account_id, kept.GIVEN, 0.0, given)
+    if not given.things.get(kept.SCRIPTS):
+        scripts.forget(connection, account_id)
     return "".join(f"did not go back: {each.what}: {each.why}; " for each in given.left).removesuffix("; ")

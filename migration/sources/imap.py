@@ -21,6 +21,7 @@ from mailplat.core.errors import NotFound, Unavailable
 from mailplat.core.spool import MEMORY_LIMIT, Body
 from mailplat.wire.imap.strings import string
 from migration.errors import Misbehaviour, Throttled
+from migration.lease import Held
 from migration.sources import replies
 from migration.sources.contract import Listed
 
@@ -60,6 +61,10 @@ def asks_to_wait(text: bytes) -> bool:
 
 
 Found = Callable[[Listed, bytes | Body | None], None]
+
+
+def _always() -> None:
+    """Of what is only read."""
 
 
 class Exchange(aioimaplib.Command):  # type: ignore[misc]
@@ -115,6 +120,7 @@ class Protocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]
         self._broken: BaseException | None = None
         self._deflate: Deflate | None = None
         self.upgrading = False  # STARTTLS was answered, TLS has not begun: no octet may come
+        self.held: Held = _always  # asked before anything is said
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -149,6 +155,7 @@ class Protocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]
     def start(self, exchange: Exchange, line: bytes) -> None:
         if self._broken is not None:
             raise self._broken
+        self.held()
         self._heard = self.loop.time() if not self._flying else self._heard
         self._flying[exchange.tag] = exchange
         self._send(b"%b %b\r\n" % (exchange.tag.encode(), line))
@@ -248,6 +255,7 @@ class Protocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]
             waiting = next((each for each in self._flying.values() if each.more), None)
             if waiting is None:
                 raise Misbehaviour("a continuation that nobody asked for")
+            self.held()
             self._send(waiting.more.popleft() + b"\r\n")
         elif (tagged := _TAGGED.match(first)) is not None:
             self._text = self._literals = 0

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from mailplat.core.errors import NotFound
 from mailplat.wire.imap.strings import string
 from migration.errors import Halt, Misbehaviour
+from migration.lease import Held
 from migration.sources import replies
 from migration.sources.contract import SourceMailbox, Status
 from migration.sources.imap import command
@@ -74,6 +75,10 @@ class ImapWriter(ImapAccount):
         if self._opened and selected is not None and b"UNSELECT" not in self.capabilities:
             await self._client.run(*command(b"EXAMINE", selected))
         await super()._leave()
+
+    def only_while(self, held: Held) -> None:
+        """Say nothing more from when that raises: no command, and no octet of a message that was announced."""
+        self._client.protocol.held = held
 
     @property
     def uidplus(self) -> bool:

@@ -26,6 +26,7 @@ from mailplat.wire.managesieve import (
     parse,
 )
 from migration.errors import Misbehaviour, Throttled
+from migration.lease import Held
 from migration.sources import tls
 
 # Of one command: a script is small, and what does not answer a small question in so long is gone.
@@ -41,6 +42,10 @@ MAX_ANSWER = 1000
 _READ = 64 * 1024
 
 
+def _always() -> None:
+    """Of what is only read."""
+
+
 class Refused(MailplatError):
     """The server said NO to what we wanted to store; its text says why."""
 
@@ -53,6 +58,11 @@ class ManageSieve:
         self._clear: asyncio.StreamWriter | None = None  # before STARTTLS
         self._lines = Lines(line=MAX_LINE, literal=MAX_SCRIPT)
         self._can: dict[str, str] = {}
+        self._held: Held = _always
+
+    def only_while(self, held: Held) -> None:
+        """Say nothing more from when that raises."""
+        self._held = held
 
     @classmethod
     async def open(cls, backend: Backend, account: str) -> Self:
@@ -171,6 +181,7 @@ class ManageSieve:
         """The lines before the one that ends it. Raises NotFound, Refused, Throttled, Unavailable, Misbehaviour."""
         try:
             async with asyncio.timeout(TIMEOUT_S):
+                self._held()
                 self._writer.write(command(name, *arguments))
                 await self._writer.drain()
                 lines, done = await self._answer(name)

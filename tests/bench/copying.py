@@ -16,12 +16,14 @@ from unittest import mock
 
 from mailplat.app.settings import load
 from mailplat.app.wiring import Platform
+from mailplat.core.clock import SystemClock
 from mailplat.core.route import BackendHome, RouteState
 from mailplat.directory import Backend
 from mailplat.directory.credentials import hash_password
 from mailplat.wire.smtp.address import parse_address
 from migration.attendance import Hand
 from migration.from_backends import FromBackends
+from migration.lease import Lease
 from migration.ledger import Ledger, Move
 from migration.sources.contract import SourceMailbox, Status
 from migration.sources.imap_account import ImapAccount
@@ -171,7 +173,9 @@ def passes(rig: Rig, platform: Platform, runs: int) -> tuple[float, float]:
 def engine(platform: Platform, rest: float, latency: float) -> FromBackends:
     """The platform's engine, for turns that nobody hands out: every account of the domain is wanted."""
     turns, connections = Turns(platform.database), platform.settings.migration.connections
-    attended = FromBackends(platform, turns, "bench", rest, connections, latency)
+    attended = FromBackends(
+        platform, turns, "bench", Lease(platform.clock, PATIENCE_S), rest, connections, latency
+    )
     moves = Ledger(platform.database, platform.clock).moves(DOMAIN)
     attended.running = frozenset(move.account_id for move in moves)
     return attended
@@ -179,7 +183,8 @@ def engine(platform: Platform, rest: float, latency: float) -> FromBackends:
 
 def in_hand(move: Move) -> Hand[Move]:
     turn = Turn(kind=LEGACY_KIND, account_id=move.account_id, number=0)
-    return Hand(turn, move, fresh=True, worked=0.0, failures=0, due_at=0.0, away=0.0)
+    held = Lease(SystemClock(), PATIENCE_S).hold()
+    return Hand(turn, move, fresh=True, worked=0.0, failures=0, due_at=0.0, held=held)
 
 
 async def _passes(platform: Platform, ledger: Ledger, runs: int) -> float:

@@ -14,6 +14,7 @@ from migration.attendance import ROOM_S
 from migration.dispatch import Board, Dispatch
 from migration.errors import Unreachable
 from migration.from_backends import FromBackends
+from migration.lease import Lease
 from migration.sources.imap_account import ImapAccount
 from migration.sources.pop3 import Session
 from migration.target import Target
@@ -78,7 +79,7 @@ async def test_while_it_is_away_one_asks(
     here = house(*users)
     here.plan()
     turns = Turns(here.platform.database)
-    kind = FromBackends(here.platform, turns, "worker", 0.3, 10, 0.0)
+    kind = FromBackends(here.platform, turns, "worker", Lease(here.platform.clock, 3600.0), 0.3, 10, 0.0)
     board = Board(kind)
     board.turns = turns.make(LEGACY_KIND, [here.accounts[user].id for user in users])
     dispatch = Dispatch(here.platform, turns, None, [kind])  # type: ignore[arg-type] # nothing is handed out

@@ -14,10 +14,12 @@ import sqlalchemy as sa
 
 from mailplat.core.route import RouteState
 from mailplat.directory.tables import route_watcher
+from migration.ledger import PAUSED, RUNNING
 from migration.tables import worker
 from migration.turns import LEGACY_KIND, Turns
 from tests.dovecot import Dovecot
 from tests.migration.house import DOMAIN, PATIENCE_S, House, client, content_of, letter
+from tests.migration.way_back import Desk, move_here, roll_back
 from tests.until import until
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(240)]
@@ -101,6 +103,12 @@ class Crew:
         with self.here.platform.database.read() as connection:
             mine = sa.select(worker.c.seen).where(worker.c.name.endswith(f".{index}"))
             return float(connection.execute(mine).scalar_one_or_none() or 0.0)
+
+    async def wake(self, process: subprocess.Popen[str]) -> None:
+        """And let it do its worst for a while."""
+        woken = self.here.platform.clock.now()
+        process.send_signal(signal.SIGCONT)
+        await until(lambda: self.seen(process) > woken + LEASE_S, PATIENCE_S)
 
     def end(self) -> None:
         for process in self._processes:
@@ -204,11 +212,81 @@ async def test_failure_mode_2_a_sleeper_that_wakes_changes_nothing(
     crew.start(0)
     nobody_waits_for_the_dead(here)
     await finish(here, dovecot, users)
-    asleep = crew.seen(sleeper)
-    sleeper.send_signal(signal.SIGCONT)
-    await until(lambda: crew.seen(sleeper) > asleep + LEASE_S, PATIENCE_S)
+    await crew.wake(sleeper)
     assert sleeper.poll() is None, "it goes on as one of the crew"
     await moved(here, dovecot, users)
+
+
+@pytest.mark.parametrize("step", ["back.appended", "back.batch", "move.fenced", "move.delta", "back.let-go"])
+async def test_a_sleeper_on_the_way_back_changes_nothing(
+    dovecot: Dovecot, crew: Crew, users: list[str], step: str
+) -> None:
+    """What it says to the legacy platform carries no epoch: it says nothing any more."""
+    user = users[0]
+    furnish(dovecot, users, 8)
+    here = crew.here
+    await move_here(here)
+    desk = Desk(here, user)
+    flagged = desk.uids()[0]
+    for number in range(100, 104):
+        await desk.deliver(number)
+    desk.flag(flagged, "\\Flagged")
+    roll_back(here)
+    sleeper = crew.start(1, stop=step)
+    await crew.stopped(sleeper)
+    crew.start(0)
+    nobody_waits_for_the_dead(here)
+    await until_all_back(here, users)
+    with client(dovecot, user) as imap:  # users go on there
+        imap.select_folder("INBOX")
+        imap.set_flags([flagged], ["\\Answered"])
+        imap.append("INBOX", letter(300))
+    there = {each: content_of(dovecot, each) for each in users}
+    await crew.wake(sleeper)
+    assert {each: content_of(dovecot, each) for each in users} == there
+    here.ledger.set_plan(DOMAIN, RUNNING, expected={PAUSED})
+    here.ledger.request_cutover(DOMAIN)
+    await finish(here, dovecot, users)
+
+
+@pytest.mark.parametrize("step", ["back.let-go", "back.removed"])
+async def test_a_sleeper_behind_the_way_back_forgets_nothing_of_the_next_move(
+    dovecot: Dovecot, crew: Crew, users: list[str], step: str
+) -> None:
+    furnish(dovecot, users, 8)
+    here = crew.here
+    turns = Turns(here.platform.database)
+    await move_here(here)
+    roll_back(here)
+    sleeper = crew.start(1, stop=step)
+    await crew.stopped(sleeper)
+    crew.start(0)
+    nobody_waits_for_the_dead(here)
+    await until_all_back(here, users)
+    here.ledger.set_plan(DOMAIN, RUNNING, expected={PAUSED})
+    await here.reach(RouteState.READY)
+    here.ledger.set_plan(DOMAIN, PAUSED, expected={RUNNING})  # no round would mend it
+    await until(lambda: not any(turn.runner for turn in turns.of(LEGACY_KIND).values()), PATIENCE_S)
+    known = [here.ledger.watermarks(here.accounts[each].id) for each in users]
+    assert all(known)
+    await crew.wake(sleeper)
+    assert [here.ledger.watermarks(here.accounts[each].id) for each in users] == known
+    here.ledger.set_plan(DOMAIN, RUNNING, expected={PAUSED})
+    here.ledger.request_cutover(DOMAIN)
+    await finish(here, dovecot, users)
+
+
+async def until_all_back(here: House, users: list[str]) -> None:
+    """A fence that was taken back wants the word again."""
+
+    def back() -> bool:
+        moves = [here.move(each) for each in users]
+        assert not (halted := [move.halted for move in moves if move.halted]), halted
+        if any(move.route.state is RouteState.NEW and not move.rollback for move in moves):
+            roll_back(here)
+        return all(move.route.state is RouteState.LEGACY and move.released for move in moves)
+
+    await until(back, PATIENCE_S)
 
 
 async def test_without_the_engines_database_nothing_is_lost(

@@ -10,6 +10,7 @@ from migration.attendance import Hand
 from migration.certificate import document, events, issue, signing
 from migration.errors import Throttled
 from migration.from_backends import FromBackends
+from migration.lease import Lease
 from migration.turns import LEGACY_KIND, Turns
 from tests.dovecot import Dovecot
 from tests.migration.house import DOMAIN, House
@@ -24,7 +25,7 @@ async def test_a_source_that_throttles_is_counted(
     here = house(user)
     here.plan()
     move, turns = here.move(user), Turns(here.platform.database)
-    attended = FromBackends(here.platform, turns, "one", 1.0, 4, 0.0)
+    attended = FromBackends(here.platform, turns, "one", Lease(here.platform.clock, 3600.0), 1.0, 4, 0.0)
     begun = turns.begin(turns.make(LEGACY_KIND, [move.account_id])[move.account_id].name, "one")
     assert begun is not None
     hand = Hand(begun[0], move, begun[1], worked=0.0, failures=0, due_at=0.0)

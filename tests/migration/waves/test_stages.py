@@ -13,6 +13,7 @@ from mailplat.usage import Counts
 from mailplat.usage.meter import HOUR_S, Key
 from migration.back.orders import request_rollback
 from migration.from_backends import FromBackends
+from migration.lease import Lease
 from migration.plan.document import LimitTerms, WindowTerms
 from migration.plan.states import TRANSITIONS, WaveState
 from migration.plan.stored import ACCEPTED, RETURNED
@@ -401,7 +402,8 @@ def test_limits_are_the_lower_ones_of_waves_under_way(standing: Open) -> None:
 
 async def test_the_engine_keeps_to_them(standing: Open) -> None:
     here = standing(backends={"old": LimitTerms(connections=2, latency=0.05)})
-    engine = FromBackends(here.platform, Turns(here.platform.database), "one", 1.0, 4, 0.1)
+    lease = Lease(here.platform.clock, 3600.0)
+    engine = FromBackends(here.platform, Turns(here.platform.database), "one", lease, 1.0, 4, 0.1)
 
     async def limits() -> tuple[int, float]:
         pacer = engine._pacers["old"]
