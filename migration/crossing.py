@@ -102,8 +102,14 @@ class Crossing(Fenced, ABC):
         default_factory=dict
     )  # mailboxes of a twin, as they were when found equal
     said: dict[str, Said] = field(default_factory=dict)  # what the last comparison inside a fence was told
-    told_at: float = 0.0
-    kept_at: float = 0.0
+    told: tuple[int, int] = field(init=False)  # messages at the source and here, as the ledger has them
+    told_at: float = field(init=False)
+    kept_at: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        """An account that is done with before is written down once, at its end."""
+        self.told = self.move.total, self.move.copied
+        self.told_at = self.kept_at = self.clock.monotonic()
 
     @property
     def twin(self) -> ShardAccount | None:
@@ -161,7 +167,13 @@ class Crossing(Fenced, ABC):
         now = self.clock.monotonic()
         if now - self.told_at >= PROGRESS_S:
             self.told_at = now
-            await self.book(self.ledger.set, self.account_id, copied=self.copied)
+            await self.tell(self.told[0])
+
+    async def tell(self, total: int) -> None:
+        """How far it is."""
+        if (total, self.copied) != self.told:
+            await self.book(self.ledger.set, self.account_id, total=total, copied=self.copied)
+            self.told = total, self.copied
 
     async def keep_compared(self) -> None:
         now = self.clock.monotonic()

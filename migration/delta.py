@@ -65,8 +65,7 @@ async def run_round(crossing: Crossing, kind: str) -> Round:
     ours = await crossing.target.mailboxes()
     total = sum(status.messages for status in survey.statuses.values())
     crossing.copied = sum(each.messages for each in ours.values())
-    if (total, crossing.copied) != (crossing.move.total, crossing.move.copied):
-        await crossing.book(crossing.ledger.set, crossing.account_id, total=total, copied=crossing.copied)
+    await crossing.tell(total)
     pending, doubtful = list[Pending](), renames.doubtful(survey)
     for each in survey.mailboxes:
         crossing.checkpoint()

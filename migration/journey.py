@@ -17,15 +17,18 @@ from migration.verify import verify
 
 # A delta round that took longer would be too long for a fence: track on.
 BUDGET_S = 10.0
+# A copy that took no longer is compared at once, whoever waits: to come again costs the account, and its platform, a
+# login, a survey and a turn more.
+SHORT_S = 2.0
 # Comparisons, each after a delta round, before a difference that stays counts as one: users work meanwhile.
 COMPARISONS = 3
 
 
 async def travel(crossing: LegacyCrossing, *, yields: Callable[[], bool] = lambda: False) -> bool:
     """Until READY, and beyond it when the cutover was asked for; after NEW one sweep. Where `yields` says that others
-    wait, no further than the copy: all accounts are here before any is compared. True then: there is more to do.
-    Raises what the rounds and the fence raise."""
-    route = crossing.move.route
+    wait, no further than a copy that took long: large accounts are here before any of them is compared. True then:
+    there is more to do. Raises what the rounds and the fence raise."""
+    route, began = crossing.move.route, crossing.clock.monotonic()
     if route.state is RouteState.LEGACY:
         route = await crossing.advance(route, RouteState.SEEDING, began=crossing.clock.now())
         disk.step("move.seeding")
@@ -39,7 +42,7 @@ async def travel(crossing: LegacyCrossing, *, yields: Callable[[], bool] = lambd
         verified = crossing.compared.to_json()
         route = await crossing.advance(route, RouteState.TRACKING, quiet=0, verified=verified)
         disk.step("move.tracking")
-        if yields():
+        if crossing.clock.monotonic() - began > SHORT_S and yields():
             return True
     if (
         route.state is RouteState.READY and not crossing.compared.mailboxes
@@ -64,6 +67,7 @@ async def make_round(crossing: Crossing, kind: str) -> float:
         values["dropped"] = merge_dropped(crossing.move.dropped, crossing.dropped)
     if done.operations or kind != "delta":
         await crossing.book(crossing.ledger.record, crossing.account_id, done, **values)
+        crossing.told = crossing.told[0], crossing.copied
     elif crossing.move.note:
         await crossing.book(crossing.ledger.set, crossing.account_id, note="")
     return done.seconds
@@ -73,8 +77,9 @@ async def _track(crossing: LegacyCrossing, route: Route) -> Route:
     quiet = crossing.move.quiet
     while quiet < QUIET_ROUNDS:
         quiet = quiet + 1 if await make_round(crossing, "delta") <= BUDGET_S else 0
-        await crossing.book(crossing.ledger.set, crossing.account_id, quiet=quiet)
     if crossing.move.locks_out:
+        if quiet != crossing.move.quiet:
+            await crossing.book(crossing.ledger.set, crossing.account_id, quiet=quiet)
         await make_round(crossing, "delta")  # stay close to the source until somebody logs in, or approves
         return route
     verification = await compare(crossing)

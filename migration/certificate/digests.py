@@ -33,6 +33,8 @@ class Digest(NamedTuple):
 
 
 def sha256_of(body: Body) -> bytes:
+    if body.in_memory:
+        return hashlib.sha256(body.octets()).digest()
     digest = hashlib.sha256()
     with body.open() as file:
         while chunk := file.read(_CHUNK):

@@ -28,7 +28,7 @@ from migration.forecast.population import Account, population
 from migration.forecast.simulator import Host, Schedule, simulate
 from migration.ledger import Ledger
 from migration.pacing import Pacer
-from tests.bench.copying import DOMAIN, MASTER, engine, in_hand, moving
+from tests.bench.copying import DOMAIN, MASTER, engine, in_hand, moving, start, until_ready
 from tests.bench.figure import Figure
 from tests.bench.peers import ADDRESS, PASSWORD, Peers
 
@@ -95,13 +95,8 @@ def check(bench: "Bench", peers: Peers, costs: Costs) -> Figure:
     made = furnish(peers, bench.corpus, wanted)
     with moving(bench.root / "costs-check", BASE + 143, bench.workers, "", wanted) as (rig, platform):
         connections = platform.settings.migration.connections
-        ledger = Ledger(platform.database, platform.clock)
-        rig.call("migrate", "start", DOMAIN)
-        began = time.monotonic()
-        while any(move.route.state is not RouteState.READY for move in ledger.moves(DOMAIN)):
-            if time.monotonic() - began > PATIENCE_S:
-                raise SystemExit(f"not READY after {PATIENCE_S:.0f} s: {rig.log()[-2000:]}")
-            time.sleep(0.05)
+        began = start(platform)
+        until_ready(rig, platform, CHECKED)
         took = time.monotonic() - began
     cores = float(min(bench.workers, os.cpu_count() or 1))
     found = simulate(made, [Host(cores, connections=connections)], cores, Schedule(), costs.on_one_machine())

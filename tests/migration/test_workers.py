@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from mailplat.core import disk
 from mailplat.core.route import RouteState
 from mailplat.directory.tables import route_watcher
+from migration import journey
 from migration.ledger import PAUSED, RUNNING
 from migration.tables import worker
 from migration.turns import LEGACY_KIND, Turns
@@ -133,6 +135,12 @@ def users(_free: list[str]) -> list[str]:
     return [_free.pop() for _ in range(4)]
 
 
+@pytest.fixture
+def crowd(_free: list[str]) -> list[str]:
+    """Twice as many as there are connections."""
+    return [_free.pop() for _ in range(8)]
+
+
 def furnish(dovecot: Dovecot, users: list[str], count: int = 30) -> None:
     for user in users:
         with client(dovecot, user) as imap:
@@ -178,6 +186,27 @@ async def test_two_share_the_accounts(dovecot: Dovecot, crew: Crew, users: list[
     here.ledger.request_cutover(DOMAIN)
     await moved(here, dovecot, users)
     assert all(here.move(user).aborts == 0 for user in users)
+
+
+async def test_a_small_account_is_ready_after_one_turn_however_many_wait(
+    dovecot: Dovecot, crowd: list[str], house: Callable[..., House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    furnish(dovecot, crowd, 3)
+    here = house(*crowd)
+    monkeypatch.setattr(journey, "SHORT_S", PATIENCE_S)
+    begun: list[str] = []
+    step = disk.step
+
+    def noted(name: str) -> None:
+        step(name)
+        if name == "turn.begun":
+            begun.append(name)
+
+    monkeypatch.setattr(disk, "step", noted)
+    async with here.engine(ready_every=3600.0):
+        here.plan()
+        await here.reach(RouteState.READY)
+    assert len(begun) == len(crowd)
 
 
 @pytest.mark.parametrize("step", ["turn.begun", "move.batch", "move.acknowledged", "move.committed"])
