@@ -25,6 +25,15 @@ class Answer:
     def ok(self) -> bool:
         return self.status == "OK"
 
+    def split_at_closed(self) -> tuple["Answer", "Answer"]:
+        """Of a SELECT with QRESYNC: what was told of the mailbox that was selected before, and of the new one
+        (RFC 7162 3.2.11)."""
+        texts = [text.upper() for text, _ in self.lines]
+        at = next((n for n, text in enumerate(texts) if text.startswith(b"* OK [CLOSED]")), 0)
+        return Answer(self.status, self.text, self.lines[:at]), Answer(
+            self.status, self.text, self.lines[at:]
+        )
+
     def code(self, name: bytes) -> bytes | None:
         """What a response code says, from the tagged line or an untagged one: b"17 3:5" of [APPENDUID 17 3:5]."""
         for text in (self.text, *(line for line, _ in self.lines)):

@@ -121,23 +121,29 @@ class Cacher(Client):
             mailbox = Mailbox(self.scene, account)
             try:
                 mailbox.must(b"ENABLE QRESYNC")
+                left: Cache | None = None
                 for name in BOXES:
                     self.rest()
-                    resynchronise(mailbox, name, self.caches.box(account, name))
+                    cache = self.caches.box(account, name)
+                    resynchronise(mailbox, name, cache, left)
+                    left = cache
             finally:
                 mailbox.imap.close()
         finally:
             self.caches.give_back(account)
 
 
-def resynchronise(mailbox: Mailbox, name: str, cache: Cache) -> None:
-    """As a client does that was here before. Raises as Mailbox."""
+def resynchronise(mailbox: Mailbox, name: str, cache: Cache, left: Cache | None = None) -> None:
+    """As a client does that was here before; `left`: of the mailbox that is selected until now. Raises as Mailbox."""
     ledger, box = mailbox.ledger, mailbox.ledger.box(mailbox.account, name)
     known = b" (QRESYNC (%d %d))" % (cache.validity, cache.modseq) if cache.validity else b""
     least = box.modseq
     answer = mailbox.must(b"SELECT " + name.encode() + known)
     mailbox.selected = None
     mailbox.check_numbers(box, least, answer)
+    before, answer = answer.split_at_closed()
+    if left is not None:
+        left.absorb(before)
     validity, modseq = int(answer.code(b"UIDVALIDITY") or 0), int(answer.code(b"HIGHESTMODSEQ") or 0)
     if cache.validity and validity != cache.validity:
         ledger.violated(
@@ -183,9 +189,11 @@ def compare_caches(scene: Scene, caches: Caches, accounts: Sequence[str]) -> Non
         mailbox = Mailbox(scene, account)
         try:
             mailbox.must(b"ENABLE QRESYNC")
+            left: Cache | None = None
             for name in BOXES:
                 cache = caches.box(account, name)
-                resynchronise(mailbox, name, cache)
+                resynchronise(mailbox, name, cache, left)
+                left = cache
                 fresh = Cache()
                 fresh.absorb(mailbox.must(b"UID FETCH 1:* (UID FLAGS)"))
                 for uid in sorted(cache.flags.keys() ^ fresh.flags.keys()):

@@ -48,3 +48,19 @@ def test_a_cache_follows_what_it_is_told() -> None:
     lines = [b"* VANISHED (EARLIER) 2:3", b"* 1 FETCH (UID 1 FLAGS (\\Flagged) MODSEQ (12))", b"* 2 EXISTS"]
     cache.absorb(Answer("OK", b"done", [(line, []) for line in lines]))
     assert (cache.flags, cache.tokens) == ({1: frozenset({"\\Flagged"})}, {1: "t1"})
+
+
+def test_what_is_told_before_closed_is_of_the_mailbox_before() -> None:
+    """RFC 7162 3.2.11."""
+    lines = [
+        b"* 1 FETCH (UID 13 FLAGS (later))",
+        b"* OK [CLOSED] Previous mailbox closed",
+        b"* 9 FETCH (UID 20 FLAGS (\\Seen))",
+    ]
+    before, behind = Answer("OK", b"done", [(line, []) for line in lines]).split_at_closed()
+    left, cache = Cache(), Cache()
+    left.absorb(before)
+    cache.absorb(behind)
+    assert left.flags == {13: frozenset({"later"})}
+    assert cache.flags == {20: frozenset({"\\Seen"})}
+    assert Answer("OK", b"done", behind.lines[1:]).split_at_closed()[0].lines == []
