@@ -5,7 +5,7 @@ compared with what the engine (workflows.py) says every few seconds. What it has
 worker had that is gone is handed to another."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,8 +43,15 @@ class Board:
 
 class Dispatch:
     def __init__(
-        self, platform: Platform, turns: Turns, workflows: Workflows, kinds: Sequence[Attendance[Any]]
+        self,
+        platform: Platform,
+        turns: Turns,
+        workflows: Workflows,
+        kinds: Sequence[Attendance[Any]],
+        begins: Callable[[], Awaitable[None]],
     ) -> None:
+        """`begins`: called when there is something to hand out, and was not for long."""
+        self._begins = begins
         self._executors = platform.executors
         self._clock = platform.clock
         self._turns = turns
@@ -118,6 +125,7 @@ class Dispatch:
         if not chosen:
             return
         if not self._workflows.is_open:
+            await self._begins()
             await self._workflows.open()
             await self._compare()  # some may be handed out since an earlier time
         offers = []

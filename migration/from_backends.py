@@ -43,8 +43,9 @@ from migration.waves.limits import limits_of
 # Behind its deadline a fence has so long to be taken back by whom it belongs to.
 LATE_S = 2.0
 
-# Turns of a backend that are handed out for each connection to it: one is worked at, one waits for a worker.
-AHEAD = 2
+# Turns of a backend that are handed out for each connection to it: one is worked at, the others wait for a worker.
+# Some seconds of small accounts: whoever hands out may read its ledgers for so long.
+AHEAD = 8
 
 _TRAVELLING = frozenset({RouteState.LEGACY, RouteState.SEEDING, RouteState.TRACKING})
 # Before these nothing is here; after them the doors serve the account, and a step would end its sessions.

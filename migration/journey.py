@@ -19,7 +19,7 @@ from migration.verify import verify
 BUDGET_S = 10.0
 # A copy that took no longer is compared at once, whoever waits: to come again costs the account, and its platform, a
 # login, a survey and a turn more.
-SHORT_S = 2.0
+SHORT_S = 0.5
 # Comparisons, each after a delta round, before a difference that stays counts as one: users work meanwhile.
 COMPARISONS = 3
 

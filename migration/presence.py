@@ -117,6 +117,11 @@ class Presence:
         self.lease.renew(said)
         return [Worker(*row) for row in rows]
 
+    def anybody_busy(self) -> bool:
+        mine = sa.and_(table.c.busy, table.c.seen > self._clock.now() - self._seconds)
+        with self._database.read() as connection:
+            return connection.execute(sa.select(sa.literal(1)).where(mine).limit(1)).first() is not None
+
     def leave(self) -> None:
         with self._database.write() as connection:
             mine = sa.and_(table.c.name == self.name, table.c.incarnation == self.incarnation)

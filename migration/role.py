@@ -101,7 +101,9 @@ class Migration:
             self._take,
             lane_turns=self._lane_turns(),
         )
-        dispatch = Dispatch(self._platform, self._turns, workflows, self._attended)
+        dispatch = Dispatch(
+            self._platform, self._turns, workflows, self._attended, lambda: self._beat(busy=True)
+        )
         for kind in self._attended:
             kind.enter()
         alive = asyncio.create_task(self._stay_alive(dispatch))
@@ -162,6 +164,8 @@ class Migration:
             await self._follow()
             dispatch.follow()
         used = dispatch.busy or any(each.busy for each in workers)
+        if not used and not workflows.is_open:  # its word comes every few seconds only
+            used = await self._platform.executors.run("migration", self._presence.anybody_busy)
         if used and not workflows.is_open:
             await workflows.open()
         if not used and workflows.is_open and not any(kind.busy for kind in self._attended):

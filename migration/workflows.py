@@ -12,9 +12,12 @@ repeat themselves as long as its database is away: they are made in executor "wo
 """
 
 import asyncio
+import contextlib
+import fcntl
 import logging
+import os
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,8 +44,9 @@ WORKFLOW = "turn-1"
 # Pinned: left to itself DBOS takes a hash of the sources, and each release would strand what the last one began.
 VERSION = "1"
 
-# Seconds between two looks of a worker at the queue: how long a turn waits for its worker.
-POLL_S = 0.2
+# Seconds between two looks of a worker at the queue: how long a turn waits for its worker. Small beside a turn of a
+# second; ten looks a second are 2 % of a core.
+POLL_S = 0.1
 # Threads of DBOS for calls to its database, and connections of one worker.
 THREADS = 8
 CONNECTIONS = 4
@@ -122,6 +126,23 @@ class Workflows:
 
     def _launch(self) -> None:
         _forward_log()
+        with self._alone():
+            self._launch_alone()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """All workers of a machine begin at once, and one makes the tables in a file of SQLite."""
+        if not self._url.database or self._url.get_backend_name() != "sqlite":
+            yield
+            return
+        lock = os.open(f"{self._url.database}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+    def _launch_alone(self) -> None:
         try:
             self._start()
         except sa.exc.DatabaseError as error:

@@ -82,7 +82,7 @@ async def test_while_it_is_away_one_asks(
     kind = FromBackends(here.platform, turns, "worker", Lease(here.platform.clock, 3600.0), 0.3, 10, 0.0)
     board = Board(kind)
     board.turns = turns.make(LEGACY_KIND, [here.accounts[user].id for user in users])
-    dispatch = Dispatch(here.platform, turns, None, [kind])  # type: ignore[arg-type] # nothing is handed out
+    dispatch = Dispatch(here.platform, turns, None, [kind], _nothing)  # type: ignore[arg-type] # hands out none
     moves = await kind.due()
     assert len(await dispatch._choose(board, moves)) == len(users)
     gone_wrong(here, users[0], due_in=NEVER_S, away=True)
@@ -152,3 +152,7 @@ async def test_who_does_not_greet_is_away(answer: bytes | None) -> None:
     with pytest.raises(Unreachable):
         await Session.connect(backend)
     server.close()
+
+
+async def _nothing() -> None:
+    pass
