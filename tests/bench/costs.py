@@ -23,6 +23,7 @@ from imapclient import IMAPClient
 
 from mailplat.app.wiring import Platform
 from mailplat.core.route import RouteState
+from migration import journey
 from migration.forecast.costs import Costs, Line, Work
 from migration.forecast.population import Account, population
 from migration.forecast.simulator import Host, Schedule, simulate
@@ -147,7 +148,8 @@ async def _one_by_one(platform: Platform, dovecot: int) -> dict[str, Spent]:
             await attended.attend(in_hand(ledger.find_move(account_id)))
 
     async def alone() -> None:
-        with mock.patch.object(Pacer, "crowded", True):  # no further than the copy
+        # No further than the copy.
+        with mock.patch.object(Pacer, "crowded", True), mock.patch.object(journey, "SHORT_S", 0.0):
             await through()
 
     found = {"copy": await _spent(alone, dovecot), "compare": await _spent(through, dovecot)}
