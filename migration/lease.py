@@ -11,7 +11,7 @@ Held = Callable[[], None]
 
 
 class Lease:
-    """Counts from when it is made, and anew from each word that the worker lives (presence.py). In one event loop."""
+    """Counts from when it is made, and anew from each word that the worker lives (presence.py). From any thread."""
 
     def __init__(self, clock: Clock, seconds: float) -> None:
         self._clock = clock

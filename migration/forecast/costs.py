@@ -52,23 +52,23 @@ class Costs:
 # 4 to 77 kB. `make bench BENCH_ARGS="--only costs"` measures them anew.
 MEASURED = Costs(
     copy=Work(
-        elapsed=Line(0.055, 0.65e-3, 2.9e-9),
-        worker=Line(0.044, 0.60e-3, 2.1e-9),
-        host=Line(0.0034, 0.026e-3, 1.3e-9),
+        elapsed=Line(0.045, 0.45e-3, 4.9e-9),
+        worker=Line(0.035, 0.42e-3, 3.5e-9),
+        host=Line(0.0035, 0.018e-3, 0.9e-9),
     ),
     compare=Work(
-        elapsed=Line(0.018, 0.22e-3, 3.2e-9),
-        worker=Line(0.015, 0.20e-3, 2.4e-9),
-        host=Line(0.0009, 0.029e-3, 1.2e-9),
+        elapsed=Line(0.022, 0.041e-3, 1.7e-9),
+        worker=Line(0.017, 0.034e-3, 1.4e-9),
+        host=Line(0.0048, 0.017e-3, 0.7e-9),
     ),
     round=Work(
-        elapsed=Line(0.0048, 2.6e-6, 0.0),
-        worker=Line(0.0037, 0.4e-6, 0.0),
-        host=Line(0.0005, 2.1e-6, 0.0),
+        elapsed=Line(0.0061, 0.0, 0.0),
+        worker=Line(0.0049, 0.0, 0.0),
+        host=Line(0.0013, 0.0, 0.0),
     ),
     fence=Work(
-        elapsed=Line(0.031, 0.0, 0.0),
-        worker=Line(0.026, 0.0, 0.0),
-        host=Line(0.0038, 0.0, 0.0),
+        elapsed=Line(0.032, 0.0, 0.0),
+        worker=Line(0.028, 0.0, 0.0),
+        host=Line(0.0012, 0.0, 0.0),
     ),
 )
