@@ -26,6 +26,7 @@ from mailplat.core.limits.imap import Bounds, ImapLimits
 from mailplat.core.limits.pop3 import Pop3Limits
 from mailplat.core.limits.rehearsal import RehearsalLimits
 from mailplat.core.limits.sieve import SieveLimits
+from mailplat.core.limits.sources import SourceLimits
 from mailplat.core.limits.store import FulltextMode, StoreLimits
 from mailplat.core.limits.usage import GateLimits, UsageLimits
 from mailplat.core.limits.workers import WorkerLimits
@@ -219,6 +220,7 @@ class MigrationSection(Section):
     rehearsal: Annotated[RehearsalLimits, AfterValidator(check)] = RehearsalLimits()
     census: Annotated[CensusLimits, AfterValidator(check)] = CensusLimits()
     workers: Annotated[WorkerLimits, AfterValidator(check)] = WorkerLimits()
+    sources: Annotated[SourceLimits, AfterValidator(check)] = SourceLimits()
 
 
 class LogSection(Section):

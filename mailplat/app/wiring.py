@@ -37,7 +37,7 @@ class Platform:
         self.clock = SystemClock()
         self.executors = Executors(patience=settings.store.patience)
         self.database = open_database(settings)
-        self.directory = Directory(self.database, self.clock)
+        self.directory = Directory(self.database, self.clock, sources=settings.migration.sources)
         self.audit = Audit(self.database, self.clock)
         self.bus: Bus = open_bus(settings.bus.url if bus_url is None else bus_url, workers)
         self.shards = Shards(settings)

@@ -1,7 +1,7 @@
 """The door: every method is one transaction, for threads."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 from mailplat.core.address import Address
 from mailplat.core.clock import Clock, SystemClock
 from mailplat.core.errors import AlreadyExists, InvalidInput, NotFound, StaleEpoch
+from mailplat.core.limits.sources import SourceLimits
 from mailplat.core.route import BackendHome, Home, Route, RouteState
 from mailplat.db.engine import Database
 from mailplat.directory import bulk, quotas, resolution, routes, scram_keys, tables
@@ -40,12 +41,18 @@ RESIDENTS = (
 _LOGIN = RESIDENTS.where(tables.account.c.key == sa.bindparam("key"))
 _ORDER = (tables.account.c.domain, tables.account.c.key)
 
+_BACKEND = [each.name for each in fields(Backend) if each.name != "limits"]
+
 
 class Directory:
     """Domains, accounts, aliases, backends, routes of one platform. Raises NotFound, AlreadyExists, InvalidInput,
     and Unavailable when the database cannot answer."""
 
-    def __init__(self, database: Database, clock: Clock | None = None) -> None:
+    def __init__(
+        self, database: Database, clock: Clock | None = None, *, sources: SourceLimits | None = None
+    ) -> None:
+        """`sources`: what is borne of any backend."""
+        self._sources = sources or SourceLimits()
         self.database = database
         self.clock: Clock = clock or SystemClock()
 
@@ -307,7 +314,8 @@ class Directory:
 
     def add_backend(self, backend: Backend) -> None:
         with self._unique(f"backend {backend.name}"), self.database.write() as connection:
-            connection.execute(tables.backend.insert().values(**asdict(backend)))
+            values = {name: getattr(backend, name) for name in _BACKEND}
+            connection.execute(tables.backend.insert().values(**values))
 
     def backend(self, name: str) -> Backend:
         for backend in self._backends(tables.backend.c.name == name):
@@ -327,10 +335,10 @@ class Directory:
                 raise NotFound(f"there is no backend {name}")
 
     def _backends(self, *conditions: Any) -> list[Backend]:
-        columns = [tables.backend.c[field.name] for field in fields(Backend)]
+        columns = [tables.backend.c[name] for name in _BACKEND]
         query = sa.select(*columns).where(*conditions).order_by(tables.backend.c.name)
         with self.database.read() as connection:
-            return [Backend(*row) for row in connection.execute(query)]
+            return [Backend(**row._mapping, limits=self._sources) for row in connection.execute(query)]
 
     def _account(self, condition: Any, name: str) -> Account:
         with self.database.read() as connection:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mailplat.core.address import Address
+from mailplat.core.limits.sources import SourceLimits
 from mailplat.core.quota import Quota
 from mailplat.core.route import Route
 
@@ -60,6 +61,7 @@ class Backend:
     managesieve: str = ""  # where its Sieve scripts are read
     managesieve_tls: str = "starttls"
     imap_compress: bool = False  # COMPRESS=DEFLATE (RFC 4978), where it offers that
+    limits: SourceLimits = field(default_factory=SourceLimits)  # the platform's settings, not kept with it
 
 
 @dataclass(frozen=True, slots=True)

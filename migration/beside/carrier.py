@@ -131,12 +131,12 @@ class Carrier:
         if self.backend.managesieve:
             return await scripts.read(self.backend, self.address)
         assert home is not None
-        return await self._from_mount(HomeFolder(home, self.address).scripts)
+        return await self._from_mount(HomeFolder(home, self.address, self.backend.limits).scripts)
 
     async def _answers(self) -> Memory:
         home = self._home
         assert home is not None
-        octets = await self._from_mount(HomeFolder(home, self.address).answers)
+        octets = await self._from_mount(HomeFolder(home, self.address, self.backend.limits).answers)
         return answers.parse(octets or b"", self.address)
 
     async def _from_mount(self, function: Callable[[], T]) -> T:

@@ -51,7 +51,8 @@ class UserReader(ImapAccount):
     ) -> "UserReader":
         """Raises Unavailable, Throttled, Misbehaviour."""
         host, port, secured = _listener(platform)
-        reader = cls(Client(host, port, spool, tls.context() if secured else None))
+        limits = platform.settings.migration.sources
+        reader = cls(Client(host, port, spool, tls.context() if secured else None, limits))
         try:
             await reader._greeted(secured)
             client = reader._client.protocol.transport.get_extra_info("sockname")

@@ -246,7 +246,7 @@ async def _check_pop3(backend: Backend, account: str) -> str:
 
 
 async def _check_home(backend: Backend, account: str, executors: Executors) -> str:
-    home = HomeFolder(location.parse(backend.maildir), account)
+    home = HomeFolder(location.parse(backend.maildir), account, backend.limits)
     lane = f"maildir/{backend.name}"
     found = await executors.run(lane, home.scripts)
     octets = await executors.run(lane, home.answers)

@@ -17,6 +17,7 @@ from mailplat.app.doors import READ_BUFFER
 from mailplat.app.logins import open_sharing
 from mailplat.app.wiring import Platform
 from mailplat.core.envelope import Peer
+from mailplat.core.limits.sources import SourceLimits
 from mailplat.core.route import Residence
 from mailplat.directory import Account
 from migration.ledger import Move
@@ -44,9 +45,9 @@ class _CopyLogin(LoginService):
 class _PairClient(Client):
     """Over a socket that is connected already."""
 
-    def __init__(self, sock: socket.socket, spool: Path) -> None:
+    def __init__(self, sock: socket.socket, spool: Path, limits: SourceLimits) -> None:
         self._sock = sock
-        super().__init__("", 0, spool, None)
+        super().__init__("", 0, spool, None, limits)
 
     def create_client(
         self, host: str, port: int, loop: Any, conn_lost_cb: Any = None, ssl_context: Any = None
@@ -71,6 +72,7 @@ class CopyDoors:
         )
         login.serve_copy(account, move.shard)
         settings, hostname = platform.settings, platform.settings.platform.hostname
+        self._limits = settings.migration.sources
         self._account = account
         self._login = login
         self._imap = ImapServer(
@@ -96,7 +98,7 @@ class CopyDoors:
 
     async def imap(self, spool: Path) -> ImapAccount:
         """Logged in; close() it. Raises Unavailable."""
-        opened = ImapAccount(_PairClient(await self._connect(self._imap.serve), spool))
+        opened = ImapAccount(_PairClient(await self._connect(self._imap.serve), spool, self._limits))
         return await opened.log_in(str(self._account.address), "-")
 
     async def pop3(self, limit: int) -> tuple[StreamReader, StreamWriter]:

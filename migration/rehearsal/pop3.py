@@ -10,7 +10,7 @@ from mailplat.directory import Backend
 from migration.errors import Misbehaviour
 from migration.rehearsal.doors import CopyDoors
 from migration.rehearsal.judgement import Difference, Notice
-from migration.sources.pop3 import MAX_MESSAGES, logged_in
+from migration.sources.pop3 import logged_in
 
 # Seconds for all of one side.
 TIMEOUT_S = 120.0
@@ -33,14 +33,14 @@ async def compare_pop3(
     try:
         async with asyncio.timeout(TIMEOUT_S):
             async with logged_in(backend, address, limit=MAX_LINE) as streams:
-                there = await _read(_Asked(*streams), tops)
+                there = await _read(_Asked(*streams), tops, backend.limits.messages)
             reader, writer = await doors.pop3(MAX_LINE)
             try:
                 asked = _Asked(reader, writer)
                 await asked.line()
                 for command in (f"USER {address}", "PASS -"):
                     await asked.one(command)
-                here = await _read(asked, tops)
+                here = await _read(asked, tops, backend.limits.messages)
             finally:
                 writer.close()
     except (OSError, TimeoutError, EOFError, ValueError, IndexError, asyncio.LimitOverrunError) as error:
@@ -63,13 +63,13 @@ def _judge(command: str) -> tuple[Notice, str]:
     return Notice.PERHAPS, "numbers or sizes that a client shows while it downloads"
 
 
-async def _read(asked: "_Asked", tops: int) -> Answers:
+async def _read(asked: "_Asked", tops: int, most: int) -> Answers:
     found: dict[str, Lines] = {}
     stat = (await asked.one("STAT")).split()
     count = int(stat[1])
     found["STAT"] = {"messages": count, "octets": int(stat[2])}
     for command in ("LIST", "UIDL"):
-        lines = await asked.many(command, MAX_MESSAGES)
+        lines = await asked.many(command, most)
         found[command] = {number: value for number, _, value in (each.partition(" ") for each in lines)}
     eldest = tops // 2
     numbers = sorted({*range(1, count + 1)[:eldest], *range(1, count + 1)[eldest - tops :]})

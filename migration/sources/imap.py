@@ -18,6 +18,7 @@ import aioimaplib
 
 from mailplat.access.deflate import BadDeflate, Deflate
 from mailplat.core.errors import NotFound, Unavailable
+from mailplat.core.limits.sources import SourceLimits
 from mailplat.core.spool import MEMORY_LIMIT, Body
 from mailplat.wire.imap.strings import string
 from migration.errors import Misbehaviour, Throttled
@@ -25,25 +26,8 @@ from migration.lease import Held
 from migration.sources import replies
 from migration.sources.contract import Listed
 
-CONNECT_TIMEOUT_S = 10.0
-# Without an octet for so long while a command is out, the server is gone. Dovecot's first SELECT after a crash
-# can take more than 30 s.
-SILENCE_S = 60.0
-# Lines are short but for flags and names; a longer one is not IMAP.
-MAX_LINE = 1024 * 1024
-MAX_LITERAL = 2**31
-# Octets between two tagged answers: of lines, ten times what a list of two million messages takes; of literals, what
-# lies in the spool at once.
-MAX_TEXT = 2**31
-MAX_LITERALS = 8 * MAX_LITERAL
-# Octets of responses that are kept in memory until a command is answered: a LIST of a million mailboxes.
-MAX_KEPT = 256 * 1024 * 1024
 # What one piece of a response takes beside its octets.
 _PIECE = 100
-# Of COMPRESS (RFC 4978): octets that one compressed octet may become, in the mean of a connection. Mail becomes two
-# or three; beyond the allowance, which is room for some messages of nothing but zeros, it is a bomb.
-DEFLATE_RATIO = 50
-DEFLATE_ALLOWANCE = 512 * 1024 * 1024
 # Inflated at once: what waits in memory.
 INFLATED = 256 * 1024
 
@@ -100,11 +84,12 @@ class Exchange(aioimaplib.Command):  # type: ignore[misc]
 
 
 class Protocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]
-    """Reads iteratively, in memory bounded by MAX_LINE and MEMORY_LIMIT, whatever the server sends; several
+    """Reads iteratively, in memory bounded by `limits` and MEMORY_LIMIT, whatever the server sends; several
     commands may be in flight, told apart by tag."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, spool: Path) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, spool: Path, limits: SourceLimits) -> None:
         super().__init__(loop)
+        self._limits = limits
         self.greeting: asyncio.Future[bytes] = loop.create_future()
         self._spool = spool
         self._flying: dict[str, Exchange] = {}
@@ -187,10 +172,10 @@ class Protocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]
                 at = self._take_literal(data, at)
                 continue
             newline = data.find(b"\n", at)
-            if newline < 0 or len(self._line) + newline - at > MAX_LINE:
+            if newline < 0 or len(self._line) + newline - at > self._limits.line:
                 self._line += data[at:]
-                if len(self._line) > MAX_LINE:
-                    raise Misbehaviour(f"a line of more than {MAX_LINE} octets")
+                if len(self._line) > self._limits.line:
+                    raise Misbehaviour(f"a line of more than {self._limits.line} octets")
                 return end
             line = data[at:newline]
             if self._line:
@@ -220,11 +205,11 @@ class Protocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]
             found = _LITERAL.search(line)
             if found is not None:
                 size = int(found[1])
-                if size > MAX_LITERAL:
+                if size > self._limits.message:
                     raise Misbehaviour(f"a literal of {size} octets")
                 self._literals += size
-                if self._literals > MAX_LITERALS:
-                    raise Misbehaviour(f"literals of more than {MAX_LITERALS} octets in one answer")
+                if self._literals > self._limits.literals:
+                    raise Misbehaviour(f"literals of more than {self._limits.literals} octets in one answer")
                 self._hold(line)
                 self._missing = size
                 if not size:
@@ -238,10 +223,10 @@ class Protocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]
         """A line, or a literal that came whole."""
         self._text += len(octets) + _PIECE
         self._held += len(octets) + _PIECE
-        if self._held > MAX_KEPT:
-            raise Misbehaviour(f"a response of more than {MAX_KEPT} octets")
-        if self._text > MAX_TEXT:
-            raise Misbehaviour(f"more than {MAX_TEXT} octets, and no end of the answer")
+        if self._held > self._limits.kept:
+            raise Misbehaviour(f"a response of more than {self._limits.kept} octets")
+        if self._text > self._limits.lines:
+            raise Misbehaviour(f"more than {self._limits.lines} octets, and no end of the answer")
         self._parts.append(octets)
 
     def _dispatch(self, parts: list[bytes | Body]) -> None:
@@ -264,7 +249,7 @@ class Protocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]
                 raise Misbehaviour(f"an answer to no command of ours: {first[:80]!r}")
             self.upgrading = exchange.name == "STARTTLS"
             if exchange.name == "COMPRESS" and tagged[2].upper() == b"OK":
-                self._deflate = Deflate(DEFLATE_RATIO, DEFLATE_ALLOWANCE)
+                self._deflate = Deflate(self._limits.deflate_ratio, self._limits.deflate_allowance)
             exchange.close(tagged[3] or b"", tagged[2].decode().upper())
         elif first:
             raise Misbehaviour(f"unreadable: {first[:80]!r}")
@@ -290,15 +275,16 @@ class Protocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]
             _close(parts)
             return
         oldest.kept += sum(_PIECE + (len(each) if isinstance(each, bytes) else 0) for each in parts)
-        if oldest.kept > MAX_KEPT:
-            raise Misbehaviour(f"responses of more than {MAX_KEPT} octets to {oldest.name}")
+        if oldest.kept > self._limits.kept:
+            raise Misbehaviour(f"responses of more than {self._limits.kept} octets to {oldest.name}")
         oldest.responses.append(parts)
 
     def _watch(self) -> None:
-        if self._flying and self.loop.time() - self._heard > SILENCE_S:
-            self.fail(Unavailable(f"the source was silent for {SILENCE_S:.0f} s"))
+        silence = self._limits.silence
+        if self._flying and self.loop.time() - self._heard > silence:
+            self.fail(Unavailable(f"the source was silent for {silence:.0f} s"))
             return
-        self._watcher = self.loop.call_later(SILENCE_S / 10, self._watch)
+        self._watcher = self.loop.call_later(silence / 10, self._watch)
 
 
 def _close(parts: Sequence[bytes | Body | None]) -> None:
@@ -313,9 +299,11 @@ Connect = Callable[[Callable[[], Protocol]], Coroutine[Any, Any, Any]]
 class Client(aioimaplib.IMAP4):  # type: ignore[misc]
     """One connection with our protocol in it."""
 
-    def __init__(self, host: str, port: int, spool: Path, tls: ssl.SSLContext | None) -> None:
-        self._spool = spool
-        super().__init__(host, port, timeout=CONNECT_TIMEOUT_S, ssl_context=tls)
+    def __init__(
+        self, host: str, port: int, spool: Path, tls: ssl.SSLContext | None, limits: SourceLimits
+    ) -> None:
+        self._spool, self._limits = spool, limits
+        super().__init__(host, port, timeout=limits.connect, ssl_context=tls)
 
     def create_client(
         self, host: str, port: int, loop: Any, conn_lost_cb: Any = None, ssl_context: Any = None
@@ -326,11 +314,11 @@ class Client(aioimaplib.IMAP4):  # type: ignore[misc]
 
     def _make_protocol(self, connect: Connect) -> None:
         loop = asyncio.get_running_loop()
-        self.protocol = Protocol(loop, self._spool)
+        self.protocol = Protocol(loop, self._spool, self._limits)
         self._client_task = loop.create_task(connect(lambda: self.protocol))
 
     async def greeting(self) -> bytes:
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+        async with asyncio.timeout(self._limits.connect):
             await self._client_task
             return bytes(await self.protocol.greeting)
 
@@ -360,7 +348,7 @@ class Client(aioimaplib.IMAP4):  # type: ignore[misc]
 
     async def start_tls(self, context: ssl.SSLContext) -> None:
         await self.run(b"STARTTLS")
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+        async with asyncio.timeout(self._limits.connect):
             self.protocol.transport = await self.protocol.loop.start_tls(
                 self.protocol.transport, self.protocol, context, server_hostname=self.host
             )

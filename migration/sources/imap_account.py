@@ -63,7 +63,7 @@ class ImapAccount:
         Throttled, Misbehaviour."""
         host, _, port = backend.imap.rpartition(":")
         secured = tls.context() if backend.imap_tls == "implicit" else None
-        source = cls(Client(host.strip("[]"), int(port), spool, secured))
+        source = cls(Client(host.strip("[]"), int(port), spool, secured, backend.limits))
         kind: type[Unavailable] = Unreachable
         try:
             greeting = await source._client.greeting()

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Self
 
 from mailplat.core.errors import MailplatError, NotFound, Unavailable
+from mailplat.core.limits.sources import SourceLimits
 from mailplat.directory import Backend
 from mailplat.sieve.scripts import Scripts
 from mailplat.wire.managesieve import (
@@ -29,16 +30,8 @@ from migration.errors import Misbehaviour, Throttled
 from migration.lease import Held
 from migration.sources import tls
 
-# Of one command: a script is small, and what does not answer a small question in so long is gone.
-TIMEOUT_S = 30.0
 # Octets. A line without its literals: names have at most 512 (RFC 5804 1.6), texts of errors are longer.
 MAX_LINE = 64 * 1024
-# Of one script: sixteen times what Pigeonhole takes by default; and of all of an account.
-MAX_SCRIPT = 16 * 1024 * 1024
-MAX_ALL = 4 * MAX_SCRIPT
-# Lines of one answer: scripts of an account, with room.
-MAX_ANSWER = 1000
-
 _READ = 64 * 1024
 
 
@@ -53,10 +46,12 @@ class Refused(MailplatError):
 class ManageSieve:
     """`open` logs in, close() it."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limits: SourceLimits
+    ) -> None:
+        self._reader, self._writer, self._limits = reader, writer, limits
         self._clear: asyncio.StreamWriter | None = None  # before STARTTLS
-        self._lines = Lines(line=MAX_LINE, literal=MAX_SCRIPT)
+        self._lines = Lines(line=MAX_LINE, literal=limits.script)
         self._can: dict[str, str] = {}
         self._held: Held = _always
 
@@ -72,8 +67,9 @@ class ManageSieve:
         secured = tls.context() if backend.managesieve_tls == "implicit" else None
         opened: Self | None = None
         try:
-            async with asyncio.timeout(TIMEOUT_S):
-                opened = cls(*await asyncio.open_connection(host, int(port), ssl=secured))
+            async with asyncio.timeout(backend.limits.answer):
+                streams = await asyncio.open_connection(host, int(port), ssl=secured)
+                opened = cls(*streams, backend.limits)
                 await opened._greeted()
                 if backend.managesieve_tls == "starttls":
                     await opened._start_tls(host)
@@ -142,7 +138,7 @@ class ManageSieve:
                 raise Misbehaviour("the source's ManageSieve shows two active scripts")
             active = name if is_active else active
         found: dict[str, bytes] = {}
-        left = MAX_ALL
+        left = self._limits.scripts_octets
         for name in names:
             try:
                 lines = await self._run("GETSCRIPT", name.encode())
@@ -154,7 +150,7 @@ class ManageSieve:
             found[name] = lines[0][0]
             left -= len(lines[0][0])
             if left < 0:
-                raise Misbehaviour(f"scripts of more than {MAX_ALL} octets together")
+                raise Misbehaviour(f"scripts of more than {self._limits.scripts_octets} octets together")
         return Scripts(found, active)
 
     async def put(self, name: str, octets: bytes) -> None:
@@ -180,7 +176,7 @@ class ManageSieve:
     async def _run(self, name: str, *arguments: bytes) -> list[tuple[Value, ...]]:
         """The lines before the one that ends it. Raises NotFound, Refused, Throttled, Unavailable, Misbehaviour."""
         try:
-            async with asyncio.timeout(TIMEOUT_S):
+            async with asyncio.timeout(self._limits.answer):
                 self._held()
                 self._writer.write(command(name, *arguments))
                 await self._writer.drain()
@@ -202,7 +198,7 @@ class ManageSieve:
     async def _answer(self, what: str) -> tuple[list[tuple[Value, ...]], Completion]:
         lines: list[tuple[Value, ...]] = []
         try:
-            while len(lines) <= MAX_ANSWER:
+            while len(lines) <= self._limits.scripts:
                 values = parse(await self._line())
                 done = completion(values)
                 if done is not None:
@@ -212,7 +208,7 @@ class ManageSieve:
                 lines.append(values)
         except BadLine as error:
             raise Misbehaviour(f"the source's ManageSieve, {what}: {error}") from error
-        raise Misbehaviour(f"the source's ManageSieve, {what}: more than {MAX_ANSWER} lines")
+        raise Misbehaviour(f"the source's ManageSieve, {what}: more than {self._limits.scripts} lines")
 
     async def _line(self) -> Sequence[bytes]:
         while (line := self._lines.next()) is None:

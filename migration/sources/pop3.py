@@ -21,12 +21,8 @@ from mailplat.directory import Backend
 from migration.errors import Halt, Misbehaviour, Throttled, Unreachable
 from migration.sources import tls
 
-# Of one answer: longer than any server takes to open a large maildrop, short of what a fence can wait.
-TIMEOUT_S = 30.0
 # A response line has 512 octets (RFC 2449 4), a header line of a message any number; those are not read as lines.
 MAX_LINE = 1024
-MAX_MESSAGES = 2_000_000
-MAX_MESSAGE = 2**31  # octets, what a literal may have over IMAP
 # RETR under way at once where the server knows PIPELINING (RFC 2449 6.6): hides the round trip, and what is read in
 # vain when a session ends is small.
 WINDOW = 16
@@ -141,7 +137,7 @@ class Session:
         host = host.strip("[]")
         secured = tls.context() if backend.pop3_tls == "implicit" else None
         try:
-            async with asyncio.timeout(TIMEOUT_S):
+            async with asyncio.timeout(backend.limits.answer):
                 reader, writer = await asyncio.open_connection(host, int(port), ssl=secured, limit=limit)
         except (OSError, TimeoutError, ValueError) as error:
             raise Unreachable(_reason(backend, error)) from error
@@ -152,7 +148,7 @@ class Session:
                 await session.ask(b"STLS")
                 if session._buffer:  # somebody in between speaks for the server (NO STARTTLS, USENIX 2021)
                     raise Misbehaviour("octets in the clear behind the answer to STLS")
-                async with asyncio.timeout(TIMEOUT_S):
+                async with asyncio.timeout(backend.limits.answer):
                     await writer.start_tls(tls.context(), server_hostname=host)
         except (OSError, TimeoutError, ssl.SSLError) as error:
             session.abort()
@@ -235,7 +231,12 @@ class Session:
         found: set[int] = set()
         async for line in self._lines():
             words = line.split()
-            if len(words) < 2 or not words[0].isdigit() or len(words[0]) > 9 or len(found) >= MAX_MESSAGES:
+            if (
+                len(words) < 2
+                or not words[0].isdigit()
+                or len(words[0]) > 9
+                or len(found) >= self._backend.limits.messages
+            ):
                 raise Misbehaviour(f"POP3 listed {line[:80]!r}")
             number = int(words[0])
             if number in found:
@@ -304,8 +305,8 @@ class Session:
                 piece = data[:cut].replace(b"\r\n..", b"\r\n.")
                 taker.write(piece[2:] if first else piece)
                 first = False
-            if taker.size > MAX_MESSAGE:
-                raise Misbehaviour(f"POP3 gives a message of more than {MAX_MESSAGE} octets")
+            if taker.size > self._backend.limits.message:
+                raise Misbehaviour(f"POP3 gives a message of more than {self._backend.limits.message} octets")
             if end >= 0:
                 return
             rest = data[cut:]
@@ -343,7 +344,7 @@ class Session:
 
     async def _more(self) -> None:
         try:
-            async with asyncio.timeout(TIMEOUT_S):
+            async with asyncio.timeout(self._backend.limits.answer):
                 octets = await self._reader.read(_CHUNK)
         except (OSError, TimeoutError, ssl.SSLError) as error:
             raise Unavailable(_reason(self._backend, error)) from error

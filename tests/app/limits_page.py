@@ -19,6 +19,7 @@ from mailplat.core.limits.imap import Bounds, ImapLimits
 from mailplat.core.limits.pop3 import Pop3Limits
 from mailplat.core.limits.rehearsal import RehearsalLimits
 from mailplat.core.limits.sieve import SieveLimits
+from mailplat.core.limits.sources import SourceLimits
 from mailplat.core.limits.store import StoreLimits
 from mailplat.core.limits.usage import GateLimits, UsageLimits
 from mailplat.core.limits.workers import WorkerLimits
@@ -54,6 +55,11 @@ TABLES: tuple[tuple[str, type, str], ...] = (
         "migration.census",
         CensusLimits,
         "How gently a legacy platform is read before anything moves (docs/migration.md).",
+    ),
+    (
+        "migration.sources",
+        SourceLimits,
+        "What is borne of a legacy platform. Past it the move waits and tries again, or halts; nothing is left out.",
     ),
     (
         "migration.workers",

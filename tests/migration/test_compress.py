@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mailplat.core.limits.sources import SourceLimits
 from mailplat.directory import Backend
 from migration.errors import Misbehaviour
 from migration.sources import imap as wire
@@ -70,9 +71,7 @@ async def test_what_is_read_is_the_same(
 
 
 @pytest.mark.parametrize("what", ["bomb", "noise"])
-async def test_a_bomb_ends_the_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
-    monkeypatch.setattr(wire, "DEFLATE_ALLOWANCE", 1024 * 1024)
-
+async def test_a_bomb_ends_the_connection(tmp_path: Path, what: str) -> None:
     async def script(connection: Connection) -> None:
         connection.say(b"* OK here\r\n")
         tag = (await connection.hear()).split(b" ")[0]
@@ -83,7 +82,9 @@ async def test_a_bomb_ends_the_connection(tmp_path: Path, monkeypatch: pytest.Mo
         await connection.listen_to_the_end()
 
     async with backend(script) as behind:
-        connected = Client("127.0.0.1", behind.port, tmp_path, None)
+        connected = Client(
+            "127.0.0.1", behind.port, tmp_path, None, SourceLimits(deflate_allowance=1024 * 1024)
+        )
         await connected.greeting()
         await connected.compress()
         with pytest.raises(Misbehaviour, match="COMPRESS"):

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from mailplat.core.errors import NotFound, Unavailable
+from mailplat.core.limits.sources import SourceLimits
 from mailplat.core.spool import MEMORY_LIMIT
 from mailplat.directory import Backend
 from migration.errors import Misbehaviour, Throttled
-from migration.sources import imap
 from migration.sources.contract import SourceMailbox
 from migration.sources.imap_account import ImapAccount
 
@@ -44,9 +44,10 @@ class Server:
                     await self.answer(self, tag, rest)
         writer.close()
 
-    def backend(self, **changes: str) -> Backend:
+    def backend(self, limits: SourceLimits | None = None, **changes: str) -> Backend:
         values = {"master_user": "master", "master_password": "secret", "imap_tls": "none", **changes}
-        return Backend("old", imap=f"127.0.0.1:{self.port}", **values)
+        endpoint = f"127.0.0.1:{self.port}"
+        return Backend("old", imap=endpoint, limits=limits or SourceLimits(), **values)
 
 
 @contextlib.asynccontextmanager
@@ -72,10 +73,13 @@ def scripted(said: dict[bytes, bytes]) -> Answer:
 
 @contextlib.asynccontextmanager
 async def account(
-    said: dict[bytes, bytes], tmp: Path, capabilities: bytes = CAPABILITIES
+    said: dict[bytes, bytes],
+    tmp: Path,
+    capabilities: bytes = CAPABILITIES,
+    limits: SourceLimits | None = None,
 ) -> AsyncIterator[ImapAccount]:
     async with serving(scripted(said), capabilities) as server:
-        source = await ImapAccount.open(server.backend(), "u@x.test", tmp)
+        source = await ImapAccount.open(server.backend(limits), "u@x.test", tmp)
         try:
             yield source
         finally:
@@ -263,25 +267,21 @@ async def test_bye_says_how_long_to_stay_away(tmp_path: Path) -> None:
         await source.close()
 
 
-async def test_a_silent_server_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imap, "SILENCE_S", 0.2)
-
+async def test_a_silent_server_is_given_up(tmp_path: Path) -> None:
     async def answer(server: Server, tag: bytes, rest: bytes) -> None:
         if not rest.startswith(b"EXAMINE"):
             server.writer.write(tag + b" OK\r\n")
 
     async with serving(answer) as server:
-        source = await ImapAccount.open(server.backend(), "u@x.test", tmp_path)
+        source = await ImapAccount.open(server.backend(SourceLimits(silence=0.2)), "u@x.test", tmp_path)
         with pytest.raises(Unavailable, match="silent"):
             await source.examine(SourceMailbox(b"x", "x"))
         await source.close()
 
 
-async def test_a_line_without_end_costs_bounded_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(imap, "MAX_LINE", 100_000)
-    async with account({b"EXAMINE": b"* " + b"x" * 300_000}, tmp_path) as source:
+async def test_a_line_without_end_costs_bounded_memory(tmp_path: Path) -> None:
+    limits = SourceLimits(line=100_000)
+    async with account({b"EXAMINE": b"* " + b"x" * 300_000}, tmp_path, limits=limits) as source:
         with pytest.raises(Misbehaviour, match="a line of more"):
             await source.examine(SourceMailbox(b"x", "x"))
 
@@ -296,22 +296,18 @@ async def test_a_line_without_end_costs_bounded_memory(
     ],
 )
 async def test_an_answer_without_end_costs_bounded_memory_and_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flood: bytes, match: str
+    tmp_path: Path, flood: bytes, match: str
 ) -> None:
     """Line by line all is well."""
-    monkeypatch.setattr(imap, "MAX_KEPT", 50_000)
-    monkeypatch.setattr(imap, "MAX_TEXT", 200_000)
-    monkeypatch.setattr(imap, "MAX_LITERALS", 100_000)
-    async with account({b"EXAMINE": flood * 5000}, tmp_path) as source:
+    limits = SourceLimits(kept=50_000, lines=200_000, literals=100_000)
+    async with account({b"EXAMINE": flood * 5000}, tmp_path, limits=limits) as source:
         with pytest.raises(Misbehaviour, match=match):
             await source.examine(SourceMailbox(b"x", "x"))
 
 
-async def test_a_response_without_end_costs_bounded_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(imap, "MAX_KEPT", 50_000)
-    async with account({b"EXAMINE": b"* X " + b"{1}\r\nx " * 5000}, tmp_path) as source:
+async def test_a_response_without_end_costs_bounded_memory(tmp_path: Path) -> None:
+    limits = SourceLimits(kept=50_000)
+    async with account({b"EXAMINE": b"* X " + b"{1}\r\nx " * 5000}, tmp_path, limits=limits) as source:
         with pytest.raises(Misbehaviour, match="a response of more than"):
             await source.examine(SourceMailbox(b"x", "x"))
 

@@ -2,12 +2,14 @@
 
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trustme
 
 from mailplat.core.errors import MailplatError, Unavailable
+from mailplat.core.limits.sources import SourceLimits
 from mailplat.core.route import RouteState
 from migration.sources.imap_account import ImapAccount
 from migration.sources.managesieve import ManageSieve
@@ -59,16 +61,11 @@ async def test_an_account_moves(secured: Dovecot, house: Callable[..., House], t
 
 
 @pytest.mark.parametrize("asked", ["starttls", "implicit"])
-async def test_the_wrong_kind_of_tls_is_said(
-    secured: Dovecot, tmp_path: Path, asked: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        "migration.sources.imap.CONNECT_TIMEOUT_S", 0.5
-    )  # a server that waits for our ClientHello
-    monkeypatch.setattr("migration.sources.pop3.TIMEOUT_S", 0.5)
+async def test_the_wrong_kind_of_tls_is_said(secured: Dovecot, tmp_path: Path, asked: str) -> None:
+    hasty = SourceLimits(connect=0.5, answer=0.5)  # a server waits for our ClientHello
     other = {"starttls": "implicit", "implicit": "starttls"}[asked]
     wrong = {**endpoints(secured, other), "imap_tls": asked, "pop3_tls": asked}
-    backend = backend_of(secured, **wrong)
+    backend = replace(backend_of(secured, **wrong), limits=hasty)
     with pytest.raises(Unavailable, match=f"--imap-tls {other}"):
         await ImapAccount.open(backend, USERS[2], tmp_path)
     with pytest.raises(Unavailable, match=f"--pop3-tls {other}"):

@@ -13,6 +13,7 @@ import structlog
 
 from mailplat.core.errors import NotFound, Unavailable
 from mailplat.core.executors import Executors
+from mailplat.core.limits.sources import SourceLimits
 from mailplat.core.spool import Body
 from mailplat.directory import Backend
 from migration.sources.contract import Fetched, Listed, Naming, SourceMailbox, Span, Status, Survey, cut
@@ -37,9 +38,6 @@ T = TypeVar("T")
 # Files and server are looked at again so many times when they do not say the same: between the two somebody may have
 # made a mailbox, or mail may have come.
 ATTEMPTS = 4
-# Seconds for one piece of work: NFS lists some 10,000 names/s and gives some 100 MB/s, and no message is larger than
-# 2 GB. Others do not wait so long for a mount that hangs: its lane refuses them (core/executors.py).
-ANSWER_S = 300.0
 # Dates and sizes are asked for in pieces of about so many seconds: where no name says a size the file is read.
 DETAILS_S = 2.0
 
@@ -66,6 +64,7 @@ class MaildirAccount:
         lane: str,
         spool: Path,
         front: Front | None,
+        limits: SourceLimits,
     ) -> None:
         self._layout = layout
         self._location = location
@@ -73,6 +72,7 @@ class MaildirAccount:
         self._lane = f"maildir/{lane}"
         self._spool = spool
         self._front = front
+        self._limits = limits
         self._folders: dict[str, Folder] = {}  # by our name, as of the last survey
         self._surveyed: dict[str, Status] = {}
         self._statuses: Mapping[str, Status] = {}  # what the server said then
@@ -85,9 +85,11 @@ class MaildirAccount:
     def of(cls, backend: Backend, account: str, spool: Path, executors: Executors) -> "MaildirAccount":
         """Raises InvalidInput for a location that cannot be read, Halt for an address that cannot be a path."""
         location = locations.parse(backend.maildir)
-        layout: Layout = (Courier if location.kind == "courier" else Dovecot)(location, account)
+        layout: Layout = (Courier if location.kind == "courier" else Dovecot)(
+            location, account, backend.limits
+        )
         front = Front(lambda: ImapAccount.open(backend, account, spool), location.prefix)
-        return cls(layout, location, executors, backend.name, spool, front)
+        return cls(layout, location, executors, backend.name, spool, front, backend.limits)
 
     async def survey(self) -> Survey:
         before: dict[str, frozenset[str]] | None = None
@@ -310,7 +312,8 @@ class MaildirAccount:
         what = reader.folder.path / "/".join(message.file)
         try:
             with failures(what):
-                return octets.read(fd, status.st_size, what, self._layout.line_ends, self._spool), status
+                ends, most = self._layout.line_ends, self._limits.message
+                return octets.read(fd, status.st_size, what, ends, self._spool, most), status
         except octets.Damaged as error:
             log.warning("a message cannot be read", file=str(what), reason=str(error))
             return None
@@ -349,11 +352,11 @@ class MaildirAccount:
 
     async def _answer(self, work: Awaitable[T]) -> T:
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(self._limits.mount):
                 return await work
         except TimeoutError as error:
             mount = self._location.path.mount
-            raise Unavailable(f"{mount} has not answered for {ANSWER_S:.0f} s") from error
+            raise Unavailable(f"{mount} has not answered for {self._limits.mount:.0f} s") from error
 
 
 def _close(fetched: Iterable[Fetched]) -> None:

@@ -14,8 +14,6 @@ from migration.errors import Misbehaviour
 from migration.sources.maildir.listing import Folder
 
 FILE = "dovecot-acl"
-# Octets; more is no list of rights.
-MAX_FILE = 1024 * 1024
 
 _NAMES = {
     "lookup": "l",
@@ -41,8 +39,9 @@ def read(folder: Folder) -> list[tuple[str, str]]:
     octets = folder.mount.octets(folder.path, FILE)
     if octets is None:
         return []
-    if len(octets) > MAX_FILE:
-        raise Misbehaviour(f"{folder.path}/{FILE} has more than {MAX_FILE} octets")
+    most = folder.mount.limits.rights
+    if len(octets) > most:
+        raise Misbehaviour(f"{folder.path}/{FILE} has more than {most} octets")
     return parse(octets, f"{folder.path}/{FILE}")
 
 

@@ -17,6 +17,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 
+from mailplat.core.limits.sources import SourceLimits
 from migration.errors import Misbehaviour
 from migration.sources.maildir import layout, uidlist
 from migration.sources.maildir.layout import Flags
@@ -40,8 +41,8 @@ class Courier:
     line_ends = LineEnds(every_lf=True)
     by_select = True
 
-    def __init__(self, location: Location, account: str) -> None:
-        self._mount = Mount.of(location.path, account)
+    def __init__(self, location: Location, account: str, limits: SourceLimits) -> None:
+        self._mount = Mount.of(location.path, account, limits)
         self._root = location.path.path(account)
 
     def folders(self, prefix: Sequence[str]) -> list[Folder]:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mailplat.core.limits.sources import SourceLimits
 from mailplat.store.maildir import LETTERS as KEYWORD_LETTERS
 from mailplat.wire.imap import mutf7
 from migration import uidl
@@ -38,15 +39,15 @@ class Dovecot:
     line_ends = LineEnds(every_lf=False, nul_stands_as=b"\x80")
     by_select = False
 
-    def __init__(self, location: Location, account: str) -> None:
+    def __init__(self, location: Location, account: str, limits: SourceLimits) -> None:
         self._location = location
-        self._mount = Mount.of(location.path, account)
+        self._mount = Mount.of(location.path, account, limits)
         self._root = location.path.path(account)
         inbox, control = location.inbox, location.control
         self._inbox = inbox.path(account) if inbox else self._root
-        self._inbox_mount = Mount.of(inbox, account) if inbox else self._mount
+        self._inbox_mount = Mount.of(inbox, account, limits) if inbox else self._mount
         self._control = control.path(account) if control else None
-        self._control_mount = Mount.of(control, account) if control else self._mount
+        self._control_mount = Mount.of(control, account, limits) if control else self._mount
 
     def folders(self, prefix: Sequence[str]) -> list[Folder]:
         layout.check_root(self._mount, self._root)

@@ -12,16 +12,10 @@ import stat
 from pathlib import Path
 
 from mailplat.core.errors import NotFound, Unavailable
+from mailplat.core.limits.sources import SourceLimits
 from mailplat.sieve.scripts import Scripts
 from migration.sources.maildir.location import Location
 from migration.sources.maildir.tree import Mount, failures, open_file, read_all
-
-# Octets: as of a ManageSieve server (sources/managesieve.py).
-MAX_SCRIPT = 16 * 1024 * 1024
-# Scripts of one account.
-MAX_SCRIPTS = 1000
-# Octets: a million answers.
-MAX_ANSWERS = 64 * 1024 * 1024
 
 _SUFFIX = ".sieve"
 _ACTIVE = ".dovecot.sieve"
@@ -31,14 +25,16 @@ _ORIGINAL = "dovecot.orig"
 
 
 class HomeFolder:
-    def __init__(self, location: Location, account: str) -> None:
+    def __init__(self, location: Location, account: str, limits: SourceLimits) -> None:
         """`location.home` is there. Raises Halt for an address that would lead out of its folder."""
         assert location.home is not None
-        self._mount = Mount.of(location.home, account)
+        self._limits = limits
+        self._mount = Mount.of(location.home, account, limits)
         self._home = location.home.path(account)
         self._sieve_mount, self._sieve = self._mount, self._home / "sieve"
         if location.sieve is not None:
-            self._sieve_mount, self._sieve = Mount.of(location.sieve, account), location.sieve.path(account)
+            self._sieve_mount = Mount.of(location.sieve, account, limits)
+            self._sieve = location.sieve.path(account)
 
     def scripts(self) -> Scripts:
         """Raises Unavailable, Halt."""
@@ -46,12 +42,12 @@ class HomeFolder:
         found: dict[str, bytes] = {}
         for file in self._names():
             name = file.removesuffix(_SUFFIX)
-            octets = _read(self._sieve_mount, self._sieve, file, MAX_SCRIPT)
+            octets = _read(self._sieve_mount, self._sieve, file, self._limits.script)
             if octets is not None:
                 found[name] = octets
         active = self._link()
         if active is None:
-            original = _read(self._mount, self._home, _ACTIVE, MAX_SCRIPT)
+            original = _read(self._mount, self._home, _ACTIVE, self._limits.script)
             if original is None:
                 return Scripts(found)
             return Scripts({**found, _ORIGINAL: original}, _ORIGINAL)
@@ -62,7 +58,7 @@ class HomeFolder:
     def answers(self) -> bytes | None:
         """None where there are none. Raises Unavailable, Halt."""
         self._check()
-        return _read(self._mount, self._home, _ANSWERS, MAX_ANSWERS)
+        return _read(self._mount, self._home, _ANSWERS, self._limits.answers)
 
     def _check(self) -> None:
         """A home that is not there is a mount that is not: every user who has mail there has one."""
@@ -82,8 +78,8 @@ class HomeFolder:
             ]
         except NotFound:
             return []
-        if len(names) > MAX_SCRIPTS:
-            raise Unavailable(f"{self._sieve}: more than {MAX_SCRIPTS} scripts")
+        if len(names) > self._limits.scripts:
+            raise Unavailable(f"{self._sieve}: more than {self._limits.scripts} scripts")
         for each in names:
             if any("\udc80" <= char <= "\udcff" for char in each):
                 raise Unavailable(f"{self._sieve}: {each!r} is no name in UTF-8")

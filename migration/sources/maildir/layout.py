@@ -16,10 +16,6 @@ from migration.sources.names import decode_name
 # server shows it.
 LETTERS = {"D": "\\Draft", "F": "\\Flagged", "R": "\\Answered", "S": "\\Seen", "T": "\\Deleted"}
 
-# Of one account. More is a tree that leads in circles.
-MAX_MAILBOXES = 100_000
-MAX_DEPTH = 64
-
 Flags = Callable[[str, str], tuple[str, ...]]  # (what stays of a file's name, its name)
 
 
@@ -70,7 +66,7 @@ def dotted(mount: Mount, root: Path) -> list[tuple[list[bytes], str]]:
         levels = name.encode("utf-8", "surrogateescape")[1:].split(b".")
         if name.startswith(".") and all(levels) and mount.is_folder(root / name / "cur"):
             found.append((levels, name))
-    return bounded(found, root)
+    return _bounded(found, root, mount.limits.mailboxes)
 
 
 def nested(mount: Mount, root: Path) -> list[tuple[list[bytes], str]]:
@@ -90,18 +86,18 @@ def nested(mount: Mount, root: Path) -> list[tuple[list[bytes], str]]:
                 continue
             path = f"{above}/{name}" if above else name
             levels = path.encode("utf-8", "surrogateescape").split(b"/")
-            if len(levels) > MAX_DEPTH:
-                raise Halt(f"{root / path}: {MAX_DEPTH} levels of folders; a link in a circle?")
+            if len(levels) > mount.limits.depth:
+                raise Halt(f"{root / path}: {mount.limits.depth} levels of folders; a link in a circle?")
             waiting.append(path)
             if mount.is_folder(root / path / "cur"):
                 found.append((levels, path))
-        bounded(found, root)
+        _bounded(found, root, mount.limits.mailboxes)
     return sorted(found)
 
 
-def bounded(found: list[tuple[list[bytes], str]], root: Path) -> list[tuple[list[bytes], str]]:
-    if len(found) > MAX_MAILBOXES:
-        raise Halt(f"{root}: more than {MAX_MAILBOXES} mailboxes")
+def _bounded(found: list[tuple[list[bytes], str]], root: Path, most: int) -> list[tuple[list[bytes], str]]:
+    if len(found) > most:
+        raise Halt(f"{root}: more than {most} mailboxes")
     return found
 
 

@@ -14,8 +14,6 @@ from typing import Any, BinaryIO
 from mailplat.core.spool import MEMORY_LIMIT, Body
 from migration.errors import Misbehaviour
 
-# Of one message, decompressed: what a literal may have (sources/imap.py).
-MAX_MESSAGE = 2**31
 _CHUNK = 256 * 1024
 
 # How Dovecot's zlib plugin knows them: by how a file begins, whatever its name is. No message begins like that.
@@ -60,19 +58,20 @@ class Damaged(Exception):
     """A file is no message that can be had: it cannot be decompressed, or is too large."""
 
 
-def read(fd: int, size: int, what: Path, ends: LineEnds, spool: Path) -> Body:
+def read(fd: int, size: int, what: Path, ends: LineEnds, spool: Path, most: int) -> Body:
     """The message in an open file of `size` octets, which is closed or the body's. Small ones in memory; of a large
-    one that goes as it is, the file itself. Raises Damaged; Misbehaviour for what is not read here; OSError."""
+    one that goes as it is, the file itself. Raises Damaged, also beyond `most` octets, decompressed; Misbehaviour for
+    what is not read here; OSError."""
     taken = False
     try:
-        if size > MAX_MESSAGE:
-            raise Damaged(f"{size} octets; {MAX_MESSAGE} at most")
+        if size > most:
+            raise Damaged(f"{size} octets; {most} at most")
         octets = os.read(fd, size) if size <= MEMORY_LIMIT else os.read(fd, _LONGEST)
         kind = _coding(octets[:_LONGEST], what)
         if kind is not None:
             os.lseek(fd, 0, os.SEEK_SET)
             with os.fdopen(os.dup(fd), "rb") as file:
-                return _spooled(_decompressed(kind(file), what), ends, spool)
+                return _spooled(_decompressed(kind(file), what), ends, spool, most)
         if size <= MEMORY_LIMIT:
             while len(octets) < size and (more := os.read(fd, size - len(octets))):
                 octets += more
@@ -82,7 +81,7 @@ def read(fd: int, size: int, what: Path, ends: LineEnds, spool: Path) -> Body:
             taken = True
             return Body.of_descriptor(fd)
         os.lseek(fd, 0, os.SEEK_SET)
-        return _spooled(_pieces(fd), ends, spool)
+        return _spooled(_pieces(fd), ends, spool, most)
     finally:
         if not taken:
             os.close(fd)
@@ -101,12 +100,12 @@ def _coding(head: bytes, what: Path) -> Callable[..., Any] | None:
     return next((kind for magic, kind in _COMPRESSED.items() if head.startswith(magic)), None)
 
 
-def _spooled(pieces: Iterator[bytes], ends: LineEnds, spool: Path) -> Body:
+def _spooled(pieces: Iterator[bytes], ends: LineEnds, spool: Path, most: int) -> Body:
     body = Body.create(spool)
     try:
         for piece in _whole_lines(pieces):
-            if body.size + len(piece) > MAX_MESSAGE:
-                raise Damaged(f"more than {MAX_MESSAGE} octets")
+            if body.size + len(piece) > most:
+                raise Damaged(f"more than {most} octets")
             body.write(ends.apply(piece))
     except BaseException:
         body.close()

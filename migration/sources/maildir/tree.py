@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from mailplat.core.errors import NotFound, Unavailable
+from mailplat.core.limits.sources import SourceLimits
 from migration.errors import Halt
 from migration.sources.maildir.location import Template
 
@@ -24,8 +25,6 @@ _FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _ROOT = 0
 _ABSENT = (errno.ENOENT, errno.ENOTDIR)
 
-# Of a list of UIDs, of keywords, of subscriptions, octets: two million messages.
-MAX_LIST = 512 * 1024 * 1024
 _CHUNK = 1024 * 1024
 
 
@@ -44,14 +43,15 @@ class Mount:
     """`path` is where it is mounted, `own` the folder of the account whose mail is read: its user may have made every
     link below that."""
 
-    def __init__(self, path: Path, own: Path) -> None:
+    def __init__(self, path: Path, own: Path, limits: SourceLimits) -> None:
         self.path = path
+        self.limits = limits
         self._own = own
 
     @classmethod
-    def of(cls, template: Template, account: str) -> Self:
+    def of(cls, template: Template, account: str, limits: SourceLimits) -> Self:
         """Raises Halt for an address that would lead out of its folder."""
-        return cls(template.mount, template.own(account))
+        return cls(template.mount, template.own(account), limits)
 
     def check(self) -> None:
         """Raises Unavailable where nothing is mounted there: an empty folder, or none."""
@@ -141,8 +141,8 @@ class Mount:
             return None
         try:
             with failures(folder / name):
-                if status.st_size > MAX_LIST:
-                    raise Unavailable(f"{folder / name} has more than {MAX_LIST} octets")
+                if status.st_size > self.limits.index:
+                    raise Unavailable(f"{folder / name} has more than {self.limits.index} octets")
                 return read_all(file)
         finally:
             os.close(file)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from mailplat.core.errors import MailplatError
+from mailplat.core.limits.sources import SourceLimits
 from mailplat.core.spool import Body
 from migration.sources.contract import Listed
 from migration.sources.imap import Exchange, Protocol
@@ -73,7 +74,7 @@ def run(octets: bytes) -> None:
 
 
 def _read(pieces: Iterable[bytes], choice: int) -> list[object]:
-    protocol = Protocol(_LOOP, _SPOOL)
+    protocol = Protocol(_LOOP, _SPOOL, SourceLimits())
     protocol.transport = cast(asyncio.Transport, _Wire())
     protocol.greeting.set_result(b"* OK")
     exchange = Exchange("UID", "A1", _LOOP)

@@ -11,6 +11,7 @@ import pytest
 
 from mailplat.app.cli import main
 from mailplat.core.errors import InvalidInput, MailplatError, Unavailable
+from mailplat.core.limits.sources import SourceLimits
 from mailplat.core.rights import render
 from mailplat.sieve import scripts, vacation
 from mailplat.sieve.scripts import Scripts
@@ -81,7 +82,7 @@ async def test_an_account_moves_from_a_mount(
 
 def home(tmp_path: Path, more: str = "") -> HomeFolder:
     text = f"{tmp_path}/mnt/%n/Maildir:HOME={tmp_path}/mnt/%n{more}"
-    return HomeFolder(location.parse(text), "ann@x.test")
+    return HomeFolder(location.parse(text), "ann@x.test", SourceLimits())
 
 
 @pytest.fixture
@@ -131,7 +132,7 @@ def test_nothing_outside_of_the_mount_is_read(tmp_path: Path, ann: Path) -> None
     with pytest.raises(Unavailable, match="plain file"):
         home(tmp_path).scripts()
     with pytest.raises(Halt):
-        HomeFolder(location.parse(f"/mnt/%n/Maildir:HOME={tmp_path}/mnt/%n"), "..@x.test")
+        HomeFolder(location.parse(f"/mnt/%n/Maildir:HOME={tmp_path}/mnt/%n"), "..@x.test", SourceLimits())
     with pytest.raises(InvalidInput):
         location.parse("/mnt/%n/Maildir:HOME=~")
 

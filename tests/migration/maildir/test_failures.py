@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mailplat.core.errors import InvalidInput, NotFound, Unavailable
+from mailplat.core.limits.sources import SourceLimits
 from mailplat.core.spool import MEMORY_LIMIT
 from migration.errors import Halt, Misbehaviour
 from migration.sources.imap_account import ImapAccount
@@ -238,7 +239,7 @@ def body(folder: Path, content: bytes, every_lf: bool = False) -> tuple[bytes, b
     path = folder / "message"
     path.write_bytes(content)
     ends = octets.LineEnds(every_lf, b"\0" if every_lf else b"\x80")
-    read = octets.read(os.open(path, os.O_RDONLY), len(content), path, ends, folder)
+    read = octets.read(os.open(path, os.O_RDONLY), len(content), path, ends, folder, 2**31)
     try:
         return read.octets(), not read.in_memory
     finally:
@@ -269,13 +270,12 @@ def test_compressed_files(tmp_path: Path) -> None:
             body(tmp_path, head + b"...")
 
 
-async def test_a_damaged_file_is_not_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_damaged_file_is_not_given(tmp_path: Path) -> None:
     """20: the engine asks for it again, and halts with its UID. A few octets that would become too many, too."""
     root = dovecot(tmp_path / "mail", 4)
-    monkeypatch.setattr(octets, "MAX_MESSAGE", 1_000_000)
     message(root, "4.file:2,S", gzip.compress(b"line\n" * 200_000))
     message(root, "2.file:2,S", gzip.compress(b"Subject: 2\n\n")[:-4])
-    async with opened(location(tmp_path), tmp_path) as source:
+    async with opened(location(tmp_path), tmp_path, limits=SourceLimits(message=1_000_000)) as source:
         await source.examine((await source.survey()).mailboxes[0])
         assert [each.uid for each in await source.fetch([1, 2, 3, 4])] == [1, 3]
         assert [each.uid for each in await source.scan(uids=[2, 4])] == [2, 4]

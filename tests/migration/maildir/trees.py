@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from mailplat.core.executors import Executors
+from mailplat.core.limits.sources import SourceLimits
 from migration.sources.maildir.account import MaildirAccount
 from migration.sources.maildir.courier import Courier
 from migration.sources.maildir.dovecot import Dovecot
@@ -40,10 +41,12 @@ def dovecot(mount: Path, messages: int = 3) -> Path:
 
 
 @asynccontextmanager
-async def opened(location: str, spool: Path, account: str = ACCOUNT) -> AsyncIterator[MaildirAccount]:
-    executors, parsed = Executors(), parse(location)
-    layout: Layout = (Courier if parsed.kind == "courier" else Dovecot)(parsed, account)
-    source = MaildirAccount(layout, parsed, executors, "old", spool, None)
+async def opened(
+    location: str, spool: Path, account: str = ACCOUNT, limits: SourceLimits | None = None
+) -> AsyncIterator[MaildirAccount]:
+    executors, parsed, limits = Executors(), parse(location), limits or SourceLimits()
+    layout: Layout = (Courier if parsed.kind == "courier" else Dovecot)(parsed, account, limits)
+    source = MaildirAccount(layout, parsed, executors, "old", spool, None, limits)
     try:
         yield source
     finally:
