@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from mailplat.app.settings import load
+from mailplat.app.wiring import Platform
 from mailplat.core.errors import NotFound, Unavailable
 from mailplat.core.limits.sources import SourceLimits
 from mailplat.core.spool import MEMORY_LIMIT
@@ -350,3 +352,18 @@ async def test_a_connection_that_breaks_inside_a_literal(tmp_path: Path) -> None
         with pytest.raises(Unavailable):
             await source.fetch([1])
         await source.close()
+
+
+def test_what_is_borne_of_a_platform_is_a_setting(tmp_path: Path) -> None:
+    config = tmp_path / "mailplat.toml"
+    config.write_text(
+        '[platform]\nhostname = "mx.x.test"\ndata_dir = "data"\n[database]\nurl = "sqlite:///mailplat.db"\n'
+        '[store.shards.s1]\npath = "s1"\n[migration.sources]\nsilence = 5.0\n'
+    )
+    platform = Platform(load(config, {}))
+    try:
+        platform.directory.add_backend(Backend("old"))
+        assert platform.directory.backend("old").limits == SourceLimits(silence=5.0)
+        assert [each.limits.silence for each in platform.directory.backends()] == [5.0]
+    finally:
+        platform.close()
