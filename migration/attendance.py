@@ -15,7 +15,7 @@ from mailplat.core.errors import DiskFull, MailplatError, Unavailable
 from migration.book import Book, Passage
 from migration.certificate import events
 from migration.crossing import Paused, Tools
-from migration.errors import FenceAborted, Halt, Throttled, Unreachable
+from migration.errors import FenceAborted, Halt, Lost, Throttled, Unreachable
 from migration.lease import Held, Lease
 from migration.pacing import Pacer, backoff
 from migration.turns import Turn, Turns
@@ -31,6 +31,9 @@ URGENT = "urgent"
 AWAY_S = 5.0
 # Seconds until an account looks again whether its shard has room, at most: that asks nobody but ourselves.
 ROOM_S = 15.0
+# Seconds until an account tries again whose connection was lost, at most: nobody tells it when its platform is back,
+# and all that it asks for is one login.
+LOST_S = 30.0
 # Turns of it that are handed out at once.
 URGENT_ROOM = 64
 
@@ -268,8 +271,8 @@ class Attendance(ABC, Generic[M]):
         else:
             hand.failures += 1
             wait = backoff(hand.failures)
-            if isinstance(error, DiskFull):
-                wait = min(wait, ROOM_S)
+            if isinstance(error, DiskFull | Lost):
+                wait = min(wait, ROOM_S if isinstance(error, DiskFull) else LOST_S)
         hand.due_at = self.clock.now() + wait
         log.warning("move interrupted", account=move.address, reason=str(error), again_in_s=round(wait, 1))
         try:

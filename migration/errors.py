@@ -11,6 +11,10 @@ class Unreachable(Unavailable):
     """No connection to the source, or it did not greet: it is away, whatever account one asks for."""
 
 
+class Lost(Unavailable):
+    """The source ended a connection in the middle: it went away, or what served the account died."""
+
+
 class Throttled(Unavailable):
     """The source asked us to come back later. `retry_after`: seconds, where it said how many."""
 

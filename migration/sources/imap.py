@@ -21,7 +21,7 @@ from mailplat.core.errors import NotFound, Unavailable
 from mailplat.core.limits.sources import SourceLimits
 from mailplat.core.spool import MEMORY_LIMIT, Body
 from mailplat.wire.imap.strings import string
-from migration.errors import Misbehaviour, Throttled
+from migration.errors import Lost, Misbehaviour, Throttled
 from migration.lease import Held
 from migration.sources import replies
 from migration.sources.contract import Listed
@@ -117,7 +117,7 @@ class Protocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]
             found = _BACKOFF.search(self._farewell)
             wait = int(found[1]) / 1000 if found else None
             self.fail(Throttled(f"the source said {self._farewell[:200]!r}", wait))
-        self.fail(Unavailable(f"the source closed the connection: {exc or 'end of stream'}"))
+        self.fail(Lost(f"the source closed the connection: {exc or 'end of stream'}"))
 
     def fail(self, error: BaseException) -> None:
         """Every command in flight and every later one fails with this."""

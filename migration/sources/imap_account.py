@@ -13,7 +13,7 @@ from typing import Self
 from mailplat.core.errors import NotFound, Unavailable
 from mailplat.core.spool import Body
 from mailplat.directory import Backend
-from migration.errors import Throttled, Unreachable
+from migration.errors import Lost, Throttled, Unreachable
 from migration.sources import replies, tls
 from migration.sources.contract import (
     SPAN_MESSAGES,
@@ -82,7 +82,7 @@ class ImapAccount:
             if isinstance(error, OSError | TimeoutError | ssl.SSLError):
                 reason = tls.explain(error, "--imap-tls", backend.imap_tls)
                 raise kind(f"backend {backend.name} at {backend.imap}: {reason}") from error
-            if kind is Unreachable and type(error) is Unavailable:
+            if kind is Unreachable and type(error) in (Unavailable, Lost):
                 raise Unreachable(f"backend {backend.name} at {backend.imap}: {error}") from error
             raise
         return source

@@ -18,7 +18,7 @@ from typing import Protocol, Self
 from mailplat.core.errors import Unavailable
 from mailplat.core.spool import Body
 from mailplat.directory import Backend
-from migration.errors import Halt, Misbehaviour, Throttled, Unreachable
+from migration.errors import Halt, Lost, Misbehaviour, Throttled, Unreachable
 from migration.sources import tls
 
 # A response line has 512 octets (RFC 2449 4), a header line of a message any number; those are not read as lines.
@@ -349,7 +349,7 @@ class Session:
         except (OSError, TimeoutError, ssl.SSLError) as error:
             raise Unavailable(_reason(self._backend, error)) from error
         if not octets:
-            raise Unavailable(f"backend {self._backend.name}: POP3 closed the connection")
+            raise Lost(f"backend {self._backend.name}: POP3 closed the connection")
         self._buffer += octets
 
     def abort(self) -> None:

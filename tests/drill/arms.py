@@ -73,11 +73,15 @@ class Arms:
         (self.folder / str(pid)).unlink()
         return self._laid.pop(name)
 
-    def clear(self) -> None:
-        """What nobody came to."""
-        for each in self.folder.iterdir():
-            each.unlink(missing_ok=True)
+    def clear(self) -> set[int]:
+        """What nobody came to. Processes that came to one at the last moment, and stop: nobody looks for them."""
+        stopping: set[int] = set()
+        while left := list(self.folder.iterdir()):  # one may become another's under our hands
+            stopping.update(int(each.name) for each in left if each.name.isdigit())
+            for each in left:
+                each.unlink(missing_ok=True)
         self._laid.clear()
+        return stopping
 
 
 def is_stopped(pid: int) -> bool:

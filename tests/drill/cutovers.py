@@ -175,7 +175,7 @@ class CutoverDrill:
             insist(lambda: self.stage.plan(domain))
             insist(lambda: self.stage.ledger.request_cutover(domain))
             self.play(lanes)
-        self.arms.clear()
+            self.disarm()
         outcomes = [insist(functools.partial(self.outcome, lane)) for lane in lanes]
         self.compare(lanes)
         if any(outcome != "NEW" for outcome in outcomes):
@@ -215,6 +215,12 @@ class CutoverDrill:
             places = self.arms.draw(self.fault, 1 if self.hasty else count)
             for lane in lanes[at : at + together]:
                 self.arms.lay(lane.address, places)
+
+    def disarm(self) -> None:
+        """Who stands behind a step when all is over goes on: it may hold a lock that everybody waits for."""
+        for pid in self.arms.clear():
+            until(lambda pid=pid: is_stopped(pid), "an engine that stops itself")  # type: ignore[misc]
+            os.kill(pid, signal.SIGCONT)
 
     def engine(self, index: int) -> Engine:
         return Engine(index, self.stage.start(["migration"], index, self.crew, self.arms.folder))

@@ -10,11 +10,12 @@ from mailplat.core.errors import DiskFull
 from mailplat.core.route import RouteState
 from mailplat.directory import Backend
 from mailplat.store import NewMessage
-from migration.attendance import ROOM_S
+from migration.attendance import LOST_S, ROOM_S
 from migration.dispatch import Board, Dispatch
 from migration.errors import Unreachable
 from migration.from_backends import FromBackends
 from migration.lease import Lease
+from migration.sources.contract import Survey
 from migration.sources.imap_account import ImapAccount
 from migration.sources.pop3 import Session
 from migration.target import Target
@@ -128,6 +129,29 @@ async def test_an_account_whose_shard_is_full_looks_again_soon(
         await until(lambda: turn_of(here, users[0]).failures > 9, PATIENCE_S)
         assert turn_of(here, users[0]).due_at <= here.platform.clock.now() + ROOM_S
         full = False
+        await here.reach(RouteState.READY)
+
+
+async def test_an_account_whose_connections_were_lost_tries_again_soon(
+    dovecot: Dovecot, house: Callable[..., House], users: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else need have met the platform while it was away, and nobody tells when it is back."""
+    here = house(users[0])
+    here.plan()
+    survey, cut = ImapAccount.survey, True
+
+    async def lose(source: ImapAccount) -> Survey:
+        if cut:
+            source._client.protocol.transport.abort()
+        return await survey(source)
+
+    monkeypatch.setattr(ImapAccount, "survey", lose)
+    gone_wrong(here, users[0], due_in=0.0, away=False, failures=9)
+    async with here.engine():
+        await until(lambda: turn_of(here, users[0]).failures > 9, PATIENCE_S)
+        assert turn_of(here, users[0]).due_at <= here.platform.clock.now() + LOST_S
+        assert "closed the connection" in here.move(users[0]).note
+        cut = False
         await here.reach(RouteState.READY)
 
 
