@@ -25,10 +25,11 @@ async def test_a_source_that_throttles_is_counted(
     here = house(user)
     here.plan()
     move, turns = here.move(user), Turns(here.platform.database)
-    attended = FromBackends(here.platform, turns, "one", Lease(here.platform.clock, 3600.0), 1.0, 4, 0.0)
+    lease = Lease(here.platform.clock, 3600.0)
+    attended = FromBackends(here.platform, turns, "one", lease, 1.0, 4, 0.0)
     begun = turns.begin(turns.make(LEGACY_KIND, [move.account_id])[move.account_id].name, "one")
     assert begun is not None
-    hand = Hand(begun[0], move, begun[1], worked=0.0, failures=0, due_at=0.0)
+    hand = Hand(begun[0], move, begun[1], worked=0.0, failures=0, due_at=0.0, held=lease.hold())
     await attended._retry(hand, Throttled("NO [LIMIT] slow down", 3.0))
     ((_, kind, detail),) = events.of(here.platform.database, here.accounts[user].id)
     assert (kind, detail) == ("throttled", {"text": "NO [LIMIT] slow down", "retry_after_s": 3.0})
