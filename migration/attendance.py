@@ -146,12 +146,14 @@ class Attendance(ABC, Generic[M]):
 
     async def look(self) -> None:
         """Whether what is under way is still wanted, and still this worker's."""
-        hands = {hand.move.account_id: hand for hand in list(self._hands.values())}
-        if not hands:
+        hands = list(self._hands.values())
+        accounts = {hand.turn.account_id for hand in hands}
+        if not accounts:
             return
-        found = await self.find(hands.keys())
-        now = await self.tools.book(self.turns.of, self.kind, hands.keys())
-        mine = {id for id, turn in now.items() if hands[id].turn.same(turn)}
+        found = await self.find(accounts)
+        now = await self.tools.book(self.turns.of, self.kind, accounts)
+        # One that lost its turn may still end beside the one that has it.
+        mine = {each for each, turn in now.items() if any(hand.turn.same(turn) for hand in hands)}
         self.running = frozenset(
             each.account_id for each in found if each.account_id in mine and self.may_run(each)
         )
@@ -271,8 +273,10 @@ class Attendance(ABC, Generic[M]):
         else:
             hand.failures += 1
             wait = backoff(hand.failures)
-            if isinstance(error, DiskFull | Lost):
-                wait = min(wait, ROOM_S if isinstance(error, DiskFull) else LOST_S)
+            if isinstance(error, DiskFull):
+                wait = min(wait, ROOM_S)
+            elif isinstance(error, Lost):
+                wait = min(wait, LOST_S)
         hand.due_at = self.clock.now() + wait
         log.warning("move interrupted", account=move.address, reason=str(error), again_in_s=round(wait, 1))
         try:

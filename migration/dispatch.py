@@ -125,6 +125,7 @@ class Dispatch:
         if not chosen:
             return
         if not self._workflows.is_open:
+            self._used = self._clock.monotonic()  # every word of this worker says so from here on
             await self._begins()
             await self._workflows.open()
             await self._compare()  # some may be handed out since an earlier time

@@ -10,6 +10,10 @@ from mailplat.core.errors import Unavailable
 Held = Callable[[], None]
 
 
+def always() -> None:
+    """Of what is only read."""
+
+
 class Lease:
     """Counts from when it is made, and anew from each word that the worker lives (presence.py). From any thread."""
 

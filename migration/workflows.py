@@ -16,6 +16,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,13 +46,16 @@ WORKFLOW = "turn-1"
 VERSION = "1"
 
 # Seconds between two looks of a worker at the queue: how long a turn waits for its worker. Small beside a turn of a
-# second; ten looks a second are 2 % of a core.
+# second; ten looks a second are 3 % of a core.
 POLL_S = 0.1
 # Threads of DBOS for calls to its database, and connections of one worker.
 THREADS = 8
 CONNECTIONS = 4
 # Seconds. DBOS ends when it sees that it is to; nothing is asked meanwhile.
 LISTEN_S = 0.25
+# Seconds that a start waits for another worker of this machine to end its own; one that is stopped in it must hold
+# nobody. Two at once find tables that the other has made, and try again.
+START_S = 3.0
 # Nothing is scheduled.
 NEVER_S = 3600.0
 
@@ -137,7 +141,7 @@ class Workflows:
             return
         lock = os.open(f"{self._url.database}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            _await_lock(lock)
             yield
         finally:
             os.close(lock)
@@ -225,6 +229,16 @@ class Workflows:
         if self._engine is not None:
             self._engine.dispose()
         self._engine = None
+
+
+def _await_lock(lock: int) -> None:
+    until = time.monotonic() + START_S
+    while time.monotonic() < until:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(0.02)
+    log.warning("another worker does not end its start; this one goes on without it")
 
 
 # DBOS is one of a process, and so is what its workflows call.

@@ -26,7 +26,6 @@ from migration.sources.pop3 import read_uidls
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TLS = ("none", "starttls", "implicit")
-CONNECT_TIMEOUT_S = 10.0
 
 
 def register(actions: Subparsers) -> None:
@@ -267,7 +266,7 @@ async def _check_managesieve(backend: Backend, account: str) -> str:
 async def _check_relay(backend: Backend) -> str:
     host, _, port = backend.relay.partition(":")[2].rpartition(":")
     try:
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+        async with asyncio.timeout(backend.limits.connect):
             reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
             line = await reader.readline()
             writer.write(b"QUIT\r\n")

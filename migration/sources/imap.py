@@ -22,7 +22,7 @@ from mailplat.core.limits.sources import SourceLimits
 from mailplat.core.spool import MEMORY_LIMIT, Body
 from mailplat.wire.imap.strings import string
 from migration.errors import Lost, Misbehaviour, Throttled
-from migration.lease import Held
+from migration.lease import Held, always
 from migration.sources import replies
 from migration.sources.contract import Listed
 
@@ -45,10 +45,6 @@ def asks_to_wait(text: bytes) -> bool:
 
 
 Found = Callable[[Listed, bytes | Body | None], None]
-
-
-def _always() -> None:
-    """Of what is only read."""
 
 
 class Exchange(aioimaplib.Command):  # type: ignore[misc]
@@ -105,7 +101,7 @@ class Protocol(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]
         self._broken: BaseException | None = None
         self._deflate: Deflate | None = None
         self.upgrading = False  # STARTTLS was answered, TLS has not begun: no octet may come
-        self.held: Held = _always  # asked before anything is said
+        self.held: Held = always  # asked before anything is said
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)

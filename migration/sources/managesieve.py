@@ -27,16 +27,12 @@ from mailplat.wire.managesieve import (
     parse,
 )
 from migration.errors import Misbehaviour, Throttled
-from migration.lease import Held
+from migration.lease import Held, always
 from migration.sources import tls
 
 # Octets. A line without its literals: names have at most 512 (RFC 5804 1.6), texts of errors are longer.
 MAX_LINE = 64 * 1024
 _READ = 64 * 1024
-
-
-def _always() -> None:
-    """Of what is only read."""
 
 
 class Refused(MailplatError):
@@ -53,7 +49,7 @@ class ManageSieve:
         self._clear: asyncio.StreamWriter | None = None  # before STARTTLS
         self._lines = Lines(line=MAX_LINE, literal=limits.script)
         self._can: dict[str, str] = {}
-        self._held: Held = _always
+        self._held: Held = always
 
     def only_while(self, held: Held) -> None:
         """Say nothing more from when that raises."""

@@ -260,12 +260,7 @@ async def test_a_sleeper_on_the_way_back_changes_nothing(
     for number in range(100, 104):
         await desk.deliver(number)
     desk.flag(flagged, "\\Flagged")
-    roll_back(here)
-    sleeper = crew.start(1, stop=step)
-    await crew.stopped(sleeper)
-    crew.start(0)
-    nobody_waits_for_the_dead(here)
-    await until_all_back(here, users)
+    sleeper = await sleep_through_the_way_back(crew, users, step)
     with client(dovecot, user) as imap:  # users go on there
         imap.select_folder("INBOX")
         imap.set_flags([flagged], ["\\Answered"])
@@ -286,12 +281,7 @@ async def test_a_sleeper_behind_the_way_back_forgets_nothing_of_the_next_move(
     here = crew.here
     turns = Turns(here.platform.database)
     await move_here(here)
-    roll_back(here)
-    sleeper = crew.start(1, stop=step)
-    await crew.stopped(sleeper)
-    crew.start(0)
-    nobody_waits_for_the_dead(here)
-    await until_all_back(here, users)
+    sleeper = await sleep_through_the_way_back(crew, users, step)
     here.ledger.set_plan(DOMAIN, RUNNING, expected={PAUSED})
     await here.reach(RouteState.READY)
     here.ledger.set_plan(DOMAIN, PAUSED, expected={RUNNING})  # no round would mend it
@@ -303,6 +293,17 @@ async def test_a_sleeper_behind_the_way_back_forgets_nothing_of_the_next_move(
     here.ledger.set_plan(DOMAIN, RUNNING, expected={PAUSED})
     here.ledger.request_cutover(DOMAIN)
     await finish(here, dovecot, users)
+
+
+async def sleep_through_the_way_back(crew: Crew, users: list[str], step: str) -> subprocess.Popen[str]:
+    """Who stands behind the step, while another brings all back."""
+    roll_back(crew.here)
+    sleeper = crew.start(1, stop=step)
+    await crew.stopped(sleeper)
+    crew.start(0)
+    nobody_waits_for_the_dead(crew.here)
+    await until_all_back(crew.here, users)
+    return sleeper
 
 
 async def until_all_back(here: House, users: list[str]) -> None:

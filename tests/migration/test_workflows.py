@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import fcntl
+import os
 import signal
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from mailplat.core.executors import Executors
+from migration import workflows
 from migration.workflows import SCHEMA, VERSION, Offer, Workflows
 from tests.postgres import postgres
 from tests.until import until
@@ -212,3 +215,15 @@ async def test_the_version_is_pinned(url: str) -> None:
     async with opened(url):
         assert DBOS.application_version == VERSION
         assert DBOS.executor_id == "n.0"
+
+
+async def test_a_worker_that_is_stopped_in_its_start_holds_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workflows, "START_S", 0.1)
+    lock = os.open(tmp_path / "workflows.db.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    async with opened(f"sqlite:///{tmp_path / 'workflows.db'}") as here:
+        await here.workflows.offer([Offer("legacy/1/1", "backend:a", 2)])
+        await until(lambda: here.turns == ["legacy/1/1"])
+    os.close(lock)

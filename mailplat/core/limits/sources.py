@@ -22,7 +22,8 @@ class SourceLimits:
     # Seconds for one piece of work on the files of a mount: NFS lists some 10,000 names/s and gives some 100 MB/s.
     # Others do not wait so long for a mount that hangs: its lane refuses them.
     mount: float = limit(300.0, most=3600.0)
-    # Octets of one message, decompressed where it lies so; larger ones halt the move. What a literal may have.
+    # Octets of one message, decompressed where it lies so: what a literal may have. An account with a larger one does
+    # not move on.
     message: int = limit(2**31, least=MIB)
     # Octets of a line of IMAP: short but for flags and names; a longer one is not IMAP.
     line: int = limit(MIB, least=16_384)
@@ -43,8 +44,8 @@ class SourceLimits:
     script: int = limit(16 * MIB, least=4096)
     # Octets of all scripts of an account.
     scripts_octets: int = limit(64 * MIB, least=4096)
-    # Scripts of one account.
-    scripts: int = limit(1000, least=1)
+    # Scripts of one account, and lines of any answer of ManageSieve: what it can do is some twenty.
+    scripts: int = limit(1000, least=100)
     # Octets of the file that says whom a vacation has answered: a million of them.
     answers: int = limit(64 * MIB, least=4096)
     # Mailboxes of an account as files: more is a tree that leads in circles.
