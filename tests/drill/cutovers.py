@@ -218,7 +218,8 @@ class CutoverDrill:
 
     def disarm(self) -> None:
         """Who stands behind a step when all is over goes on: it may hold a lock that everybody waits for."""
-        for pid in self.arms.clear():
+        # One that was killed a little after a step may have come to the next one before.
+        for pid in self.arms.clear() & {engine.pid for engine in self.engines}:
             until(lambda pid=pid: is_stopped(pid), "an engine that stops itself")  # type: ignore[misc]
             os.kill(pid, signal.SIGCONT)
 
