@@ -106,7 +106,7 @@ async def store(
             modseq=each.modseq,
             saved_at=each.saved_at,
             uidl=uidls.get(each.uid, ""),
-            preview_later=each.saved_at is None,  # of a message that was not here before
+            render_later=True,
         )
         for each in sorted(fetched, key=lambda one: one.uid)
     ]

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy.engine import Connection
 
@@ -16,7 +15,8 @@ from mailplat.core.errors import AlreadyExists, LimitReached, MailplatError, Not
 from mailplat.db.driver import change
 from mailplat.store.expunge import take_out
 from mailplat.store.flagsets import SEEN, Numbering
-from mailplat.store.index.tables import rendering_id
+from mailplat.store.index import renderings
+from mailplat.store.index.renderings import Columns
 from mailplat.store.mailboxes import advance
 from mailplat.store.maildir import dedupe_key, folder_of, keyed_name
 from mailplat.store.quota import admit
@@ -25,11 +25,6 @@ from mailplat.store.site import MailboxRow, Site
 from mailplat.store.staging import Berth, Staged, discard
 from mailplat.store.types import MAX_UID, Appended
 
-INSERT_RENDERING = (
-    "INSERT INTO rendering (id, header_size, sent, sent_day, subject, sender, recipient, cc, bcc, message_id,"
-    " envelope, body, bodystructure, preview, email_id)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
 INSERT_MESSAGE = (
     "INSERT INTO message (mailbox_id, uid, modseq, flagset, size, internaldate, zone, saved_at, name, uidl)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -139,6 +134,7 @@ def _enter(
     known = _known_keys(connection, row.id, {_key(berth, each) for each in staged})
     numbering = Numbering(connection, site.library, row.id, site.limits)
     fresh: list[NewRow] = []
+    rendered: list[Columns] = []
     results: list[Appended | None] = []
     keys: dict[str, int] = {}
     for each in staged:
@@ -154,11 +150,16 @@ def _enter(
         mask = numbering.mask_of(each.message.flags) if each.message.flags else 0
         name = keyed_name(each.name, dedupe_key(berth.dedupe))
         fresh.append(_new_row(each, name, mask, numbering.number_of(mask), shared))
+        rendered.append(each.rendering)
     if not fresh:
         return [result for result in results if result is not None]
     added = sum(each.size for each in fresh)
     admit(site, connection, account_id, standing, added, len(fresh), berth.quota, berth.elsewhere)
-    numbers = iter(insert_messages(site, connection, row, fresh))
+    given = insert_messages(site, connection, row, fresh)
+    renderings.insert(connection, row.id, zip((uid for uid, _ in given), rendered, strict=True))
+    if not all(rendered):
+        site.unrendered.set()
+    numbers = iter(given)
     done = [Appended(row.uidvalidity, *next(numbers)) if result is None else result for result in results]
     if keys:
         now = int(site.clock.now())
@@ -182,7 +183,6 @@ class NewRow:
     saved_at: int
     name: str
     uidl: str | None
-    columns: tuple[Any, ...] = ()  # of `rendering`, behind its id; a copy brings none, it takes another row's
     shared: int | None = None
 
 
@@ -199,7 +199,6 @@ def _new_row(staged: Staged, name: str, mask: int, flagset: int, shared: int | N
         staged.saved_at,
         name,
         message.uidl or None,
-        staged.rendering,
         shared,
     )
 
@@ -207,9 +206,9 @@ def _new_row(staged: Staged, name: str, mask: int, flagset: int, shared: int | N
 def insert_messages(
     site: Site, connection: Connection, mailbox: MailboxRow, rows: Sequence[NewRow]
 ) -> list[tuple[int, int]]:
-    """Give each a UID and the MODSEQ of this change, insert, and bring the mailbox's row up to date.
-    Returns (uid, modseq) of each. Raises AlreadyExists for a UID that is or was in use, LimitReached when
-    there are none left."""
+    """Give each a UID and the MODSEQ of this change, insert, and bring the mailbox's row up to date; their renderings
+    are the caller's. Returns (uid, modseq) of each. Raises AlreadyExists for a UID that is or was in use,
+    LimitReached when there are none left."""
     modseq, uidnext = mailbox.modseq + 1, mailbox.uidnext
     backfill = False
     numbers: list[tuple[int, int]] = []
@@ -251,13 +250,6 @@ def insert_messages(
             for (uid, number), row in zip(numbers, rows, strict=True)
         ),
     )
-    renderings = [
-        (rendering_id(mailbox.id, uid), *row.columns)
-        for (uid, _), row in zip(numbers, rows, strict=True)
-        if row.columns
-    ]
-    if renderings:
-        change(connection, INSERT_RENDERING, *renderings)
     set_shared(
         connection,
         [

@@ -19,7 +19,7 @@ from mailplat.store.append import NewRow, insert_messages
 from mailplat.store.expunge import REMOVED, remove_messages
 from mailplat.store.fetch import select_messages
 from mailplat.store.flagsets import Numbering
-from mailplat.store.index.tables import rendering_id
+from mailplat.store.index import renderings
 from mailplat.store.maildir import find_file, first_name, folder_of, new_unique, parse_name, saved_at
 from mailplat.store.names import canonical
 from mailplat.store.quota import add_usage, admit
@@ -29,11 +29,6 @@ from mailplat.store.staging import discard
 from mailplat.store.types import CopyResult, UidRanges
 
 _COLUMNS = REMOVED + ", m.internaldate, m.zone, m.shared"
-_COPY_RENDERING = (
-    "INSERT INTO rendering (id, header_size, sent, sent_day, subject, sender, recipient, cc, bcc, message_id,"
-    " envelope, body, bodystructure, preview, email_id) SELECT ?, header_size, sent, sent_day, subject, sender,"
-    " recipient, cc, bcc, message_id, envelope, body, bodystructure, preview, email_id FROM rendering WHERE id = ?"
-)
 
 
 def copy(
@@ -210,9 +205,6 @@ def _insert_copies(
         for each in messages
     ]
     numbers = insert_messages(site, connection, there, rows)
-    pairs = zip(numbers, messages, strict=True)
-    connection.exec_driver_sql(
-        _COPY_RENDERING,
-        [(rendering_id(there.id, uid), rendering_id(here.id, each[0])) for (uid, _), each in pairs],
-    )
+    pairs = [(each[0], uid) for (uid, _), each in zip(numbers, messages, strict=True)]
+    renderings.copy(connection, here.id, there.id, pairs)
     return numbers

@@ -19,8 +19,10 @@ from mailplat.wire.mime.rendering import email_id
 from mailplat.wire.mime.text import field_texts, fold, searchable_text
 
 # Columns of a message; the second ones where a test needs them.
-SMALL = "m.uid, m.modseq, m.flagset, m.size, m.internaldate, m.zone, m.saved_at"
-HEADINGS = "r.sent_day, r.subject, r.sender, r.recipient, r.cc, r.bcc, r.message_id, r.email_id"
+SMALL = ("m.uid", "m.modseq", "m.flagset", "m.size", "m.internaldate", "m.zone", "m.saved_at")
+HEADINGS = (
+    "r.sent_day", "r.subject", "r.sender", "r.recipient", "r.cc", "r.bcc", "r.message_id", "r.email_id",
+)  # fmt: skip
 # Fields that the index keeps, by their place among the columns.
 _KEPT = {"subject": 8, "from": 9, "to": 10, "cc": 11, "bcc": 12, "message-id": 13}
 _SAVED_AT, _SENT_DAY, _EMAIL_ID = 6, 7, 14

@@ -10,7 +10,7 @@ from mailplat.core.route import Residence
 from mailplat.store.accounts import leave
 from mailplat.store.fetch import select_messages
 from mailplat.store.flagsets import DELETED, SEEN, Numbering
-from mailplat.store.index.tables import rendering_id
+from mailplat.store.index import renderings
 from mailplat.store.mailboxes import advance
 from mailplat.store.maildir import account_path, folder_of, mailbox_folder
 from mailplat.store.quota import add_usage
@@ -90,9 +90,7 @@ def remove_messages(
     )
     keys = [(row.id, each[0]) for each in messages]
     connection.exec_driver_sql("DELETE FROM message WHERE mailbox_id = ? AND uid = ?", keys)
-    connection.exec_driver_sql(
-        "DELETE FROM rendering WHERE id = ?", [(rendering_id(row.id, each[0]),) for each in messages]
-    )
+    renderings.forget(connection, row.id, (each[0] for each in messages))
     connection.exec_driver_sql(
         "INSERT INTO expunged (mailbox_id, modseq, uid) VALUES (?, ?, ?)",
         [(row.id, modseq, each[0]) for each in messages],

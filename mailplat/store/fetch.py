@@ -7,11 +7,11 @@ from typing import Any, BinaryIO
 
 from sqlalchemy.engine import Connection
 
-from mailplat.core import disk
 from mailplat.core.errors import InvalidInput, Unavailable
 from mailplat.core.route import Residence
 from mailplat.db.driver import fetch_all, fetch_one
-from mailplat.store.index.tables import WITH_RENDERING
+from mailplat.store.index.renderings import NAMES, NO_SPARE, Spare
+from mailplat.store.index.tables import WITH_OR_WITHOUT, WITH_RENDERING
 from mailplat.store.maildir import find_file, folder_of, full_name, mailbox_folder
 from mailplat.store.opening import open_file, open_folder, read_all, read_file
 from mailplat.store.site import MailboxRow, Site
@@ -43,6 +43,8 @@ _COLUMNS = {
     "preview": "r.preview",  # None: not made yet, see later.py
     "email_id": "r.email_id",  # the same
 }
+# Of these, what a message without its rendering does not have: rendered.py makes it.
+RENDERED = frozenset(name for name, expression in _COLUMNS.items() if expression.startswith("r."))
 
 # Ranges of UIDs in one statement.
 _RANGES = 400
@@ -56,11 +58,11 @@ def select_messages(
     uids: UidRanges,
     columns: str,
     *,
-    joined: bool = False,
+    source: str = "message m",
     where: str = "",
 ) -> Iterator[Sequence[tuple[Any, ...]]]:
-    """Rows of `message m` (and `rendering r`) in UID order, in pieces. `where` is SQL of ours, without values."""
-    source = WITH_RENDERING if joined else "message m"
+    """Rows of `message m`, or another source of these, in UID order, in pieces. `where` is SQL of ours, without
+    values."""
     extra = f" AND {where}" if where else ""
     if uids is None:
         statement = f"SELECT {columns} FROM {source} WHERE m.mailbox_id = ?{extra} ORDER BY m.uid"
@@ -82,6 +84,27 @@ def select_messages(
         yield fetch_all(connection, f"{statement}{extra} ORDER BY m.uid", values)
 
 
+def select_rendered(
+    connection: Connection, mailbox_id: int, uids: UidRanges, columns: Sequence[str], spare: Spare
+) -> Iterator[Sequence[tuple[Any, ...]]]:
+    """Rows of `message m` and `rendering r`. `spare` has the renderings of messages that have none in the index; of
+    what has it in neither there is no row."""
+    if not spare:
+        yield from select_messages(connection, mailbox_id, uids, ", ".join(columns), source=WITH_RENDERING)
+        return
+    made = {at: NAMES.index(name[2:]) for at, name in enumerate(columns) if name.startswith("r.")}
+    wanted = ", ".join(("m.uid", "r.id", *columns))
+    for piece in select_messages(connection, mailbox_id, uids, wanted, source=WITH_OR_WITHOUT):
+        found: list[tuple[Any, ...]] = []
+        for uid, number, *values in piece:
+            if number is None and uid in spare:
+                for at, place in made.items():
+                    values[at] = spare[uid][place]
+            if number is not None or uid in spare:
+                found.append(tuple(values))
+        yield found
+
+
 def merge_ranges(uids: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Ascending, without overlap; neighbours joined; (5, 2) means (2, 5)."""
     merged: list[tuple[int, int]] = []
@@ -94,15 +117,19 @@ def merge_ranges(uids: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def rows(
-    site: Site, residence: Residence, mailbox_id: int, uids: UidRanges, columns: Sequence[str]
+    site: Site,
+    residence: Residence,
+    mailbox_id: int,
+    uids: UidRanges,
+    columns: Sequence[str],
+    spare: Spare = NO_SPARE,
 ) -> list[tuple[Any, ...]]:
-    """The columns asked for of each message that is there, in UID order. Raises NotFound, InvalidInput for a
-    column that is none."""
+    """The columns asked for of each message that is there, in UID order; for those of RENDERED call rendered.rows.
+    Raises NotFound, InvalidInput for a column that is none."""
     unknown = [column for column in columns if column not in _COLUMNS]
     if unknown or not columns:
         raise InvalidInput(f"no such column: {', '.join(unknown) or '(none)'}")
     expressions = [_COLUMNS[column] for column in columns]
-    joined = any(expression.startswith("r.") for expression in expressions)
     found: list[tuple[Any, ...]] = []
     with site.read() as connection:
         mailbox = site.mailbox_by_id(connection, residence.account_id, mailbox_id)
@@ -116,7 +143,11 @@ def rows(
             expressions[columns.index("file")] = (  # as folder_of has it
                 f"iif(instr(m.name, ':2,'), '{prefix}cur/', '{prefix}new/') || m.name"
             )
-        for piece in select_messages(connection, mailbox_id, uids, ", ".join(expressions), joined=joined):
+        if RENDERED.isdisjoint(columns):
+            pieces = select_messages(connection, mailbox_id, uids, ", ".join(expressions))
+        else:
+            pieces = select_rendered(connection, mailbox_id, uids, expressions, spare)
+        for piece in pieces:
             found += piece
         if "flags" not in columns:
             return found
@@ -164,22 +195,6 @@ def contents(
     finally:
         if folder is not None:
             os.close(folder)
-
-
-def headers_many(
-    site: Site, residence: Residence, mailbox_id: int, uids: UidRanges, most: int
-) -> Iterator[tuple[int, bytes]]:
-    """(uid, header block) of each message that is there, cut after `most` octets; of a file no more is read."""
-    listed = rows(site, residence, mailbox_id, uids, ("uid", "file", "header_size"))
-    folder = site.account_folder(residence.account_id)
-    for uid, name, size in listed:
-        fd = open_file(f"{folder}/{name}")
-        file = (
-            open_message(site, residence, mailbox_id, uid) if fd is None else os.fdopen(fd, "rb", buffering=0)
-        )
-        if file is not None:
-            with file, disk.failures("message file"):
-                yield uid, file.read(min(size, most))
 
 
 def locate(site: Site, mailbox: MailboxRow, uid: int) -> tuple[Path | None, bool]:

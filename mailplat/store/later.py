@@ -1,5 +1,5 @@
 """Preview and EMAILID of messages from before the index kept them (revision 0006), and previews of messages that came
-from elsewhere (`NewMessage.preview_later`): made when somebody asks.
+from elsewhere and were rendered behind (rendered.py): made when somebody asks.
 
 An index of some million messages is upgraded at once that way, a platform is copied faster, and who never asks pays
 nothing. `complete` reads the files, gives the values, and writes them into the index so that nobody reads these files

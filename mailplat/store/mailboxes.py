@@ -14,7 +14,7 @@ from mailplat.store.description import (
     uid_ceiling,
     write_mailbox,
 )
-from mailplat.store.index.tables import rendering_id
+from mailplat.store.index import renderings
 from mailplat.store.inheriting import inherit
 from mailplat.store.maildir import account_path, mailbox_folder
 from mailplat.store.names import INBOX, below, canonical, check_name, parents
@@ -203,10 +203,7 @@ def delete(site: Site, residence: Residence, name: str, *, moved: bool = False) 
 
 def forget_messages(connection: Connection, mailbox_id: int) -> None:
     """All that the index knows of a mailbox's messages."""
-    connection.exec_driver_sql(
-        "DELETE FROM rendering WHERE id BETWEEN ? AND ?",
-        (rendering_id(mailbox_id, 0), rendering_id(mailbox_id, MAX_UID)),
-    )
+    renderings.forget_all(connection, mailbox_id)
     for table in ("message", "expunged", "keyword", "flagset", "dedupe"):
         connection.exec_driver_sql(f"DELETE FROM {table} WHERE mailbox_id = ?", (mailbox_id,))
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from mailplat.core.errors import LimitReached
 from mailplat.core.route import Residence
-from mailplat.store.fetch import headers_many
+from mailplat.store.rendered import headers
 from mailplat.store.site import Site
 from mailplat.wire.imap.sequence import ranges
 from mailplat.wire.mime.headers import MAX_HEADER
@@ -72,7 +72,7 @@ class References:
                     f"headers were read for longer than {site.limits.search_seconds:g} s; try again"
                 )
             window = ranges(missing[start : start + _WINDOW])
-            for uid, header in headers_many(site, residence, mailbox_id, window, MAX_HEADER):
+            for uid, header in headers(site, residence, mailbox_id, window, MAX_HEADER):
                 own, references = message_ids(header)
                 ids = [hash(own) if own is not None else 0, *map(hash, references)]
                 known[uid] = array("q", ids).tobytes()

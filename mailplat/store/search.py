@@ -4,24 +4,27 @@ What is known of kept text leaves a key sure of some messages and open for other
 (criteria.py). A key without text is open for all of them.
 """
 
-import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
-from typing import Any
 
 from mailplat.core.errors import LimitReached
 from mailplat.core.route import Residence
+from mailplat.db.driver import fetch_one
 from mailplat.store import fetch
 from mailplat.store.changes import Numbered, snapshot
 from mailplat.store.criteria import FILE, HEADINGS, SMALL, Compiler, Message, inside
 from mailplat.store.fulltext.finding import Found, look
-from mailplat.store.index.tables import WITH_RENDERING
 from mailplat.store.ready import Ready
+from mailplat.store.rendered import window
 from mailplat.store.site import MailboxRow, Site
+from mailplat.store.types import MAX_UID
 from mailplat.wire.imap import search as keys
+from mailplat.wire.imap.sequence import ranges
 
 # Rows read at once.
 _WINDOW = 2000
+
+_END = "SELECT uid FROM message WHERE mailbox_id = ? AND uid > ? ORDER BY uid LIMIT 1 OFFSET ?"
 
 
 def deadline_of(site: Site) -> float:
@@ -97,46 +100,37 @@ def _test(
     compiler = Compiler(book, site.clock.now(), found)
     test = compiler.compile(key)
     read = partial(fetch.octets, site, residence, mailbox.id)
+    columns = (*SMALL, *HEADINGS) if compiler.headings else SMALL
     matching: list[int] = []
-    rows = _rows if only is None else partial(_some_rows, only=only)
-    for row in rows(site, mailbox, headings=compiler.headings):
-        if book.knows(row[2]) and test.matches(Message(row, read)):
-            matching.append(row[0])
-        if test.cost == FILE and site.clock.monotonic() > deadline:
-            raise LimitReached(f"a search took longer than {site.limits.search_seconds:g} s; search for less")
+    for number, wanted in enumerate(_all(site, mailbox.id) if only is None else _some(only)):
+        if number:  # a window may have to be rendered first
+            _check(site, deadline)
+        for row in window(site, residence, mailbox.id, wanted, columns):
+            if book.knows(row[2]) and test.matches(Message(row, read)):
+                matching.append(row[0])
+            if test.cost == FILE:
+                _check(site, deadline)
     return matching
 
 
-def _rows(site: Site, mailbox: MailboxRow, *, headings: bool) -> Iterator[Sequence[Any]]:
-    columns, source = _columns(headings)
+def _check(site: Site, deadline: float) -> None:
+    if site.clock.monotonic() > deadline:
+        raise LimitReached(f"a search took longer than {site.limits.search_seconds:g} s; search for less")
+
+
+def _all(site: Site, mailbox_id: int) -> Iterator[list[tuple[int, int]]]:
+    """UIDs of all messages, in windows."""
     last = 0
     while True:
         with site.read() as connection:
-            window = connection.exec_driver_sql(
-                f"SELECT {columns} FROM {source} WHERE m.mailbox_id = ? AND m.uid > ? ORDER BY m.uid LIMIT ?",
-                (mailbox.id, last, _WINDOW),
-            ).fetchall()
-        yield from window
-        if len(window) < _WINDOW:
+            found = fetch_one(connection, _END, (mailbox_id, last, _WINDOW - 1))
+        yield [(last + 1, MAX_UID if found is None else found[0])]
+        if found is None:
             return
-        last = window[-1][0]
+        last = found[0]
 
 
-def _some_rows(
-    site: Site, mailbox: MailboxRow, *, headings: bool, only: Collection[int]
-) -> Iterator[Sequence[Any]]:
-    columns, source = _columns(headings)
+def _some(only: Collection[int]) -> Iterator[list[tuple[int, int]]]:
     ordered = sorted(only)
     for start in range(0, len(ordered), _WINDOW):
-        uids = json.dumps(ordered[start : start + _WINDOW])
-        with site.read() as connection:
-            window = connection.exec_driver_sql(
-                f"SELECT {columns} FROM json_each(?) j CROSS JOIN {source}"
-                " WHERE m.mailbox_id = ? AND m.uid = j.value ORDER BY j.id",
-                (uids, mailbox.id),
-            ).fetchall()
-        yield from window
-
-
-def _columns(headings: bool) -> tuple[str, str]:
-    return (f"{SMALL}, {HEADINGS}", WITH_RENDERING) if headings else (SMALL, "message m")
+        yield ranges(ordered[start : start + _WINDOW])

@@ -23,6 +23,8 @@ from mailplat.store import (
     namer,
     quota,
     renaming,
+    rendered,
+    renderer,
     search,
     sorting,
     threads,
@@ -30,14 +32,17 @@ from mailplat.store import (
 )
 from mailplat.store import flags as storing
 from mailplat.store.acl import Grantee
+from mailplat.store.behind import Behind
 from mailplat.store.changes import Numbered
 from mailplat.store.figures import Figures, figures
-from mailplat.store.fulltext.keeper import Keeper, Rounds
+from mailplat.store.fulltext import keeper
+from mailplat.store.fulltext.keeper import Rounds
 from mailplat.store.identity import Expected
 from mailplat.store.listing import Listing
 from mailplat.store.quota import Crossing
 from mailplat.store.ready import Ready
 from mailplat.store.references import References
+from mailplat.store.renderer import Rendering
 from mailplat.store.site import Publisher, Site
 from mailplat.store.sweeper import sweep_leaving
 from mailplat.store.transfer import Traces
@@ -102,7 +107,7 @@ class Shard:
         self._references = References(self.site.limits.references)
         self._listings = Ready[Listing](self.site.limits)
         self._upkeep = Upkeep(self.site) if upkeep else None
-        self._keeper = Keeper(self.site) if upkeep else None
+        self._behind = _behind(self.site) if upkeep else []
         self._closing = threading.Lock()
         self._closed = False
 
@@ -111,8 +116,8 @@ class Shard:
         with self._closing:
             if not self._closed:
                 self._closed = True
-                if self._keeper is not None:
-                    self._keeper.close()
+                for each in self._behind:
+                    each.close()
                 if self._upkeep is not None:
                     self._upkeep.close()
                 self.site.close()
@@ -270,7 +275,7 @@ class Shard:
     def rows(
         self, residence: Residence, mailbox_id: int, uids: UidRanges, columns: Sequence[str]
     ) -> list[tuple[Any, ...]]:
-        return fetch.rows(self.site, residence, mailbox_id, uids, columns)
+        return rendered.rows(self.site, residence, mailbox_id, uids, columns)
 
     def octets(self, residence: Residence, mailbox_id: int, uid: int) -> bytes | None:
         return fetch.octets(self.site, residence, mailbox_id, uid)
@@ -375,3 +380,20 @@ class Shard:
         rounds = Rounds(self.site)
         while rounds.round():
             pass
+
+    def render_all(self) -> None:
+        """Make now what was to be rendered later."""
+        rounds = Rendering(self.site)
+        while rounds.round():
+            pass
+
+
+def _behind(site: Site) -> list[Behind]:
+    """The threads for what nobody waits for."""
+    texts, rendering = threading.Event(), threading.Event()
+    return [
+        Behind("fulltext", site.name, Rounds(site, texts), site.fulltext.wake, texts, keeper.DELAY_S),
+        Behind(
+            "rendering", site.name, Rendering(site, rendering), site.unrendered, rendering, renderer.DELAY_S
+        ),
+    ]

@@ -157,6 +157,7 @@ class Site:
             max_group=limits.group,
         )
         self.changed = threading.Event()  # wakes the namer
+        self.unrendered = threading.Event()  # wakes the renderer
         self.expunged_in: set[int] = set()  # mailboxes, since the upkeep looked at their tombstones
         self._berths: dict[tuple[Residence, str], int] = {}
 

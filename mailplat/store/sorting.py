@@ -10,7 +10,7 @@ from typing import Any
 
 from mailplat.core.errors import LimitReached
 from mailplat.core.route import Residence
-from mailplat.store.fetch import select_messages
+from mailplat.store import rendered
 from mailplat.store.search import deadline_of
 from mailplat.store.site import Site
 from mailplat.wire.imap.sequence import ranges
@@ -27,7 +27,7 @@ _EPOCH_DAY = 719_163  # datetime.date(1970, 1, 1).toordinal()
 _FIRST_DAY = 693_596  # datetime.date(1900, 1, 1).toordinal()
 
 # A row: UID, small columns, then those of `rendering` that were asked for.
-_SMALL = "m.uid, m.internaldate, m.size"
+_SMALL = ("m.uid", "m.internaldate", "m.size")
 
 Row = Sequence[Any]
 Key = Callable[[Row], Any]
@@ -65,12 +65,7 @@ def windows(
                 f"sorting took longer than {site.limits.search_seconds:g} s; sort fewer messages"
             )
         wanted = ranges(uids[start : start + _WINDOW])
-        with site.read() as connection:
-            site.mailbox_by_id(connection, residence.account_id, mailbox_id)
-            for piece in select_messages(
-                connection, mailbox_id, wanted, ", ".join((_SMALL, *columns)), joined=bool(columns)
-            ):
-                yield list(piece)
+        yield rendered.window(site, residence, mailbox_id, wanted, (*_SMALL, *columns))
 
 
 def sent_moment(internaldate: int, sent: int | None, day: int | None) -> int:

@@ -9,14 +9,14 @@ import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
-from mailplat.core import disk
 from mailplat.core.errors import InvalidInput, Unavailable
 from mailplat.core.quota import Quota
 from mailplat.core.route import Residence
 from mailplat.store.accounts import grant_newer
 from mailplat.store.flagsets import SYSTEM_BITS, Numbering, split_flags
+from mailplat.store.index.renderings import Columns, columns
 from mailplat.store.maildir import (
     dedupe_key,
     first_name,
@@ -25,21 +25,18 @@ from mailplat.store.maildir import (
     new_unique,
     saved_at,
 )
-from mailplat.store.mapped import MappedFile
 from mailplat.store.names import canonical
-from mailplat.store.opening import open_file
 from mailplat.store.quota import check_account
+from mailplat.store.rendering import render_file
 from mailplat.store.site import Site
 from mailplat.store.types import MAX_MODSEQ, MAX_UID, NewMessage
 from mailplat.store.uidl import check_uidl
-from mailplat.wire.mime import Rendering, render
+from mailplat.wire.mime import render
 
 # RFC 1939 7.
 
 # What a date of RFC 3501 can show, years 1 to 9999; and zones of RFC 5322 3.3.
 _EARLIEST, _LATEST = -62_135_596_800, 253_402_300_799
-# Octets up to which reading a file is cheaper than mapping it.
-_SMALL = 256 * 1024
 _WIDEST_ZONE = 99 * 60 + 59
 
 
@@ -69,7 +66,7 @@ class Staged:
     zone: int
     saved_at: int
     message: NewMessage
-    rendering: tuple[Any, ...]  # the columns of `rendering` behind its id
+    rendering: Columns  # empty: made later
 
 
 def find_berth(
@@ -148,23 +145,22 @@ def stage_all(
 
 
 def stage(site: Site, message: NewMessage, keywords: Mapping[str, int], *, sync: bool) -> Staged:
-    """Write, fsync where asked for, render. The file's mtime is the INTERNALDATE."""
+    """Write, fsync and render where asked for. The file's mtime is the INTERNALDATE."""
     unique = new_unique()
     path = site.tmp / unique
     size = len(message.prefix) + message.body.size
     now = site.clock.now()
     date = math.floor(now if message.internaldate is None else message.internaldate)
     rendering = None
-    if size <= site.limits.mapped:
-        octets = message.prefix + message.body.octets()
-        rendering = render(octets, with_preview=not message.preview_later)
+    if size <= site.limits.mapped and not message.render_later:
+        rendering = render(message.prefix + message.body.octets())
     written = message.body.save(path, message.prefix, "append", mtime=date, sync=sync)
     try:
         if written != size:
             raise Unavailable(
                 f"{path.name}: {written} octets and not {size} as announced; was the body closed?"
             )
-        if rendering is None:
+        if rendering is None and not message.render_later:
             rendering = render_file(path)
     except BaseException:
         discard([path])
@@ -175,39 +171,9 @@ def stage(site: Site, message: NewMessage, keywords: Mapping[str, int], *, sync:
     zone = message.internaldate_zone
     # SAVEDATE as a rebuild will find it, but of what was saved elsewhere
     saved = saved_at(unique) if message.saved_at is None else math.floor(message.saved_at)
-    return Staged(path, name, size, date, zone, saved, message, columns(rendering))
-
-
-def columns(rendering: Rendering) -> tuple[Any, ...]:
-    return (
-        rendering.header_size,
-        rendering.sent,
-        rendering.sent_day,
-        rendering.subject,
-        rendering.from_,
-        rendering.to,
-        rendering.cc,
-        rendering.bcc,
-        rendering.message_id,
-        rendering.envelope,
-        rendering.body,
-        rendering.bodystructure,
-        rendering.preview,
-        rendering.email_id,
+    return Staged(
+        path, name, size, date, zone, saved, message, () if rendering is None else columns(rendering)
     )
-
-
-def render_file(path: Path) -> Rendering:
-    """What is in a file, whatever its size, without reading it into our memory. Raises FileNotFoundError,
-    Unavailable."""
-    fd = open_file(path)
-    if fd is None:
-        raise FileNotFoundError(path)
-    with os.fdopen(fd, "rb") as file, disk.failures(path):
-        if os.fstat(file.fileno()).st_size <= _SMALL:
-            return render(file.read())
-        with MappedFile.of(file.fileno()) as octets:
-            return render(cast(bytes, octets))  # scans, and copies header blocks only
 
 
 def open_plain(path: Path) -> BinaryIO:

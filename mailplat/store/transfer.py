@@ -18,7 +18,7 @@ from mailplat.store.annotations import ACCOUNT
 from mailplat.store.description import write_mailbox
 from mailplat.store.fetch import select_messages
 from mailplat.store.flagsets import SEEN, Numbering
-from mailplat.store.index.tables import rendering_id
+from mailplat.store.index import renderings
 from mailplat.store.mailboxes import advance, forget_rows
 from mailplat.store.maildir import account_path, folder_of, mailbox_folder
 from mailplat.store.names import INBOX
@@ -201,7 +201,7 @@ def _expunge(site: Site, connection: Connection, row: MailboxRow, expunged: Sequ
     )
     keys = [(row.id, each[0]) for each in found]
     connection.exec_driver_sql("DELETE FROM message WHERE mailbox_id = ? AND uid = ?", keys)
-    connection.exec_driver_sql("DELETE FROM rendering WHERE id = ?", [(rendering_id(*key),) for key in keys])
+    renderings.forget(connection, row.id, (each[0] for each in found))
     add_usage(connection, row.account_id, -octets, -len(found))
     folder = account_path(row.account_id) / mailbox_folder(row.id, row.name)
     files = [str(folder / folder_of(each[3]) / each[3]) for each in found]

@@ -70,7 +70,7 @@ class NewMessage:
     saved_at: float | None = None  # keep this SAVEDATE, Unix seconds; None: now
     uidl: str = ""  # keep this POP3 UIDL and its place: store/uidl.py
     dedupe: str = ""  # a second append to the mailbox with the same key stores nothing
-    preview_later: bool = False  # made when a client asks for it: store/later.py
+    render_later: bool = False  # behind the append, or when somebody asks for it: store/rendered.py
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,14 +81,30 @@ class Day:
         forget_tombstones(shard.site)
         self._append(BOB, "INBOX", 1)
         self._append(BOB, "INBOX", 20)  # many: one syncfs
+        self._render_later()
         self._replace(ANN, "Box", box, 3, "INBOX")
         shard.sweep()
         shard.settle_names()
         self._store.close()
 
-    def _append(self, home: Residence, mailbox: str, count: int, uid: int | None = None) -> None:
+    def _render_later(self) -> None:
+        """Messages that are rendered when somebody asks, behind, and never."""
+        shard = self._shard
+        with self._noted("create", BOB, "Old"):
+            shard.create(BOB, "Old")
+        self._append(BOB, "Old", 4, later=True)
+        old = shard.mailbox(BOB, "Old").id
+        assert shard.rows(BOB, old, [(1, 1)], ("message_id",)) == [("",)]
+        with self._noted("expunge", BOB, "Old", [2]):
+            shard.expunge_uids(BOB, old, [(2, 2)])
+        shard.sweep()
+        shard.render_all()
+
+    def _append(
+        self, home: Residence, mailbox: str, count: int, uid: int | None = None, *, later: bool = False
+    ) -> None:
         texts = [self._text() for _ in range(count)]
-        messages = [NewMessage(Body.of(text.encode()), uid=uid) for text in texts]
+        messages = [NewMessage(Body.of(text.encode()), uid=uid, render_later=later) for text in texts]
         append = self._store.append(home, mailbox, messages, quota=QUOTA)
         with self._noted("append", home, mailbox, texts) as told:
             told += [each.uid for each in asyncio.run(append)]

@@ -40,7 +40,7 @@ TABLE = (
     "sweep.unlink", "vault.mkdir", "vaultbox.write", "vaultbox.fsync", "vaultbox.rename", "vaultbox.dirsync",
     "vault.rename", "vault.dirsync", "shardfile.write", "shardfile.fsync", "shardfile.rename",
     "shardfile.dirsync", "serial.commit", "owner.write", "owner.fsync", "owner.rename", "owner.dirsync",
-    "tombstones.mark", "tombstones.remove",
+    "tombstones.mark", "tombstones.remove", "rendered.make",
 )  # fmt: skip
 
 Mailbox = tuple[int, str]
@@ -170,6 +170,7 @@ def check(folder: Path) -> None:
             for mailbox, told in expected.told.items():
                 assert told == found.get(mailbox, {}), mailbox
         check_changes(shard, expected, found)
+        check_subjects(shard, found)
         report = verify(shard, sweep_hours=0)
         assert report.problems == []
         again = verify(shard, sweep_hours=0)
@@ -181,6 +182,16 @@ def check(folder: Path) -> None:
     finally:
         shard.close()
     check_numbers(folder, expected)
+
+
+def check_subjects(shard: Shard, found: Contents) -> None:
+    """What is known of each message is of that one, whether it was rendered before the crash or is now."""
+    for (account, name), texts in found.items():
+        home = Residence(account, "s1", 1)
+        rows = shard.rows(home, shard.mailbox(home, name).id, None, ("uid", "subject"))
+        assert dict(rows) == {
+            uid: text.split("\r\n", 1)[0].removeprefix("Subject: ") for uid, text in texts.items()
+        }
 
 
 def check_changes(shard: Shard, expected: Expected, found: Contents) -> None:

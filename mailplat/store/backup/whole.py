@@ -39,7 +39,7 @@ from mailplat.store.backup.vaulted import bring_vault
 from mailplat.store.description import make_mailbox_folder, write_account, write_mailbox
 from mailplat.store.flagsets import read_book
 from mailplat.store.identity import INDEX_FILE, SHARD_FILE, carry_over
-from mailplat.store.index.tables import rendering_id
+from mailplat.store.index import renderings
 from mailplat.store.mailboxes import forget_rows
 from mailplat.store.maildir import first_name, folder_of, full_name, parse_name
 from mailplat.store.names import INBOX
@@ -327,6 +327,4 @@ def _forget(connection: Connection, mailbox_id: int, uids: list[int]) -> None:
     if uids:
         keys = [(mailbox_id, uid) for uid in uids]
         connection.exec_driver_sql("DELETE FROM message WHERE mailbox_id = ? AND uid = ?", keys)
-        connection.exec_driver_sql(
-            "DELETE FROM rendering WHERE id = ?", [(rendering_id(mailbox_id, uid),) for uid in uids]
-        )
+        renderings.forget(connection, mailbox_id, uids)

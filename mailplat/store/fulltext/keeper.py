@@ -1,4 +1,4 @@
-"""The thread that keeps fulltext.db close behind the index. Of the processes of a shard one does so at a time.
+"""What keeps fulltext.db close behind the index. Of the processes of a shard one does so at a time.
 
 It looks at the mailboxes that this process has changed or searched, and from time to time at all that it keeps: what
 a process that died left undone. Between two steps it rests as long as the step took: who waits for a login or a
@@ -14,7 +14,6 @@ from collections.abc import Iterator
 import structlog
 
 from mailplat.core import disk
-from mailplat.core.errors import MailplatError
 from mailplat.db.engine import Damaged
 from mailplat.store.fulltext.keeping import advance, enrol
 from mailplat.store.fulltext.texts import KINDS
@@ -30,9 +29,6 @@ ROUND_S = 2.0
 
 # Seconds between two looks at all that is kept.
 SWEEP_S = 600.0
-
-# After a failure (disk full, no more reading).
-RETRY_S = 30.0
 
 # Mailboxes in one look.
 _MAILBOXES = 500
@@ -53,7 +49,7 @@ _PARTS = (
 
 
 class Rounds:
-    """What is to be looked at, and a round of it; for one thread."""
+    """What is to be looked at, and a round of it; for one thread (behind.py)."""
 
     def __init__(self, site: Site, stop: threading.Event | None = None) -> None:
         self._site = site
@@ -71,6 +67,18 @@ class Rounds:
 
     def round(self) -> bool:
         """Whether there is more to be done. Raises Unavailable, DiskFull."""
+        try:
+            return self._round()
+        except Damaged as error:
+            log.error(
+                "the text kept for search is damaged; it is made anew",
+                shard=self._site.name,
+                reason=str(error),
+            )
+            self._site.fulltext.damaged = True
+            return True
+
+    def _round(self) -> bool:
         kept = self._site.fulltext
         if kept.mode == "off" or kept.damaged:
             return self._remove()
@@ -190,55 +198,3 @@ def _unkept(site: Site) -> Iterator[int]:
                 found -= {mailbox_id for (mailbox_id,) in kept}
         yield from found
         last = rows[-1][0]
-
-
-class Keeper:
-    """The thread."""
-
-    def __init__(self, site: Site) -> None:
-        self._site = site
-        self._stop = threading.Event()
-        self._rounds = Rounds(site, self._stop)
-        self._failing = ""
-        self._thread = threading.Thread(target=self._run, name=f"{site.name}-fulltext", daemon=True)
-        site.fulltext.wake.set()
-        self._thread.start()
-
-    def close(self) -> None:
-        """Ends after the step that it is at."""
-        self._stop.set()
-        self._site.fulltext.wake.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            self._site.fulltext.wake.wait(self._rounds.idle)
-            self._stop.wait(DELAY_S)
-            self._site.fulltext.wake.clear()
-            pause = self._round()
-            if pause is not None:
-                self._site.fulltext.wake.set()
-                self._stop.wait(pause)
-
-    def _round(self) -> float | None:
-        """Seconds until the next one, None where there is nothing left to do."""
-        failing, more = "", False
-        try:
-            more = self._rounds.round()
-        except Damaged as error:
-            log.error(
-                "the text kept for search is damaged; it is made anew",
-                shard=self._site.name,
-                reason=str(error),
-            )
-            self._site.fulltext.damaged = True
-            return 0.0
-        except MailplatError as error:
-            failing = str(error)
-        except Exception:
-            log.exception("fulltext failed: this is a bug", shard=self._site.name)
-            return RETRY_S
-        if failing != self._failing:
-            self._failing = failing
-            log.warning("text is kept for search", shard=self._site.name, failing=failing or "no more")
-        return RETRY_S if failing else 0.0 if more else None

@@ -16,6 +16,7 @@ from mailplat.store import fetch
 from mailplat.store.fulltext import texts
 from mailplat.store.fulltext.blocks import Block, may_join, pack, to_numbers, to_octets
 from mailplat.store.index.tables import WITH_RENDERING
+from mailplat.store.rendered import later, settle
 from mailplat.store.site import Site
 from mailplat.store.tombstones import expunged_since
 
@@ -161,6 +162,8 @@ def _read(
     some = _headings if part == texts.HEADINGS else _contents
     found: list[tuple[int, list[bytes]]] = []
     octets = 0
+    if part == texts.HEADINGS:
+        settle(site, mailbox_id, later(site, mailbox_id, since, _MESSAGES))
     with site.read() as index:
         columns, source = ("m.uid", "message m")
         if part == texts.HEADINGS:

@@ -2,7 +2,7 @@
 them). Hot paths speak SQL with tuples; nothing reads or writes through these objects.
 
 Rows of messages are small and clustered by (mailbox_id, uid): 10,000 flags are one short scan. What is
-rendered once at append, ten times as large, lies apart.
+rendered once, ten times as large, lies apart.
 """
 
 from sqlalchemy import (
@@ -31,11 +31,18 @@ _SHIFT = 2**32
 
 # `message m` with its `rendering r`.
 WITH_RENDERING = f"message m JOIN rendering r ON r.id = m.mailbox_id * {_SHIFT} + m.uid"
+# The same with those that have none.
+WITH_OR_WITHOUT = WITH_RENDERING.replace("JOIN", "LEFT JOIN")
 
 
 def rendering_id(mailbox_id: int, uid: int) -> int:
     """Clusters the renderings of a mailbox by UID; the highest one of mailbox n is rendering_id(n, MAX_UID)."""
     return mailbox_id * _SHIFT + uid
+
+
+def place_of(number: int) -> tuple[int, int]:
+    """(mailbox, UID) of a rendering_id."""
+    return divmod(number, _SHIFT)
 
 
 def _partial(name: str, column: Column[int], condition: str) -> Index:
@@ -183,7 +190,7 @@ message = Table(
 )
 Index("message_modseq", message.c.mailbox_id, message.c.modseq)
 
-rendering = Table(  # wire/mime/rendering.py; one row for each message, numbered by rendering_id
+rendering = Table(  # wire/mime/rendering.py; one row for each message but those in `unrendered`
     "rendering",
     metadata,
     Column("id", _Number, primary_key=True, autoincrement=False),
@@ -202,6 +209,14 @@ rendering = Table(  # wire/mime/rendering.py; one row for each message, numbered
     # NULL in rows of before: store/later.py makes both when somebody asks for them
     Column("preview", Text, nullable=True),
     Column("email_id", Text, nullable=True),
+)
+
+unrendered = (
+    Table(  # messages that have no row in `rendering` yet, by the id that it will have; see rendered.py
+        "unrendered",
+        metadata,
+        Column("id", _Number, primary_key=True, autoincrement=False),
+    )
 )
 
 expunged = Table(  # RFC 7162 3.2: what is gone since a MODSEQ; UID 0 is a mark of tombstones.py

@@ -14,12 +14,14 @@ from mailplat.core.hint import MailboxChanged
 from mailplat.store.append import NewRow, insert_messages
 from mailplat.store.deliveries import remember
 from mailplat.store.flagsets import SYSTEM_BITS, Numbering
+from mailplat.store.index import renderings
+from mailplat.store.index.renderings import columns
 from mailplat.store.maildir import first_name, folder_of, new_unique, resize_name, saved_at
 from mailplat.store.quota import add_usage
+from mailplat.store.rendering import render_file
 from mailplat.store.repair.foreign import finish, is_foreign, take
 from mailplat.store.repair.survey import File
 from mailplat.store.site import MailboxRow, Site
-from mailplat.store.staging import columns, render_file
 from mailplat.store.types import MAX_UID
 
 
@@ -130,9 +132,9 @@ def adopt(site: Site, row: MailboxRow, folder: Path, file: File, *, renumber: bo
             saved_at=saved_at(file.said.unique) or file.mtime,
             name=file.name,
             uidl=file.said.uidl or None,
-            columns=rendering,
         )
         ((uid, modseq),) = insert_messages(site, connection, mailbox, [new])
+        renderings.insert(connection, row.id, [(uid, rendering)])
         if file.said.key:
             remember(
                 site, connection, row.account_id, row.id, [(file.said.key, uid, modseq, int(new.saved_at))]

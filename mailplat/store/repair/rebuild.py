@@ -21,7 +21,7 @@ from mailplat.core import disk
 from mailplat.core.errors import Unavailable
 from mailplat.store import acl
 from mailplat.store.annotations import ACCOUNT, put
-from mailplat.store.append import INSERT_MESSAGE, INSERT_RENDERING
+from mailplat.store.append import INSERT_MESSAGE
 from mailplat.store.deliveries import remember
 from mailplat.store.description import (
     read_account,
@@ -31,7 +31,7 @@ from mailplat.store.description import (
     write_mailbox,
 )
 from mailplat.store.flagsets import SYSTEM_BITS, Numbering
-from mailplat.store.index.tables import rendering_id
+from mailplat.store.index import renderings
 from mailplat.store.mailboxes import forget_rows, insert_mailbox
 from mailplat.store.maildir import FOLDERS, MARKER, new_unique, parse_name, saved_at
 from mailplat.store.names import INBOX
@@ -49,7 +49,7 @@ from mailplat.store.shard import Shard
 from mailplat.store.site import COLUMNS, MailboxRow, Site
 from mailplat.store.staging import discard
 from mailplat.store.tombstones import mark_forgotten
-from mailplat.store.types import MAX_UID, Problem, Report
+from mailplat.store.types import Problem, Report
 from mailplat.store.vault.recovery import recover
 
 # Messages rendered and inserted at once: a few MB.
@@ -311,9 +311,7 @@ class _Rebuild:
                 )
                 for each, file, _ in some
             ]
-            connection.exec_driver_sql(
-                INSERT_RENDERING, [(rendering_id(row.id, each.uid), *values) for each, _, values in some]
-            )
+            renderings.insert(connection, row.id, ((each.uid, values) for each, _, values in some))
             connection.exec_driver_sql(INSERT_MESSAGE, rows)
             delivered = [
                 (file.said.key, each.uid, row.modseq, int(saved_at(file.said.unique) or file.mtime))
@@ -370,10 +368,7 @@ def _replace_row(
     connection: Connection, old: MailboxRow | None, fresh: MailboxRow, messages: Sequence[Adopted]
 ) -> None:
     """The mailbox's row without messages; expunged UIDs and dedupe keys stay while the UIDVALIDITY does."""
-    connection.exec_driver_sql(
-        "DELETE FROM rendering WHERE id BETWEEN ? AND ?",
-        (rendering_id(fresh.id, 0), rendering_id(fresh.id, MAX_UID)),
-    )
+    renderings.forget_all(connection, fresh.id)
     tables = ["message", "keyword", "flagset"]
     if old is None or old.uidvalidity != fresh.uidvalidity:
         tables += ["expunged", "dedupe"]

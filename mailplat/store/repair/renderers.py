@@ -15,7 +15,8 @@ from types import TracebackType
 from typing import Any
 
 from mailplat.core.errors import Unavailable
-from mailplat.store.staging import columns, render_file
+from mailplat.store.index.renderings import columns
+from mailplat.store.rendering import render_file
 
 Columns = tuple[Any, ...]
 

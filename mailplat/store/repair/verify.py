@@ -11,7 +11,8 @@ from sqlalchemy.engine import Connection
 from mailplat.core.errors import MailplatError, NotFound
 from mailplat.store.description import MailboxDescription, read_account, read_mailbox
 from mailplat.store.fetch import locate
-from mailplat.store.index.tables import WITH_RENDERING
+from mailplat.store.index import renderings
+from mailplat.store.index.tables import WITH_OR_WITHOUT
 from mailplat.store.mailboxes import advance
 from mailplat.store.maildir import parse_name, saved_at
 from mailplat.store.opening import unreadable
@@ -25,7 +26,7 @@ from mailplat.store.shard import Shard
 from mailplat.store.site import COLUMNS, MailboxRow, Site
 from mailplat.store.staging import discard
 from mailplat.store.sweeper import remove_path
-from mailplat.store.types import Report
+from mailplat.store.types import MAX_UID, Report
 from mailplat.store.vault.entry import is_waiting
 
 _HOUR = 3600
@@ -122,10 +123,10 @@ class _Verification:
                 return  # deleted meanwhile
             row = MailboxRow(*now)
             messages = connection.exec_driver_sql(
-                f"SELECT m.uid, m.name, m.size, r.id FROM {WITH_RENDERING.replace('JOIN', 'LEFT JOIN')}"
-                " WHERE m.mailbox_id = ?",
+                f"SELECT m.uid, m.name, m.size, r.id FROM {WITH_OR_WITHOUT} WHERE m.mailbox_id = ?",
                 (row.id,),
             ).fetchall()
+            later = set(renderings.later(connection, row.id, 1, MAX_UID))
         self._report.mailboxes += 1
         self._report.messages += len(messages)
         if not (folder / "cur").is_dir() or not (folder / "new").is_dir():
@@ -143,7 +144,7 @@ class _Verification:
         for uid, name, size, rendering in messages:
             place = "cur" if ":2," in name else "new"
             self._message(row, folder, uid, name, size, rest.pop((place, name), None))
-            if rendering is None:
+            if rendering is None and uid not in later:
                 self._problem(problems.RENDERING, folder / place / name, f"UID {uid} has no rendering")
         if rest:
             names = {parse_name(name).unique: uid for uid, name, _, _ in messages}

@@ -17,7 +17,9 @@ import structlog
 from sqlalchemy.engine import Connection
 
 from mailplat.core import disk
+from mailplat.core.errors import Unavailable
 from mailplat.store.flagsets import SYSTEM_BITS
+from mailplat.store.index.renderings import NAMES, columns
 from mailplat.store.maildir import (
     MAILBOX_FILE,
     account_path,
@@ -27,6 +29,7 @@ from mailplat.store.maildir import (
     mailbox_folder,
     parse_name,
 )
+from mailplat.store.rendering import render_file
 from mailplat.store.site import Site
 from mailplat.store.types import SYSTEM_FLAGS
 from mailplat.store.vault.entry import ACCOUNT, EXPUNGED, MAILBOX
@@ -44,7 +47,8 @@ _LETTERS = {EXPUNGED: "e", MAILBOX: "m", ACCOUNT: "a"}
 _WORDS = {letter: word for word, letter in _LETTERS.items()}
 
 _WAITING = (
-    "SELECT id, account_id, mailbox_id, mailbox, uid, reason, at, flags, file FROM vault WHERE placed = 0"
+    "SELECT id, account_id, mailbox_id, mailbox, uid, reason, at, flags, file,"
+    " sender || recipient || subject || message_id FROM vault WHERE placed = 0"
     " ORDER BY mailbox_id, file LIMIT ?"
 )
 _WAITING_OF = _WAITING.replace("placed = 0", "placed = 0 AND account_id = ?")
@@ -98,6 +102,7 @@ def _place_rows(site: Site, connection: Connection, rows: Sequence[Sequence[obje
     for row in rows:
         boxes[row[1], row[2], row[3]].append(row)  # type: ignore[index]
     placed: list[tuple[str, int]] = []
+    unread: list[tuple[Path, int]] = []
     for (account_id, mailbox_id, mailbox), some in boxes.items():
         words = dict.fromkeys(
             word for row in some for word in str(row[7]).split() if word not in SYSTEM_FLAGS
@@ -105,16 +110,32 @@ def _place_rows(site: Site, connection: Connection, rows: Sequence[Sequence[obje
         folder = make_folder(site, box_path(account_id, mailbox_id))
         described = describe(folder, mailbox_id, mailbox, words)
         source = site.path / account_path(account_id) / mailbox_folder(mailbox_id, mailbox)
-        for number, _, _, _, uid, reason, at, flags, file in some:
+        for number, _, _, _, uid, reason, at, flags, file, said in some:
             mask = mask_of(str(flags), described.keywords)
             named = partial(vault_name, int(str(uid)), mask, int(str(at)), str(reason))
             name = _move(source, str(file), folder, named)
             placed.append((name, int(str(number))))
+            if not said:  # it was expunged before it was rendered
+                unread.append((folder / name, int(str(number))))
         with disk.failures(folder):
             disk.fsync_directory(folder, "vault.dirsync")
     if placed:
         connection.exec_driver_sql("UPDATE vault SET placed = 1, name = ? WHERE id = ?", placed)
+    for path, number in unread:
+        _describe(connection, number, path)
     return len(placed)
+
+
+def _describe(connection: Connection, number: int, path: Path) -> None:
+    """What a search in the vault looks at, from the file. One that is not there, or cannot be read, can be found by
+    its mailbox and date only; that it is missing was said."""
+    with contextlib.suppress(FileNotFoundError, Unavailable):
+        values = columns(render_file(path))
+        said = (values[NAMES.index(name)] for name in ("sender", "recipient", "subject", "message_id"))
+        connection.exec_driver_sql(
+            "UPDATE vault SET sender = ?, recipient = ?, subject = ?, message_id = ? WHERE id = ?",
+            (*said, number),
+        )
 
 
 def _move(folder: Path, file: str, box: Path, name_of: Callable[[str], str]) -> str:

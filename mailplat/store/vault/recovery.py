@@ -9,9 +9,10 @@ from sqlalchemy.engine import Connection
 from mailplat.core import disk
 from mailplat.store.deliveries import remember
 from mailplat.store.flagsets import name_flags
+from mailplat.store.index.renderings import columns
 from mailplat.store.maildir import parse_name, saved_at, spread
+from mailplat.store.rendering import render_file
 from mailplat.store.site import Site
-from mailplat.store.staging import columns, render_file
 from mailplat.store.vault.owner import ROOT, insert_owner, read_owner
 from mailplat.store.vault.place import Description, parse_vault_name, read_description
 

@@ -79,9 +79,11 @@ def restore(
 
 
 def _found(site: Site, account_ids: Sequence[int], wanted: Filter) -> list[Item]:
-    """With their files in the vault: those of what is expunged just now may have to be brought there first."""
+    """With their files in the vault: those of what is expunged just now have to be brought there first, and with some
+    it is only then that it is known who sent them."""
+    place_waiting(site)
     items = list(find(site, account_ids, wanted))
-    if not all(item.name for item in items):
+    if not all(item.name for item in items):  # expunged since then
         place_waiting(site)
         items = list(find(site, account_ids, Filter(ids=frozenset(item.id for item in items))))
     return items

@@ -117,10 +117,10 @@ class Rig:
         mailbox: str = "INBOX",
         flags: tuple[str, ...] = (),
         to: Residence | None = None,
-        preview_later: bool = False,
+        render_later: bool = False,
     ) -> list[Appended]:
         """As the delivery does it, behind the back of all clients."""
-        new = [NewMessage(Body.of(message), flags=flags, preview_later=preview_later) for message in messages]
+        new = [NewMessage(Body.of(message), flags=flags, render_later=render_later) for message in messages]
         return await self.store.append(to or self.residence, mailbox, new)
 
     async def stop(self) -> None:

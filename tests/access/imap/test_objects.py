@@ -141,7 +141,7 @@ async def test_when_a_message_came_into_its_mailbox(rig: Rig) -> None:
 
 
 async def test_a_preview_of_what_came_from_elsewhere_is_made_for_who_asks(rig: Rig) -> None:
-    await rig.deliver(message("one", "Hello"), message("two", "Bye"), preview_later=True)
+    await rig.deliver(message("one", "Hello"), message("two", "Bye"), render_later=True)
     client = await rig.login("INBOX")
     await client.talk(
         """
@@ -159,7 +159,7 @@ async def test_a_preview_of_what_came_from_elsewhere_is_made_for_who_asks(rig: R
         """
     )
     one, two = await email_ids(client, "INBOX")
-    assert one != two, "these are made at once: SEARCH finds messages by them"
+    assert one != two, "SEARCH finds messages by them"
 
 
 async def test_messages_from_before_the_index_kept_these(rig: Rig) -> None:

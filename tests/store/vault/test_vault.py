@@ -582,6 +582,7 @@ def test_shard_of_the_first_revision_is_upgraded(tmp_path: Path) -> None:
             "quota_warning",
             "annotation",
             "acl",
+            "unrendered",
         ):
             connection.exec_driver_sql(f"DROP TABLE {table}")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
