@@ -24,7 +24,9 @@ Files of this room
     accounts.py, mailboxes.py, renaming.py, fetch.py, changes.py, search.py, flags.py, expunge.py, copy.py   verbs
     criteria.py  what each key of a SEARCH asks of a message      fulltext/   text that is kept for it
     sorting.py, threads.py   more of them      references.py   whom messages answer, remembered for THREAD
-    later.py     preview and EMAILID of messages from before they were kept
+    rendered.py, renderer.py   reading with what is rendered of messages; who comes in bulk is rendered behind
+    rendering.py a file, rendered      later.py   previews, and EMAILIDs of messages from before they were kept
+    behind.py    the threads for what nobody waits for
     listing.py   UIDs, sizes and UIDLs of a mailbox: POP3's maildrop
     ready.py     snapshots and listings that were read, kept to be brought forward
     deliveries.py   what was delivered, remembered when the index is made anew
@@ -49,6 +51,8 @@ Invariants
     * Every write checks the account's epoch inside its transaction. An account that left stays closed.
     * What was expunged since a MODSEQ is told whole, or not at all and all UIDs instead (tombstones.py).
     * Where one message takes the place of another (Store.append, `replacing`), exactly one is there at any time.
+    * A message is rendered (table `rendering`) or waits for it (`unrendered`), never both or neither, from the commit
+      that makes it to the one that takes it away (index/renderings.py). Nothing that a client sees depends on which.
     * Totals of mailboxes, accounts and pools (domains) change in the transaction that changes the rows.
     * One message for many accounts of a shard is one file with many links; so is what COPY makes. The usage of each
       account counts it in full. Their rows have one number in `shared` (sharing.py), so that the shard's figures
@@ -70,6 +74,7 @@ What is true after a crash (kill -9, power cut) behind each step; tests/store/te
     create.mkdir, .dirsync   an empty folder without a row; harmless, its number may be used by the next creation, and
                              a rebuild removes it
     account.*                the account's folder without a row; grant takes it over
+    rendered.make            nothing: the messages are rendered again, by whoever asks next
     names.rename             the row says the old name: readers look for the unique part, the namer comes again
     names.dirsync            nothing; a power cut before it may undo the rename, with the same effect
     sweep.rename             an account's folder in tmp/ that `leaving` does not know; verify sweeps it

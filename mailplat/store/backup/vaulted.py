@@ -16,7 +16,7 @@ from mailplat.store.site import Site
 from mailplat.store.types import SYSTEM_FLAGS, Problem
 from mailplat.store.vault.finding import Item
 from mailplat.store.vault.owner import make_folder, write_owner
-from mailplat.store.vault.place import box_path, describe, mask_of, vault_name
+from mailplat.store.vault.place import Headings, box_path, describe, headings, mask_of, vault_name
 
 _FIELDS = Item._fields[1:]
 _INSERT = f"INSERT INTO vault ({', '.join(_FIELDS)}, placed) VALUES ({', '.join('?' * len(_FIELDS))}, 1)"
@@ -64,6 +64,8 @@ def _box(
         what = f"{item.mailbox}, UID {item.uid}, in the vault of account {account_id}"
         problem = put_back(catalogue.repository, digest, folder / name, item.internaldate, what, flush)
         if problem is None:
+            if not any(getattr(item, field) for field in Headings._fields):  # expunged before it was rendered
+                item = item._replace(**headings(folder / name)._asdict())
             rows.append(item._replace(name=name)[1:])
         else:
             problems.append(problem)

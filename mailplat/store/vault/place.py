@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 from sqlalchemy.engine import Connection
@@ -51,7 +52,17 @@ _WAITING = (
     " sender || recipient || subject || message_id FROM vault WHERE placed = 0"
     " ORDER BY mailbox_id, file LIMIT ?"
 )
+_SAY = "UPDATE vault SET sender = ?, recipient = ?, subject = ?, message_id = ? WHERE id = ?"
 _WAITING_OF = _WAITING.replace("placed = 0", "placed = 0 AND account_id = ?")
+
+
+class Headings(NamedTuple):
+    """What a search in the vault looks at."""
+
+    sender: str = ""
+    recipient: str = ""
+    subject: str = ""
+    message_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,20 +133,17 @@ def _place_rows(site: Site, connection: Connection, rows: Sequence[Sequence[obje
     if placed:
         connection.exec_driver_sql("UPDATE vault SET placed = 1, name = ? WHERE id = ?", placed)
     for path, number in unread:
-        _describe(connection, number, path)
+        connection.exec_driver_sql(_SAY, (*headings(path), number))
     return len(placed)
 
 
-def _describe(connection: Connection, number: int, path: Path) -> None:
-    """What a search in the vault looks at, from the file. One that is not there, or cannot be read, can be found by
-    its mailbox and date only; that it is missing was said."""
+def headings(path: Path) -> Headings:
+    """Of a file in the vault. Of one that is not there, or cannot be read, nothing is known: it is found by its
+    mailbox and date only."""
     with contextlib.suppress(FileNotFoundError, Unavailable):
         values = columns(render_file(path))
-        said = (values[NAMES.index(name)] for name in ("sender", "recipient", "subject", "message_id"))
-        connection.exec_driver_sql(
-            "UPDATE vault SET sender = ?, recipient = ?, subject = ?, message_id = ? WHERE id = ?",
-            (*said, number),
-        )
+        return Headings(*(values[NAMES.index(name)] for name in Headings._fields))
+    return Headings()
 
 
 def _move(folder: Path, file: str, box: Path, name_of: Callable[[str], str]) -> str:
