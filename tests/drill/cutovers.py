@@ -291,12 +291,18 @@ class CutoverDrill:
             self.mend(at_once=True)  # of a legacy platform that is away nobody can be thrown out
             self.stage.dovecot.kick(arm.address)
         if arm.strikes:
-            next(lane for lane in lanes if lane.address == arm.address).struck.append(arm.step)
-            self.strike(engine, arm)
+            self.note(arm, lanes)
+            also = self.strike(engine, arm)
+            if also is not None and also.strikes:
+                self.note(also, lanes)
         else:
             os.kill(engine.pid, signal.SIGCONT)
 
-    def strike(self, engine: Engine, arm: Arm) -> None:
+    def note(self, arm: Arm, lanes: Sequence[Lane]) -> None:
+        next(lane for lane in lanes if lane.address == arm.address).struck.append(arm.step)
+
+    def strike(self, engine: Engine, arm: Arm) -> Arm | None:
+        """Where else it has come by the time that it is hit."""
         if arm.between:
             os.kill(engine.pid, signal.SIGCONT)
             time.sleep(self.rng.uniform(0.0, BETWEEN_S))
@@ -304,16 +310,20 @@ class CutoverDrill:
         if self.fault == faults.KILL:
             self.stage.end(engine.pid, signal.SIGKILL)
             self.replace(engine)
-        elif self.fault == faults.ZOMBIE:
+            return self.arms.met(engine.pid)
+        if self.fault == faults.ZOMBIE:
             os.kill(engine.pid, signal.SIGSTOP)
+            until(lambda: is_stopped(engine.pid), "an engine that was stopped")
             engine.asleep, engine.wakes = True, self.settled + self.rng.uniform(*self.sleeps)
             self.engines.append(self.engine(1 + max(each.index for each in self.engines)))
-        else:
-            if self.trouble is None:
-                self.trouble = self.troubles.find(self.fault)
-                self.trouble.begin()
-                self.ends = time.monotonic() + self.rng.uniform(*self.lasts)
+            return self.arms.met(engine.pid)
+        if self.trouble is None:
+            self.trouble = self.troubles.find(self.fault)
+            self.trouble.begin()
+            self.ends = time.monotonic() + self.rng.uniform(*self.lasts)
+        if not arm.between:  # else it goes on already, or has stopped itself at its next place
             os.kill(engine.pid, signal.SIGCONT)
+        return None
 
     def mend(self, *, at_once: bool = False) -> None:
         if self.trouble is not None and (at_once or time.monotonic() >= self.ends):
