@@ -205,6 +205,12 @@ class Ledger(Book):
                 loads[shard] += count
         return loads
 
+    def has_plans(self) -> bool:
+        """Whether a domain has one that is not closed."""
+        query = sa.select(sa.literal(1)).where(tables.plan.c.state != CLOSED).limit(1)
+        with self.database.read() as connection:
+            return connection.execute(query).first() is not None
+
     def set_plan(
         self, domain: str, state: str, *, expected: Collection[str], guard: Guard = lambda connection: None
     ) -> None:

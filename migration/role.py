@@ -18,6 +18,7 @@ from migration.directory.drift import Drift
 from migration.dispatch import Dispatch
 from migration.drains import Drains
 from migration.from_backends import FromBackends
+from migration.ledger import Ledger
 from migration.presence import Doubled, Presence, Worker
 from migration.turns import Turns, parse
 from migration.waves.runner import EVERY_S, Waves
@@ -27,6 +28,8 @@ log = structlog.get_logger("migration")
 
 # How often the ledgers are asked for work: how long a command waits for its first effect.
 POLL_S = 0.25
+# How often they are asked whether there is a plan that may be started soon: plans of many domains are read for it.
+PREPARE_S = 2.0
 # Share of the time that asking may take. With tens of thousands of accounts under way it is the ledger that is slow.
 POLL_SHARE = 0.1
 # Rounds over an account that is READY and waits for its cutover.
@@ -67,6 +70,9 @@ class Migration:
         )
         self._workers: Sequence[Worker] = ()
         self._waves_every = waves_every
+        self._ledger = Ledger(platform.database, platform.clock)
+        self._prepared = False
+        self._prepare_at = 0.0
         self._chores: Sequence[asyncio.Task[None]] = ()  # while this worker leads
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -168,6 +174,8 @@ class Migration:
             used = await self._platform.executors.run("migration", self._presence.anybody_busy)
         if used and not workflows.is_open:
             await workflows.open()
+        if not used and not workflows.is_open:
+            await self._prepare(workflows)
         if not used and workflows.is_open and not any(kind.busy for kind in self._attended):
             await workflows.close()
         at_work = workflows.is_open and any(kind.busy for kind in self._attended)
@@ -175,6 +183,15 @@ class Migration:
         for kind in self._attended:
             kind.workers, kind.waiting = len(workers), waiting
             await kind.look()
+
+    async def _prepare(self, workflows: Workflows) -> None:
+        """Once a plan is there."""
+        if self._prepared or self._clock.monotonic() < self._prepare_at:
+            return
+        self._prepare_at = self._clock.monotonic() + PREPARE_S
+        if await self._platform.executors.run("migration", self._ledger.has_plans):
+            await workflows.prepare()
+            self._prepared = True
 
     async def _take(self, turn: str) -> None:
         kind, _, _ = parse(turn)

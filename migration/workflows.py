@@ -102,6 +102,11 @@ class Workflows:
         self._loop = asyncio.get_running_loop()
         await self._executors.run("workflows", self._launch)
 
+    async def prepare(self) -> None:
+        """What would keep the first turn waiting for a second: the library, its tables. For a worker that is not
+        open. Raises Unavailable."""
+        await self._executors.run("workflows", self._prepare)
+
     async def offer(self, offers: Sequence[Offer]) -> None:
         """One that was offered before is not offered again. Raises Unavailable; some may be offered then."""
         await self._executors.ask("workflows", _enqueue, offers)
@@ -132,6 +137,12 @@ class Workflows:
         _forward_log()
         with self._alone():
             self._launch_alone()
+
+    def _prepare(self) -> None:
+        _forward_log()
+        with self._alone():
+            self._launch_alone()
+            self._destroy()
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

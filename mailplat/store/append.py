@@ -2,6 +2,7 @@
 rows, in one commit. Delivery, APPEND, migration; COPY uses `insert_messages` too.
 """
 
+import json
 import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from mailplat.core import disk
 from mailplat.core.errors import AlreadyExists, LimitReached, MailplatError, NotFound, OverQuota, StaleEpoch
-from mailplat.db.driver import change
+from mailplat.db.driver import change, fetch_one
 from mailplat.store.expunge import take_out
 from mailplat.store.flagsets import SEEN, Numbering
 from mailplat.store.index import renderings
@@ -29,6 +30,9 @@ INSERT_MESSAGE = (
     "INSERT INTO message (mailbox_id, uid, modseq, flagset, size, internaldate, zone, saved_at, name, uidl)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+# One look at all of an append, which may have thousands below UIDNEXT: a move gives each message the UID that it had.
+_USED = "SELECT uid FROM message WHERE mailbox_id = ? AND uid IN (SELECT value FROM json_each(?)) LIMIT 1"
+_WAS_USED = _USED.replace("message", "expunged")
 INSERT_KEY = "INSERT INTO dedupe (mailbox_id, key, uid, modseq, at) VALUES (?, ?, ?, ?, ?)"
 # Keys that one SELECT asks for.
 _KEYS = 500
@@ -265,14 +269,14 @@ def _check_free(connection: Connection, mailbox: MailboxRow, uids: list[int]) ->
     if len(set(uids)) != len(uids):
         raise AlreadyExists(f"one append to {mailbox.name!r} gives a UID twice")
     low = [uid for uid in uids if uid < mailbox.uidnext]
-    for uid in low:
-        used = connection.exec_driver_sql(
-            "SELECT 1 FROM message WHERE mailbox_id = ? AND uid = ?"
-            " UNION ALL SELECT 1 FROM expunged WHERE mailbox_id = ? AND uid = ?",
-            (mailbox.id, uid, mailbox.id, uid),
-        ).fetchone()
-        if used is not None:
-            raise AlreadyExists(f"UID {uid} of mailbox {mailbox.name!r} is or was in use")
+    if not low:
+        return
+    wanted = json.dumps(low)
+    used = fetch_one(connection, _USED, (mailbox.id, wanted)) or fetch_one(
+        connection, _WAS_USED, (mailbox.id, wanted)
+    )
+    if used is not None:
+        raise AlreadyExists(f"UID {used[0]} of mailbox {mailbox.name!r} is or was in use")
 
 
 def _key(berth: Berth, staged: Staged) -> str:
