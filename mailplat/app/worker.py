@@ -276,6 +276,7 @@ def run_worker(
     """The process until its stop signal; its exit status."""
 
     supervisor.use_one_arena()
+    supervisor.collect_rarely()
 
     async def work() -> int:
         return await Process(settings, roles, index, workers, bus_url).run()

@@ -188,6 +188,16 @@ async def test_who_comes_first_by_priority(url: str) -> None:
     assert here.turns.index("legacy/99/1") < 39
 
 
+async def test_a_prepared_worker_takes_nothing_until_it_is_open(url: str) -> None:
+    here = Here(url, "n.0")
+    await here.workflows.prepare()
+    assert not here.workflows.is_open
+    await here.workflows.open()
+    await here.workflows.offer(offers("t.1"))
+    await until(lambda: here.turns == ["t.1"])
+    await here.workflows.close()
+
+
 async def test_what_is_over_is_forgotten(url: str) -> None:
     async with opened(url) as here:
         await here.workflows.offer(offers(*(f"legacy/{number}/1" for number in range(9))))

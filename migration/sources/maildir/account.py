@@ -309,13 +309,13 @@ class MaildirAccount:
         if opened is None:
             return None
         fd, status = opened
-        what = reader.folder.path / "/".join(message.file)
+        what = f"{reader.where}/{message.file[0]}/{message.file[1]}"
         try:
             with failures(what):
                 ends, most = self._layout.line_ends, self._limits.message
                 return octets.read(fd, status.st_size, what, ends, self._spool, most), status
         except octets.Damaged as error:
-            log.warning("a message cannot be read", file=str(what), reason=str(error))
+            log.warning("a message cannot be read", file=what, reason=str(error))
             return None
 
     async def uidls(self, text: str) -> Mapping[int, str]:

@@ -44,6 +44,7 @@ class Courier:
     def __init__(self, location: Location, account: str, limits: SourceLimits) -> None:
         self._mount = Mount.of(location.path, account, limits)
         self._root = location.path.path(account)
+        self._latest = uidlist.Latest()
 
     def folders(self, prefix: Sequence[str]) -> list[Folder]:
         layout.check_root(self._mount, self._root / "cur")
@@ -63,7 +64,7 @@ class Courier:
 
     def uidlist(self, folder: Folder) -> uidlist.UidList | None:
         octets = folder.control_mount.octets(folder.control, "courierimapuiddb")
-        return uidlist.parse(octets, f"{folder.control}/courierimapuiddb") if octets else None
+        return self._latest.parse(octets, f"{folder.control}/courierimapuiddb") if octets else None
 
     def flags(self, folder: Folder) -> Flags | None:
         keywords = self._keywords(folder)

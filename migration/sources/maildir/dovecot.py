@@ -43,6 +43,7 @@ class Dovecot:
         self._location = location
         self._mount = Mount.of(location.path, account, limits)
         self._root = location.path.path(account)
+        self._latest = uidlist.Latest()
         inbox, control = location.inbox, location.control
         self._inbox = inbox.path(account) if inbox else self._root
         self._inbox_mount = Mount.of(inbox, account, limits) if inbox else self._mount
@@ -103,7 +104,7 @@ class Dovecot:
 
     def uidlist(self, folder: Folder) -> uidlist.UidList | None:
         octets = folder.control_mount.octets(folder.control, "dovecot-uidlist")
-        return uidlist.parse(octets, f"{folder.control}/dovecot-uidlist") if octets else None
+        return self._latest.parse(octets, f"{folder.control}/dovecot-uidlist") if octets else None
 
     def flags(self, folder: Folder) -> Flags | None:
         octets = folder.control_mount.octets(folder.control, "dovecot-keywords") or b""

@@ -58,7 +58,7 @@ class Damaged(Exception):
     """A file is no message that can be had: it cannot be decompressed, or is too large."""
 
 
-def read(fd: int, size: int, what: Path, ends: LineEnds, spool: Path, most: int) -> Body:
+def read(fd: int, size: int, what: Path | str, ends: LineEnds, spool: Path, most: int) -> Body:
     """The message in an open file of `size` octets, which is closed or the body's. Small ones in memory; of a large
     one that goes as it is, the file itself. Raises Damaged, also beyond `most` octets, decompressed; Misbehaviour for
     what is not read here; OSError."""
@@ -87,7 +87,7 @@ def read(fd: int, size: int, what: Path, ends: LineEnds, spool: Path, most: int)
             os.close(fd)
 
 
-def _coding(head: bytes, what: Path) -> Callable[..., Any] | None:
+def _coding(head: bytes, what: Path | str) -> Callable[..., Any] | None:
     """How a file that begins like this is decompressed; None: it is a message as it is."""
     if head[:1] not in _FIRST:
         return None
@@ -129,7 +129,7 @@ def _pieces(fd: int) -> Iterator[bytes]:
         yield piece
 
 
-def _decompressed(file: BinaryIO | io.BufferedIOBase, what: Path) -> Iterator[bytes]:
+def _decompressed(file: BinaryIO | io.BufferedIOBase, what: Path | str) -> Iterator[bytes]:
     try:
         while piece := file.read(_CHUNK):
             yield piece

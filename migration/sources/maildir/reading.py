@@ -22,6 +22,7 @@ class Reader:
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
+        self.where = str(folder.path)
         self._stack = contextlib.ExitStack()
         self._places: dict[str, int] = {}
         self._again: dict[str, File] | None = None
