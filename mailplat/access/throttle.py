@@ -9,25 +9,19 @@ past its free failures gets at most `waiting` / `MAX_DELAY_S` answers a second f
 
 import asyncio
 import collections
-import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mailplat.admin import metrics
 from mailplat.bus import Bus
 from mailplat.core.errors import LimitReached
+from mailplat.core.network import Networks, network_of
 
 FAILURE_WINDOW_S = 60.0
 
 # Failed logins of one name from one address within the window before each further answer is delayed. A person who
 # mistypes never notices, a dictionary does.
 FREE_FAILURES = 3
-
-# Bits that one customer of a provider has to himself: RFC 6177 gives a site at least a /64, and /24 is the smallest
-# network of IPv4 that is routed on its own.
-_NETWORK_BITS = {4: 24, 6: 64}
-
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,24 +39,6 @@ class ThrottleLimits:
     trusted: Sequence[str] = ()
 
 
-def network_of(address: str) -> str:
-    """ "192.0.2.0/24", "2001:db8::/64"; an IPv4 address in IPv6 clothes is one of IPv4. What is no address ("" for a
-    Unix socket) is a network of its own."""
-    parsed = _parse(address)
-    if parsed is None:
-        return address
-    return str(ipaddress.ip_network((parsed, _NETWORK_BITS[parsed.version]), strict=False))
-
-
-def _parse(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])  # a zone is no part of who it is
-    except ValueError:
-        return None
-    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
-    return mapped or parsed
-
-
 class Throttle:
     """One per process; the failures are counted on the bus, for all processes together."""
 
@@ -70,13 +46,13 @@ class Throttle:
         """Raises ValueError for a trusted network that is none."""
         self._bus = bus
         self._limits = limits
-        self._trusted: list[_Network] = [ipaddress.ip_network(each) for each in limits.trusted]
+        self._trusted = Networks(limits.trusted)
         self._waiting: collections.Counter[str] = collections.Counter()
 
     async def excess(self, name: str, address: str) -> int:
         """Count a failure. By how many the limit is passed that is passed furthest; 0 where none is."""
         keys = [("name", f"login:{address}:{name.casefold()[:200]}", FREE_FAILURES)]
-        if not self._trusts(address):
+        if address not in self._trusted:
             keys += [
                 ("address", f"login-address:{address}", self._limits.address_failures),
                 ("network", f"login-network:{network_of(address)}", self._limits.network_failures),
@@ -91,7 +67,7 @@ class Throttle:
 
     def admit(self, address: str) -> "Ticket":
         """A connection that has not logged in. Raises LimitReached when its network has its fill of them."""
-        network = "" if self._trusts(address) else network_of(address)
+        network = "" if address in self._trusted else network_of(address)
         if network:
             if self._waiting[network] >= self._limits.waiting:
                 metrics.throttled.labels("connections").inc()
@@ -110,12 +86,6 @@ class Throttle:
     def waiting(self) -> int:
         """Connections that have not logged in, without those of trusted networks."""
         return self._waiting.total()
-
-    def _trusts(self, address: str) -> bool:
-        if not self._trusted:
-            return False
-        parsed = _parse(address)
-        return parsed is not None and any(parsed in network for network in self._trusted)
 
 
 class Ticket:

@@ -8,7 +8,7 @@ from mailplat.access.imap import Sharing
 from mailplat.access.introspection import Introspection, OAuthSettings
 from mailplat.access.login import LoginService, Master
 from mailplat.access.throttle import ThrottleLimits
-from mailplat.app.settings import AuthSection, OauthSection
+from mailplat.app.sections import AuthSection, OauthSection
 from mailplat.app.wiring import Platform
 from mailplat.core.clock import Clock
 from mailplat.core.errors import InvalidInput

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from mailplat.app.settings import ShardSection
+from mailplat.app.sections import ShardSection
 from mailplat.core import disk
 from mailplat.core.errors import MailplatError, Unavailable
 from mailplat.store.identity import SHARD_FILE

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import structlog
 
-from mailplat.app.settings import Settings, ShardSection, load
+from mailplat.app.sections import ShardSection
+from mailplat.app.settings import Settings, load
 from mailplat.core.errors import MailplatError
 
 log = structlog.get_logger("shards")

@@ -21,7 +21,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mailplat.access.channel import CertificateContext
-from mailplat.app.settings import CertificatePair, TlsSection
+from mailplat.app.sections import CertificatePair, TlsSection
 from mailplat.core.errors import InvalidInput
 
 log = structlog.get_logger("tls")

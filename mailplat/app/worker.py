@@ -25,12 +25,13 @@ from mailplat.app.settings import ROLES, Settings, load
 from mailplat.app.tls import Certificate
 from mailplat.app.wiring import Platform
 from mailplat.core.errors import MailplatError, Unavailable
+from mailplat.core.network import Networks
 from mailplat.core.wording import Wording
 from mailplat.delivery import Delivery, QuotaWatch, Worker
 from mailplat.directory.watch import RouteWatch
 from mailplat.filtering.dns import open_dns
 from mailplat.filtering.pipeline import build
-from mailplat.ingress import IngressLimits, Rooms, SmtpServer
+from mailplat.ingress import Rooms, SmtpServer
 from mailplat.usage import UsageKeeper
 from mailplat.wire.smtp.address import parse_address
 
@@ -141,11 +142,6 @@ class Process:
     async def _open_ingress(self) -> None:
         settings, platform = self.settings, self.platform
         dns = open_dns(settings.filter.dns)
-        limits = IngressLimits(
-            message_size=settings.smtp.max_message_size,
-            recipients=settings.smtp.max_recipients,
-            connections=settings.smtp.max_connections,
-        )
         hostname = settings.platform.hostname
         rooms = Rooms(
             hostname,
@@ -156,8 +152,11 @@ class Process:
             self.delivery,
             platform.executors,
             platform.clock,
-            limits,
+            settings.smtp_limits,
             parse_address(settings.smtp.postmaster) if settings.smtp.postmaster else None,
+            trusted=Networks(settings.smtp.trusted_networks),
+            proxies=Networks(settings.smtp.proxy_networks),
+            fronts=Networks(settings.smtp.xclient_networks),
         )
         server = SmtpServer(rooms)
         self.drains.append(server.drain)

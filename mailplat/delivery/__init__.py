@@ -4,7 +4,7 @@ account, now or through the queue.
     accept    Delivery: what ingress calls after the final dot; one commit decides
     worker    Worker: works off the queue; stops relaying to an account whose route changes
     shelter   commits outlive cancellations
-    attempt   one attempt: reads every recipient's route, delivers, says what became of each
+    attempt   one attempt: reads every recipient's route, delivers, says what became of each;  plans: its values
     flights   relays on their way, by account, for the fence
     local     into a shard            relay     to a backend, over pooled connections
     dialogue  SMTP and LMTP, client's side       encoding  DATA on its way out

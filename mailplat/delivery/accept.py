@@ -2,12 +2,12 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
 
-from mailplat.core.envelope import Envelope, Peer
+from mailplat.core.envelope import NO_WISH, Envelope, Peer, Wish
 from mailplat.core.errors import DiskFull, MailplatError, OverQuota, StaleEpoch
 from mailplat.core.executors import Executors
 from mailplat.core.outcome import Outcome, Result
@@ -32,6 +32,8 @@ QUEUED = Reply(250, "2.0.0", "Accepted for delivery")
 # seconds: this many in that time is a flood, which the sender's queue bears better than ours.
 HOLD_LIMIT = 5000
 
+_NO_WISHES: Mapping[int, Wish] = {}
+
 
 @dataclass(frozen=True, slots=True)
 class _Mail:
@@ -39,6 +41,12 @@ class _Mail:
     body: Body
     prefix: bytes
     peer: Peer
+    wishes: Mapping[int, Wish]  # by account
+
+    @property
+    def reports(self) -> bool:
+        """Somebody is to hear of a success: with the outcome, and so out of the queue."""
+        return any(wish.success for wish in self.wishes.values())
 
 
 class Delivery:
@@ -72,12 +80,13 @@ class Delivery:
         peer: Peer,
         *,
         separately: bool = False,
+        wishes: Mapping[int, Wish] = _NO_WISHES,
     ) -> Reply | list[Reply]:
         """Keep the message for every target, or for none. One reply (SMTP), or with `separately` one for each
-        target in their order (LMTP, RFC 2033 4.2: each stands for itself). `prefix` is the trace fields of
-        ingress. The body stays the caller's to close; a caller that is cancelled gets its CancelledError when
-        the commit is over. Raises nothing that is expected."""
-        mail = _Mail(envelope, body, prefix, peer)
+        target in their order (LMTP, RFC 2033 4.2: each stands for itself). `prefix` is the trace fields of ingress,
+        `wishes` what the sender wants to be told, by account. The body stays the caller's to close; a caller that is
+        cancelled gets its CancelledError when the commit is over. Raises nothing that is expected."""
+        mail = _Mail(envelope, body, prefix, peer, wishes)
         if separately:
             replies = await to_the_end(self._separately(mail, targets))
             self._count_refusals(targets, replies)
@@ -110,7 +119,7 @@ class Delivery:
     async def _group(self, mail: _Mail, group: Sequence[Target]) -> dict[int, Reply]:
         """Replies by account: all of one shard in one commit and one file, all others in one of the queue."""
         homes = [(home, target.quota, "") for target in group if (home := residence_of(target.route))]
-        if len(homes) < len(group):
+        if len(homes) < len(group) or mail.reports:
             return await self._alone(mail, group)
         try:
             answers: Sequence[object] = await self._local.deliver_each(
@@ -165,7 +174,7 @@ class Delivery:
 
     async def _place(self, mail: _Mail, targets: Sequence[Target]) -> Reply:
         homes = [(home, target.quota) for target in targets if (home := residence_of(target.route))]
-        if len(homes) == len(targets) and len({home.shard for home, _ in homes}) == 1:
+        if not mail.reports and len(homes) == len(targets) and len({home.shard for home, _ in homes}) == 1:
             return await self._store(mail, homes, targets)
         return await self._enqueue(mail, targets)
 
@@ -183,7 +192,10 @@ class Delivery:
             return LOOP
         if await self._crowded(targets):
             return FENCED
-        recipients = [QueueRecipient(target.address, target.account_id) for target in targets]
+        recipients = [
+            QueueRecipient(target.address, target.account_id, mail.wishes.get(target.account_id, NO_WISH))
+            for target in targets
+        ]
         future = await self._executors.run(
             "spool",
             self._queue.submit,

@@ -1,8 +1,8 @@
 """One attempt to deliver what was leased: by the route of each recipient at this instant."""
 
 import asyncio
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -14,13 +14,21 @@ from mailplat.core.clock import Clock
 from mailplat.core.errors import DiskFull, MailplatError, NotFound, OverQuota, StaleEpoch, Unavailable
 from mailplat.core.executors import Executors
 from mailplat.core.outcome import Outcome, Result
-from mailplat.core.quota import Quota
-from mailplat.core.reply import DISK_FULL, LOOP, UNAVAILABLE, UNKNOWN_RECIPIENT, Reply, over_quota
-from mailplat.core.route import BackendHome, Door, Home, Residence
+from mailplat.core.reply import (
+    DISK_FULL,
+    LOOP,
+    NO_TLS_FROM_HERE,
+    UNAVAILABLE,
+    UNKNOWN_RECIPIENT,
+    Reply,
+    over_quota,
+)
+from mailplat.core.route import BackendHome, Door, Home
 from mailplat.core.spool import Body
 from mailplat.delivery import dsn
 from mailplat.delivery.flights import Abandoned, Flight, Flights
 from mailplat.delivery.local import LocalTransport, residence_of
+from mailplat.delivery.plans import Forward, Hold, Plan, Relay, Serve, by_shard, slices
 from mailplat.delivery.relay import RelayTransport
 from mailplat.delivery.trace import header_block, relay_field, relayed_to
 from mailplat.directory import Directory
@@ -41,34 +49,6 @@ _FLIGHT = 100
 
 # A settlement that the database refuses is tried again: forgetting it would send the message twice.
 SETTLE_PAUSE_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Serve:
-    residence: Residence
-    quota: Quota
-
-
-@dataclass(frozen=True, slots=True)
-class Forward:
-    next_hop: str
-    backend: str  # "" for the smart host
-
-
-class Hold:
-    """Fenced, or we may not know better: again in a second."""
-
-
-Plan = Serve | Forward | Hold | Outcome
-
-
-@dataclass(frozen=True, slots=True)
-class _Relay:
-    """Recipients of one message that share a next hop."""
-
-    hop: Forward
-    recipients: Sequence[LeasedRecipient]
-    flight: Flight
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +104,7 @@ class Attempt:
             for flight in self._flights:
                 self._tools.flights.land(flight)
 
-    async def _look(self) -> tuple[list[_Relay], dict[int, Plan]]:
+    async def _look(self) -> tuple[list[Relay], dict[int, Plan]]:
         """Every recipient's route, now: relays by next hop, and the plans of all others."""
         flights, recipients = self._tools.flights, self.leased.recipients
         by_hop: dict[Forward, list[LeasedRecipient]] = defaultdict(list)
@@ -139,9 +119,9 @@ class Attempt:
                 else:
                     rest[recipient.id] = plan
             relays = [
-                _Relay(hop, some, flights.start(one.account_id for one in some))
+                Relay(hop, some, flights.start(one.account_id for one in some))
                 for hop, all_there in by_hop.items()
-                for some in _slices(all_there, _FLIGHT)
+                for some in slices(all_there, _FLIGHT)
             ]
             self._flights = [relay.flight for relay in relays]
             return relays, rest
@@ -151,7 +131,7 @@ class Attempt:
         finally:
             flights.land(looking)
 
-    async def _deliver(self, relays: Sequence[_Relay], rest: Mapping[int, Plan], body: Body) -> None:
+    async def _deliver(self, relays: Sequence[Relay], rest: Mapping[int, Plan], body: Body) -> None:
         """All ways at once; each settles its own. A bug in one does not cut off another."""
         ways = [self._answer(rest, body), *(self._relay(relay, body) for relay in relays)]
         for ended in await asyncio.gather(*ways, return_exceptions=True):
@@ -195,7 +175,7 @@ class Attempt:
         if not some:
             return
         known = {id_: plan for id_, plan in plans.items() if isinstance(plan, Outcome)}
-        groups = _by_shard([(one, plan) for one in some if isinstance(plan := plans[one.id], Serve)])
+        groups = by_shard([(one, plan) for one in some if isinstance(plan := plans[one.id], Serve)])
         for served in await asyncio.gather(*(self._serve(group, body) for group in groups)):
             known |= served
         await self._settle(some, known, await self._header(body, known))
@@ -227,13 +207,15 @@ class Attempt:
         log.warning("not stored", id=self.leased.message.id, reason=f"{type(answer).__name__}: {answer}")
         return _deferred(UNAVAILABLE)
 
-    async def _relay(self, relay: _Relay, body: Body) -> None:
+    async def _relay(self, relay: Relay, body: Body) -> None:
         hop, some, message_id = relay.hop, relay.recipients, self.leased.message.id
         outcomes: dict[int, Outcome] = {}
         try:
             if hop.backend and hop.backend in await self._relayed_before(body):
                 log.error("mail loop: it came from where it should go", id=message_id, backend=hop.backend)
                 outcomes = {one.id: Outcome(Result.FAILED, LOOP) for one in some}
+            elif self.leased.message.envelope.require_tls:
+                outcomes = {one.id: Outcome(Result.FAILED, NO_TLS_FROM_HERE) for one in some}
             else:
                 answers = await relay.flight.carry(self._send(relay, body))
                 outcomes = {one.id: answer for one, answer in zip(some, answers, strict=True)}
@@ -247,7 +229,7 @@ class Attempt:
             relay.flight
         )  # no sooner: a fence must not begin between relay and settlement
 
-    async def _send(self, relay: _Relay, body: Body) -> list[Outcome]:
+    async def _send(self, relay: Relay, body: Body) -> list[Outcome]:
         tools, hop = self._tools, relay.hop
         return await tools.relay.deliver(
             hop.next_hop,
@@ -256,6 +238,7 @@ class Attempt:
             body,
             prefix=relay_field(tools.hostname, hop.backend) if hop.backend else b"",
             commit=relay.flight.commit,
+            wishes=[one.wish for one in relay.recipients],
         )
 
     async def _relayed_before(self, body: Body) -> frozenset[str]:
@@ -265,7 +248,8 @@ class Attempt:
 
     async def _header(self, body: Body, outcomes: Mapping[int, Outcome]) -> bytes:
         """The message's header block, where a DSN may need it."""
-        if all(outcome.result is Result.DELIVERED for outcome in outcomes.values()):
+        asked = any(one.wish.success for one in self.leased.recipients)
+        if not asked and all(outcome.result is Result.DELIVERED for outcome in outcomes.values()):
             return b""
         return await self._tools.executors.run("spool", header_block, body)
 
@@ -287,29 +271,36 @@ class Attempt:
                     remote=outcome.remote,
                     attempts=one.attempts + 1,
                 )
-        failed = [one for one in some if one.id in final and final[one.id].result is Result.FAILED]
-        others = [one for one in some if one not in failed]
+        failed = [one for one in some if one.wish.failure and _is(final, one, Result.FAILED)]
+        done = [
+            one
+            for one in some
+            if one.wish.success and _is(final, one, Result.DELIVERED) and not final[one.id].passed_on
+        ]
+        others = [one for one in some if one not in failed and one not in done]
         if others:
             answered = {one.id: final[one.id] for one in others if one.id in final}
             held = [one.id for one in others if one.id not in final]
             await self._write(others, answered, held, None)
-        if failed:
-            await self._fail(failed, final, header)
+        for told in filter(None, (failed, done)):
+            await self._tell(told, final, header)
 
-    async def _fail(
-        self, failed: Sequence[LeasedRecipient], final: Mapping[int, Outcome], header: bytes
+    async def _tell(
+        self, told: Sequence[LeasedRecipient], final: Mapping[int, Outcome], header: bytes
     ) -> None:
-        outcomes = {one.id: final[one.id] for one in failed}
-        failures = [dsn.Failure(one.address, final[one.id]) for one in failed]
+        """Settle those whom the sender is told of, all failed or all delivered."""
+        outcomes = {one.id: final[one.id] for one in told}
+        reports = [dsn.Report(one.address, final[one.id], one.wish) for one in told]
         try:
-            notice = await self._notice(failures, header)
-            await self._write(failed, outcomes, (), notice)
+            notice = await self._notice(reports, header)
+            await self._write(told, outcomes, (), notice)
         except (DiskFull, Unavailable) as error:
-            # No DSN now, so no end now.
             log.warning("notification not kept", id=self.leased.message.id, reason=str(error))
-            await self._write(failed, {id_: _deferred(DISK_FULL) for id_ in outcomes}, (), None)
+            if reports[0].outcome.result is Result.FAILED:  # no DSN now, so no end now
+                outcomes = {id_: _deferred(DISK_FULL) for id_ in outcomes}
+            await self._write(told, outcomes, (), None)
 
-    async def _notice(self, failures: Sequence[dsn.Failure], header: bytes) -> Notice | None:
+    async def _notice(self, reports: Sequence[dsn.Report], header: bytes) -> Notice | None:
         """None where nobody can be told."""
         tools, message = self._tools, self.leased.message
         sender = message.envelope.reverse_path
@@ -323,7 +314,7 @@ class Attempt:
         if not recipients:
             log.warning("sender cannot be told: no way to its domain", id=message.id, sender=str(sender))
             return None
-        octets = dsn.render(message, failures, header, hostname=tools.hostname, now=tools.clock.now())
+        octets = dsn.render(message, reports, header, hostname=tools.hostname, now=tools.clock.now())
         return Notice(dsn.envelope_for(message), recipients, octets)
 
     async def _write(
@@ -376,21 +367,8 @@ class Attempt:
         return Outcome(Result.FAILED, Reply(554, "5.4.7", text[:480]), outcome.remote)
 
 
-def _by_shard(
-    served: Sequence[tuple[LeasedRecipient, Serve]],
-) -> list[list[tuple[LeasedRecipient, Serve]]]:
-    """One group for each shard; an account that is there a second time is in a group of its own."""
-    groups: dict[tuple[str, int], list[tuple[LeasedRecipient, Serve]]] = defaultdict(list)
-    met: Counter[int] = Counter()
-    for one, plan in served:
-        groups[plan.residence.shard, met[one.account_id]].append((one, plan))
-        met[one.account_id] += 1
-    return list(groups.values())
-
-
-def _slices(some: Sequence[LeasedRecipient], size: int) -> Iterator[Sequence[LeasedRecipient]]:
-    for start in range(0, len(some), size):
-        yield some[start : start + size]
+def _is(final: Mapping[int, Outcome], one: LeasedRecipient, result: Result) -> bool:
+    return one.id in final and final[one.id].result is result
 
 
 def _deferred(reply: Reply) -> Outcome:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from mailplat.core.address import Address
-from mailplat.core.envelope import Envelope
+from mailplat.core.envelope import NO_WISH, Envelope, Wish
 from mailplat.core.outcome import Outcome
 from mailplat.core.reply import Reply
 from mailplat.delivery.encoding import DataEncoder
@@ -37,6 +37,16 @@ class Timeouts:
     block: float = 180.0
     final: float = 600.0
     quit: float = 5.0  # nobody waits for it
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One message for one transaction. `wishes` are the recipients', in their order, or none; `size` in octets."""
+
+    envelope: Envelope
+    recipients: Sequence[Address]
+    wishes: Sequence[Wish]
+    size: int
 
 
 class Interrupted(Exception):
@@ -84,24 +94,20 @@ class Dialogue:
             self.extensions[keyword.upper()] = parameters
 
     async def send(
-        self,
-        envelope: Envelope,
-        recipients: Sequence[Address],
-        size: int,
-        octets: AsyncIterator[bytes],
-        commit: Callable[[], None],
+        self, load: Load, octets: AsyncIterator[bytes], commit: Callable[[], None]
     ) -> list[Outcome]:
         """One message; an outcome for each recipient, in order. `commit` is called right before the final dot
         and may raise to stop there; nothing was sent then as far as the remote is concerned. Every failure of
         the session is a temporary outcome; `usable` is then False."""
-        refusal = self._unable(envelope, recipients, size)
+        recipients = load.recipients
+        refusal = self._unable(load)
         if refusal is not None:
             return [Outcome.from_reply(refusal)] * len(recipients)
         self.messages += 1
         self.lost_early = True
         replies: list[Reply | None] = [None] * len(recipients)
         try:
-            accepted = await self._open_transaction(envelope, recipients, size, replies)
+            accepted = await self._open_transaction(load, replies)
             if accepted:
                 await self._send_octets(octets, commit)
                 await self._close_transaction(accepted, replies)
@@ -113,7 +119,10 @@ class Dialogue:
         except BaseException:
             self.abort()
             raise
-        return [Outcome.from_reply(reply, self.remote) for reply in replies if reply is not None]
+        told = "DSN" in self.extensions
+        return [
+            Outcome.from_reply(reply, self.remote, passed_on=told) for reply in replies if reply is not None
+        ]
 
     async def quit(self) -> None:
         """Polite end; a remote that does not answer is left."""
@@ -135,38 +144,47 @@ class Dialogue:
 
     # -- transaction
 
-    def _unable(self, envelope: Envelope, recipients: Sequence[Address], size: int) -> Reply | None:
+    def _unable(self, load: Load) -> Reply | None:
         """What can be refused without asking (RFC 1870 6.3, RFC 6531 3.2)."""
         limit = self.extensions.get("SIZE", "").strip()
-        if limit.isdigit() and 0 < int(limit) < size:
-            return Reply(552, "5.3.4", f"Message of {size} octets is larger than {self.remote} takes")
-        addresses = [envelope.reverse_path, *recipients]
+        if limit.isdigit() and 0 < int(limit) < load.size:
+            return Reply(552, "5.3.4", f"Message of {load.size} octets is larger than {self.remote} takes")
+        addresses = [load.envelope.reverse_path, *load.recipients]
         if "SMTPUTF8" not in self.extensions and any(needs_utf8(address) for address in addresses):
             return Reply(553, "5.6.7", f"{self.remote} takes no addresses with other than ASCII characters")
         return None
 
-    def _mail(self, envelope: Envelope, size: int) -> str:
-        parameters = ""
+    def _mail(self, load: Load) -> str:
+        parameters, envelope = "", load.envelope
         if "SIZE" in self.extensions:
-            parameters += f" SIZE={size}"
+            parameters += f" SIZE={load.size}"
         # Without 8BITMIME it is sent as it is: next hops here are platforms of the same house, and the message
         # must not change (RFC 6152 3 would have us re-encode it).
         if envelope.body == "8BITMIME" and "8BITMIME" in self.extensions:
             parameters += " BODY=8BITMIME"
         if envelope.utf8 and "SMTPUTF8" in self.extensions:
             parameters += " SMTPUTF8"
+        if "DSN" in self.extensions:  # RFC 3461 5.2.1: as it was said to us
+            parameters += f" RET={envelope.ret}" if envelope.ret else ""
+            parameters += f" ENVID={envelope.envid}" if envelope.envid else ""
         return f"MAIL FROM:{format_path(envelope.reverse_path)}{parameters}"
 
-    async def _open_transaction(
-        self, envelope: Envelope, recipients: Sequence[Address], size: int, replies: list[Reply | None]
-    ) -> list[int]:
+    def _rcpts(self, load: Load) -> list[str]:
+        wishes = load.wishes or [NO_WISH] * len(load.recipients)
+        if "DSN" not in self.extensions:
+            wishes = [NO_WISH] * len(load.recipients)
+        commands = []
+        for recipient, wish in zip(load.recipients, wishes, strict=True):
+            parameters = f" NOTIFY={wish.notify}" if wish.notify else ""
+            parameters += f" ORCPT={wish.orcpt}" if wish.orcpt else ""
+            commands.append(f"RCPT TO:{format_path(recipient)}{parameters}")
+        return commands
+
+    async def _open_transaction(self, load: Load, replies: list[Reply | None]) -> list[int]:
         """MAIL, RCPT, DATA. Fills in refusals; the indices of recipients that the octets are for. Pipelined
         where offered (RFC 2920 3.1), else step by step."""
-        commands = [
-            self._mail(envelope, size),
-            *(f"RCPT TO:{format_path(recipient)}" for recipient in recipients),
-            "DATA",
-        ]
+        recipients = load.recipients
+        commands = [self._mail(load), *self._rcpts(load), "DATA"]
         pipelined = "PIPELINING" in self.extensions
         if pipelined:
             await self._write("".join(f"{command}\r\n" for command in commands).encode(), "MAIL")

@@ -1,4 +1,5 @@
-"""Delivery status notifications: what a sender is told when a message could not be delivered.
+"""Delivery status notifications: what a sender is told when a message could not be delivered, and where he asked for
+it (RFC 3461) when it was.
 
 multipart/report of RFC 6522 with a text for people, message/delivery-status of RFC 3464 and the header fields of
 the message (never its body: a bounce must not carry on what a recipient refused). Where an address is not ASCII
@@ -11,10 +12,13 @@ from dataclasses import dataclass
 from email.utils import formatdate
 
 from mailplat.core.address import NULL_SENDER, Address
-from mailplat.core.envelope import Envelope
-from mailplat.core.outcome import Outcome
+from mailplat.core.envelope import NO_WISH, Envelope, Wish
+from mailplat.core.outcome import Outcome, Result
+from mailplat.core.reply import Reply
 from mailplat.queue import QueuedMessage
+from mailplat.wire.smtp import xtext
 from mailplat.wire.smtp.address import format_mailbox, needs_utf8
+from mailplat.wire.smtp.dsn import shown
 
 # Of the message's header block; a longer one is cut at a line end.
 MAX_HEADER = 64 * 1024
@@ -24,33 +28,67 @@ _WIDTH = 76
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class Report:
+    """Of one recipient."""
+
     recipient: Address
     outcome: Outcome
+    wish: Wish = NO_WISH
+
+    @property
+    def action(self) -> str:
+        """RFC 3464 2.3.3. What another platform took without a promise to tell is relayed."""
+        if self.outcome.result is not Result.DELIVERED:
+            return "failed"
+        return "relayed" if self.outcome.remote else "delivered"
+
+
+# By action: subject, what people are told.
+_WORDS = {
+    "failed": (
+        "Undelivered mail returned to sender",
+        (
+            "Your message could not be delivered to the recipients below. It will not be",
+            "tried again. Its header fields are attached.",
+        ),
+    ),
+    "delivered": (
+        "Mail delivered",
+        ("Your message was delivered to the recipients below, as you asked to be told.",),
+    ),
+    "relayed": (
+        "Mail handed on",
+        (
+            "Your message was handed on, for the recipients below, to a mail system that does",
+            "not report deliveries. You will hear only if it fails.",
+        ),
+    ),
+}
 
 
 def envelope_for(message: QueuedMessage) -> Envelope:
     """RFC 3464 2: the reverse-path of a DSN is null."""
     utf8 = needs_utf8(message.envelope.reverse_path)
-    return Envelope(NULL_SENDER, body="8BITMIME", utf8=utf8)
+    secret = message.envelope.require_tls  # RFC 8689 5: it has fields of the message
+    return Envelope(NULL_SENDER, body="8BITMIME", utf8=utf8, require_tls=secret)
 
 
 def render(
-    message: QueuedMessage, failures: Sequence[Failure], header: bytes, *, hostname: str, now: float
+    message: QueuedMessage, reports: Sequence[Report], header: bytes, *, hostname: str, now: float
 ) -> bytes:
     """The notification, CRLF, without trace fields. `header` is the header block of the message. ValueError
     for a message with the null reverse-path: it must never be answered (RFC 5321 4.5.5)."""
     sender = message.envelope.reverse_path
     if sender == NULL_SENDER:
         raise ValueError("no notification for a notification")
-    utf8 = any(needs_utf8(address) for address in (sender, *(failure.recipient for failure in failures)))
-    utf8 = utf8 or not header.isascii()
+    utf8 = any(needs_utf8(address) for address in (sender, *(report.recipient for report in reports)))
+    utf8 = utf8 or not header.isascii() or not all(report.wish.orcpt.isascii() for report in reports)
     kind = "global-" if utf8 else ""
     boundary = f"=_{secrets.token_hex(16)}"
     head = [
         f"From: Mail Delivery System <MAILER-DAEMON@{hostname}>",
         f"To: <{format_mailbox(sender)}>",
-        "Subject: Undelivered mail returned to sender",
+        f"Subject: {_WORDS[reports[0].action][0]}",
         f"Date: {formatdate(now)}",
         f"Message-ID: <{message.id}.{secrets.token_hex(6)}@{hostname}>",
         "Auto-Submitted: auto-replied",  # RFC 3834 5
@@ -59,8 +97,8 @@ def render(
         f' boundary="{boundary}"',
     ]
     parts = [
-        _part("text/plain; charset=utf-8", _text(failures, hostname)),
-        _part(f"message/{kind}delivery-status", _status(message, failures, hostname)),
+        _part("text/plain; charset=utf-8", _text(reports, hostname)),
+        _part(f"message/{kind}delivery-status", _status(message, reports, hostname)),
         _part(f"message/{kind}headers" if utf8 else "text/rfc822-headers", _cut(header)),
     ]
     mark = f"--{boundary}\r\n".encode()
@@ -73,37 +111,40 @@ def _part(content_type: str, content: bytes) -> bytes:
     return _lines([f"Content-Type: {content_type}", f"Content-Transfer-Encoding: {encoding}", ""]) + content
 
 
-def _text(failures: Sequence[Failure], hostname: str) -> bytes:
+def _text(reports: Sequence[Report], hostname: str) -> bytes:
     lines = [
         f"This is the mail system at {hostname}.",
         "",
-        "Your message could not be delivered to the recipients below. It will not be",
-        "tried again. Its header fields are attached.",
+        *_WORDS[reports[0].action][1],
         "",
     ]
-    for failure in failures:
-        reply, remote = failure.outcome.reply, failure.outcome.remote
-        lines.append(f"<{format_mailbox(failure.recipient)}>")
+    for report in reports:
+        reply, remote = report.outcome.reply, report.outcome.remote
+        lines.append(f"<{format_mailbox(report.recipient)}>")
         lines.extend(_fold(f"{remote} said: {reply}" if remote else str(reply)))
         lines.append("")
     return _lines(lines)
 
 
-def _status(message: QueuedMessage, failures: Sequence[Failure], hostname: str) -> bytes:
+def _status(message: QueuedMessage, reports: Sequence[Report], hostname: str) -> bytes:
     """RFC 3464 2.2 and 2.3, RFC 6533 3."""
     lines = [
         f"Reporting-MTA: dns; {hostname}",
         f"Arrival-Date: {formatdate(message.arrived)}",
         f"X-Mailplat-Queue-ID: {message.id}",
     ]
-    for failure in failures:
-        reply, remote = failure.outcome.reply, failure.outcome.remote
-        scheme = "utf-8" if needs_utf8(failure.recipient) else "rfc822"
+    if message.envelope.envid:
+        lines.insert(0, f"Original-Envelope-Id: {xtext.decode(message.envelope.envid)}")
+    for report in reports:
+        reply, remote = report.outcome.reply, report.outcome.remote
+        scheme = "utf-8" if needs_utf8(report.recipient) else "rfc822"
+        lines.append("")
+        if report.wish.orcpt:
+            lines.append(f"Original-Recipient: {shown(report.wish.orcpt)}")
         lines += [
-            "",
-            f"Final-Recipient: {scheme}; {format_mailbox(failure.recipient)}",
-            "Action: failed",
-            f"Status: {_permanent(reply.status, reply.code)}",
+            f"Final-Recipient: {scheme}; {format_mailbox(report.recipient)}",
+            f"Action: {report.action}",
+            f"Status: {_final(reply)}",
         ]
         if remote:
             host, _, _ = remote.rpartition(":")
@@ -112,9 +153,10 @@ def _status(message: QueuedMessage, failures: Sequence[Failure], hostname: str) 
     return _lines(lines)
 
 
-def _permanent(status: str, code: int) -> str:
-    """The status of something that is over: class 5, also for what was temporary until we gave up."""
-    return "5" + status[1:] if status else f"{5 if code >= 400 else 2}.0.0"
+def _final(reply: Reply) -> str:
+    """The status of something that is over: class 2 or 5, the latter also for what was temporary until we gave up."""
+    kind = "2" if reply.positive else "5"
+    return kind + reply.status[1:] if reply.status else f"{kind}.0.0"
 
 
 def _fold(text: str) -> list[str]:

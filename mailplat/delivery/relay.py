@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from mailplat.core.address import Address
-from mailplat.core.envelope import Envelope
+from mailplat.core.envelope import Envelope, Wish
 from mailplat.core.errors import InvalidInput
 from mailplat.core.executors import Executors
 from mailplat.core.outcome import Outcome
 from mailplat.core.reply import Reply
 from mailplat.core.spool import Body
-from mailplat.delivery.dialogue import Dialogue, Interrupted, Timeouts, open_dialogue
+from mailplat.delivery.dialogue import Dialogue, Interrupted, Load, Timeouts, open_dialogue
 
 # One read of the spooled message: few thread switches, little memory for each message on its way.
 CHUNK = 256 * 1024
@@ -79,15 +79,18 @@ class RelayTransport:
         *,
         prefix: bytes = b"",
         commit: Callable[[], None] = lambda: None,
+        wishes: Sequence[Wish] = (),
     ) -> list[Outcome]:
         """Prefix and body to each recipient over `next_hop` (parse_endpoint); an outcome for each, in order.
+        `wishes` are theirs, in the same order, where there are any.
         `commit` is called before each final dot and may raise to stop there. Cancelled, it drops the
         connection at once; before `commit` nothing was delivered then. Raises InvalidInput."""
         endpoint = parse_endpoint(next_hop)
         outcomes: list[Outcome] = []
         for start in range(0, len(recipients), self._limits.recipients):
-            some = recipients[start : start + self._limits.recipients]
-            outcomes += await self._transaction(endpoint, envelope, some, body, prefix, commit)
+            end = start + self._limits.recipients
+            some = Load(envelope, recipients[start:end], wishes[start:end], len(prefix) + body.size)
+            outcomes += await self._transaction(endpoint, some, body, prefix, commit)
         return outcomes
 
     async def close(self) -> None:
@@ -108,14 +111,12 @@ class RelayTransport:
     async def _transaction(
         self,
         endpoint: Endpoint,
-        envelope: Envelope,
-        recipients: Sequence[Address],
+        load: Load,
         body: Body,
         prefix: bytes,
         commit: Callable[[], None],
     ) -> list[Outcome]:
         hop = self._hops.setdefault(endpoint, _Hop(self._limits))
-        size = len(prefix) + body.size
         async with hop.free:
             while True:
                 dialogue = self._take(hop)
@@ -124,9 +125,9 @@ class RelayTransport:
                     dialogue = await self._connect(endpoint, hop)
                 if dialogue is None:
                     refused = Outcome.from_reply(hop.refusal, f"{endpoint.host}:{endpoint.port}")
-                    return [refused] * len(recipients)
+                    return [refused] * len(load.recipients)
                 chunks = self._chunks(prefix, body)
-                outcomes = await dialogue.send(envelope, recipients, size, chunks, commit)
+                outcomes = await dialogue.send(load, chunks, commit)
                 await self._keep(hop, dialogue)
                 # That the server had closed a kept connection says nothing about the message: once more, anew.
                 if reused and dialogue.lost_early:

@@ -4,9 +4,11 @@
     connection  one connection: reading, replying, deadlines, TLS (the aiosmtpd subclass)
     session     its commands
     reception   one message: MAIL, RCPT, DATA -> filtering -> delivery -> reply; knows no socket
+    said        parameters of MAIL and RCPT
     trace       the Received field
     server      listening sockets, caps on connections, draining
-    limits      every limit by name
+    gate        who may connect, how many at once
+    conduct     points for what a mail server does not do; late answers, closed doors
 
 Way of a message: octets -> DataDecoder -> Body (content.py: spooled in the tmp/ of the first local recipient's shard,
 of another one where that disk takes nothing, or of the queue) -> Pipeline.message -> forged Authentication-Results
@@ -20,8 +22,7 @@ What must never happen: a line that does not end in CRLF is obeyed as a command;
 STARTTLS are obeyed after it; a message ends anywhere but at CRLF "." CRLF; text of an exception on the wire.
 """
 
-from mailplat.ingress.limits import IngressLimits
 from mailplat.ingress.reception import Rooms
 from mailplat.ingress.server import SmtpServer
 
-__all__ = ["IngressLimits", "Rooms", "SmtpServer"]
+__all__ = ["Rooms", "SmtpServer"]

@@ -1,5 +1,4 @@
-"""One connection without its commands: the aiosmtpd protocol class with what did not hold replaced; and the gate
-that counts connections.
+"""One connection without its commands: the aiosmtpd protocol class with what did not hold replaced.
 
 From aiosmtpd we keep the connection's life (transport, stream reader and writer, one task for each client) and
 the look-up of `smtp_VERB` methods. Reading, replying, deadlines, STARTTLS and every command (`session`) are ours;
@@ -10,25 +9,26 @@ command waits in the input (RFC 2920 3.2).
 """
 
 import asyncio
-import collections
 import contextlib
 import ipaddress
 import logging
 import math
 import ssl
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from typing import Any, cast
 
 import structlog
 from aiosmtpd.smtp import SMTP
 
 from mailplat.core.envelope import Peer
-from mailplat.core.errors import MailplatError
+from mailplat.core.errors import InvalidInput, MailplatError
 from mailplat.core.reply import UNAVAILABLE, Reply
+from mailplat.ingress.conduct import EARLY, MISTAKE
 from mailplat.ingress.content import reply_for
+from mailplat.ingress.gate import SHUTTING_DOWN, Gate
 from mailplat.ingress.inlet import READ_SIZE, EndOfInput, Inlet, LineRefused
-from mailplat.ingress.limits import IngressLimits
 from mailplat.ingress.reception import Reception, Rooms
+from mailplat.wire import proxy
 
 log = structlog.get_logger("ingress")
 logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd logs a line or more for each command
@@ -40,60 +40,6 @@ UNKNOWN_COMMAND = Reply(500, "5.5.2", "Command not known")
 NOT_IN_A_COMMAND = Reply(501, "5.5.2", "A command has no NUL in it")
 TOO_MANY_ERRORS = Reply(421, "4.7.0", "Too many errors, closing")
 COMMAND_TIMEOUT = Reply(421, "4.4.2", "Timeout waiting for a command, closing")
-BUSY = Reply(421, "4.7.0", "Too many connections, try again later")
-BUSY_FOR_YOU = Reply(421, "4.7.0", "Too many connections from your address")
-SHUTTING_DOWN = Reply(421, "4.3.2", "Service is shutting down, try again")
-
-
-class Gate:
-    """All connections of one process and the messages being stored for them. Lives in one event loop."""
-
-    def __init__(self, limits: IngressLimits) -> None:
-        self.connections: set[Connection] = set()
-        self.storing: set[asyncio.Task[list[Reply]]] = set()
-        self.quiet = asyncio.Event()  # nobody connected, nothing being stored
-        self.quiet.set()
-        self.closed = False
-        self._limits = limits
-        self._from: collections.Counter[str] = collections.Counter()
-
-    def admit(self, connection: "Connection", address: str) -> Reply | None:
-        """Count a connection in, or say why not."""
-        if self.closed:
-            return SHUTTING_DOWN
-        if len(self.connections) >= self._limits.connections:
-            log.warning("connection refused", peer=address, limit=self._limits.connections)
-            return BUSY
-        if self._from[address] >= self._limits.connections_per_address:
-            log.warning("connection refused", peer=address, limit=self._limits.connections_per_address)
-            return BUSY_FOR_YOU
-        self.connections.add(connection)
-        self._from[address] += 1
-        self.quiet.clear()
-        return None
-
-    def leave(self, connection: "Connection", address: str) -> None:
-        self.connections.discard(connection)
-        self._from[address] -= 1
-        if self._from[address] <= 0:
-            del self._from[address]
-        self._settle()
-
-    def keep(self, work: Coroutine[None, None, list[Reply]]) -> asyncio.Task[list[Reply]]:
-        """Run to its end whatever becomes of the connection; draining waits for it."""
-        task = asyncio.get_running_loop().create_task(work)
-        self.storing.add(task)
-        self.quiet.clear()
-        task.add_done_callback(self._kept)
-        return task
-
-    def _kept(self, task: asyncio.Task[list[Reply]]) -> None:
-        self.storing.discard(task)
-        self._settle()
-
-    def _settle(self) -> None:
-        if not self.connections and not self.storing:
-            self.quiet.set()
 
 
 class Connection(SMTP):
@@ -118,10 +64,14 @@ class Connection(SMTP):
         self.limits = rooms.limits
         self.lmtp = lmtp
         self.peer = Peer("", 0)
+        self.connected = ""  # the address at the other end, whoever it speaks for
         self.reception = Reception(rooms, lmtp=lmtp)
         self._out = bytearray()
         self.errors = 0
-        self._admitted = False
+        self._entered = False
+        self._counted: str | None = None  # the address that the gate has counted in
+        self._late: asyncio.Future[None] | None = None  # while an answer is held back
+        self._points = 0.0  # of the command that runs
         self.leaving = False  # set by QUIT and by too many errors
         self._winding_down = False
         self._waiting = False  # for a command outside a transaction: closing now loses nothing
@@ -133,27 +83,56 @@ class Connection(SMTP):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         socket = cast(asyncio.Transport, transport)  # uvloop's do not derive from it
         self.peer = Peer(*_remote(socket), tls=cipher_of(socket))
-        refusal = self.gate.admit(self, self.peer.address)
+        self.connected = self.peer.address
+        refusal = self.gate.enter(self)
+        if refusal is None:
+            self._entered = True
+            # Of a proxy's client nothing is known yet.
+            refusal = None if self.proxied else self.count(self.peer.address)
         if refusal is not None:
+            if self._entered:
+                self._entered = False
+                self.gate.leave(self)
             socket.write(f"{refusal}\r\n".encode())
             socket.close()
             return
-        self._admitted = True
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
-        if not self._admitted:
+        if not self._entered:
             return
-        self.gate.leave(self, self.peer.address)
+        self.gate.leave(self)
+        if self._counted is not None:
+            self.gate.release(self._counted)
         super().connection_lost(error)  # cancels our task; what it shields goes on
+
+    @property
+    def proxied(self) -> bool:
+        """Whether a proxy in front says who the client is."""
+        return self.connected in self.rooms.proxies
+
+    def count(self, address: str) -> Reply | None:
+        """Count the client in at the gate under this address, instead of the one before; or say why not. LMTP is
+        spoken by servers of the house, which bring all there is."""
+        if self.lmtp:
+            return None
+        if self._counted is not None:
+            self.gate.release(self._counted)
+            self._counted = None
+        refusal = self.gate.admit(address)
+        if refusal is None:
+            self._counted = address
+        return refusal
 
     def eof_received(self) -> bool:
         # aiosmtpd cancels here. A client may half-close after its last command and still read our replies.
-        return bool(self._admitted and asyncio.StreamReaderProtocol.eof_received(self))
+        return bool(self._entered and asyncio.StreamReaderProtocol.eof_received(self))
 
     def wind_down(self) -> None:
         """The server drains: a session outside a transaction ends now, any other after its message."""
         self._winding_down = True
+        if self._late is not None and not self._late.done():
+            self._late.set_result(None)
         if self._waiting:
             self._close_with(SHUTTING_DOWN)
 
@@ -183,7 +162,8 @@ class Connection(SMTP):
 
     def _set_rset_state(self) -> None:
         super()._set_rset_state()  # type: ignore[no-untyped-call]
-        if self._admitted:
+        if self._entered:
+            self.reception.abandon()
             self.reception = Reception(self.rooms, lmtp=self.lmtp)
 
     # Deadlines
@@ -239,9 +219,8 @@ class Connection(SMTP):
 
     async def _handle_client(self) -> None:
         self.inlet = Inlet(self._reader)
-        protocol = "LMTP" if self.lmtp else "ESMTP"
-        self.say(Reply(220, "", f"{self.hostname} {protocol} mailplat"))
         try:
+            await self._meet()
             while not self.leaving:
                 if self._winding_down and not self.reception.begun:
                     self.say(SHUTTING_DOWN)
@@ -251,28 +230,80 @@ class Connection(SMTP):
         except (EndOfInput, ConnectionError):
             pass  # the client is gone: there is nobody to tell
         finally:
+            self.reception.abandon()
             self._hang_up()
+
+    async def _meet(self) -> None:
+        """Who is it, can it wait, and the greeting (RFC 5321 3.1)."""
+        if self.proxied:
+            refusal = await self._hear_proxy()
+            if refusal is not None:
+                self.say(refusal)
+                self.leaving = True
+                return
+        conduct, address = self.gate.conduct, self.peer.address
+        wait = 0.0 if self.lmtp or self.peer.tls else conduct.greet_wait(address)
+        if wait:
+            if await self.inlet.comes(wait):
+                log.info("client spoke before the greeting", peer=address)
+                conduct.note(address, EARLY)
+            else:
+                conduct.waited(address)
+        self.greet()
+
+    def greet(self) -> None:
+        protocol = "LMTP" if self.lmtp else "ESMTP"
+        self.say(Reply(220, "", f"{self.hostname} {protocol} mailplat"))
+
+    async def _hear_proxy(self) -> Reply | None:
+        """Raises EndOfInput for a proxy that says nothing of use: whoever configured it has to see that."""
+        try:
+            with self.patience(self.limits.proxy_header, COMMAND_TIMEOUT):
+                fixed = await self.inlet.exactly(proxy.FIXED)
+                following = await self.inlet.exactly(proxy.rest(fixed))
+            said = proxy.client(fixed, following)
+        except InvalidInput as error:
+            log.warning("a proxy in smtp.proxy_networks does not say who its client is", proxy=self.connected,
+                        error=str(error))  # fmt: skip
+            raise EndOfInput from error
+        if said is not None:
+            self.peer = Peer(*said)
+        return self.count(self.peer.address)
 
     async def _turn(self) -> None:
         try:
             line = await self._next_line()
         except LineRefused as error:
             self.refuse(Reply(500, "5.5.2", str(error)))
+            await self._hold_back()
             return
         verb, _, argument = line.partition(b" ")
-        if b"\0" in line:
-            self.refuse(NOT_IN_A_COMMAND)
-            return
         method = self._smtp_methods.get(verb.decode("ascii", "replace").upper())
-        if method is None:
-            self.refuse(UNKNOWN_COMMAND)
-            return
         try:
-            await method(argument.strip(b" "))
+            if b"\0" in line:
+                self.refuse(NOT_IN_A_COMMAND)
+            elif method is None:
+                self.refuse(UNKNOWN_COMMAND)
+            else:
+                await method(argument.strip(b" "))
         except (EndOfInput, ConnectionError):
             raise
         except Exception as error:  # noqa: BLE001 - logged there; one bad command does not end the session
             self._out += (await self.handle_exception(error)).encode() + b"\r\n"
+        if self._points:
+            await self._hold_back()
+
+    async def _hold_back(self) -> None:
+        """Whoever did much that no mail server does hears late what is wrong now."""
+        points, self._points = self._points, 0.0
+        if self.lmtp:
+            return
+        self.gate.conduct.note(self.peer.address, points)
+        delay = self.gate.conduct.delay(self.peer.address) if points > 0 else 0.0
+        if delay and not self._winding_down:
+            self._late = self.loop.create_future()
+            await asyncio.wait({self._late}, timeout=delay)
+            self._late = None
 
     async def _next_line(self) -> bytes:
         if not self.inlet.pending or len(self._out) >= FLUSH_SIZE:
@@ -298,6 +329,7 @@ class Connection(SMTP):
     def refuse(self, reply: Reply) -> None:
         """A reply to something that a correct client does not send."""
         self.errors += 1
+        self._points += MISTAKE
         if self.errors > self.limits.errors:
             log.info("too many errors", peer=self.peer.address, last=str(reply))
             self.say(TOO_MANY_ERRORS)

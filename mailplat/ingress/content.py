@@ -1,7 +1,8 @@
-"""DATA on its way in, and where it is kept meanwhile."""
+"""A message on its way in, and where it is kept meanwhile."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 
@@ -9,8 +10,6 @@ from mailplat.core.errors import DiskFull, MailplatError, OverQuota, StaleEpoch,
 from mailplat.core.executors import Executors
 from mailplat.core.reply import BARE_NEWLINE, DISK_FULL, FENCED, TOO_LARGE, UNAVAILABLE, Reply, over_quota
 from mailplat.core.spool import Body
-from mailplat.ingress.limits import IngressLimits
-from mailplat.wire.smtp.data import DataDecoder
 
 log = structlog.get_logger("ingress")
 
@@ -18,35 +17,39 @@ log = structlog.get_logger("ingress")
 Place = tuple[Path, str]
 
 
-class Content:
-    """DATA being received. A full disk or too many octets is remembered and answered after the final dot,
-    as the protocol wants; until then octets are read and dropped."""
+class Decoder(Protocol):
+    """DataDecoder or ChunkDecoder."""
 
-    def __init__(self, places: Sequence[Place], limits: IngressLimits, executors: Executors) -> None:
+    too_large: bool
+    bare: bool
+
+    def feed(self, chunk: bytes, /) -> bytes: ...
+
+
+D = TypeVar("D", bound=Decoder)
+
+
+class Content(Generic[D]):
+    """A message being received. A full disk or too many octets is remembered and answered at its end, as the
+    protocol wants; until then octets are read and dropped."""
+
+    def __init__(self, places: Sequence[Place], decoder: D, executors: Executors) -> None:
         """`places`: where it may be kept on its way, the best one first."""
-        (folder, self._pool), *self._others = places
-        self.body = Body.create(folder)
-        self._decoder = DataDecoder(limits.message_size)
+        (self.folder, self._pool), *self._others = places
+        self.body = Body.create(self.folder)
+        self.decoder = decoder
         self._executors = executors
         self._failure: Reply | None = None
 
     @property
-    def finished(self) -> bool:
-        return self._decoder.finished
-
-    @property
-    def rest(self) -> bytes:
-        return self._decoder.rest
-
-    @property
     def refusal(self) -> Reply | None:
         """Why it cannot be kept, whatever the filters would say."""
-        if self._decoder.too_large:
+        if self.decoder.too_large:
             return TOO_LARGE
-        return BARE_NEWLINE if self._decoder.bare else self._failure
+        return BARE_NEWLINE if self.decoder.bare else self._failure
 
     async def feed(self, chunk: bytes) -> None:
-        octets = self._decoder.feed(chunk)
+        octets = self.decoder.feed(chunk)
         if not octets or self.refusal is not None:
             return
         try:
@@ -59,12 +62,26 @@ class Content:
             if not await self._carry_on(octets):
                 self._failure = reply_for(error)
 
+    async def convert(self, change: Callable[[bytes], bytes]) -> None:
+        """Let the message be what `change` makes of it. Raises DiskFull, Unavailable."""
+        self.body = await self._executors.run(self._pool, self._converted, change)
+
+    def _converted(self, change: Callable[[bytes], bytes]) -> Body:
+        body = Body.create(self.folder)
+        try:
+            body.write(change(self.body.octets()))
+        except BaseException:
+            body.close()
+            raise
+        self.body.close()
+        return body
+
     async def _carry_on(self, octets: bytes) -> bool:
         """In another place: a disk in trouble is a matter of those whose mail is there, and of no other recipient."""
         while self._others:
-            folder, self._pool = self._others.pop(0)
+            self.folder, self._pool = self._others.pop(0)
             try:
-                self.body = await self._executors.run(self._pool, self.body.carry, folder, octets)
+                self.body = await self._executors.run(self._pool, self.body.carry, self.folder, octets)
                 return True
             except MailplatError as error:
                 log.warning("message not spooled", error=str(error))

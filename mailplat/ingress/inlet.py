@@ -55,6 +55,34 @@ class Inlet:
                 raise LineRefused("Lines end in CRLF")
             return line[:-2]
 
+    async def comes(self, seconds: float) -> bool:
+        """Whether the client says something, or leaves, within that time. Nothing of it is lost."""
+        if self._pending:
+            return True
+        try:
+            async with asyncio.timeout(seconds):
+                self._pending += await self._read()
+        except TimeoutError:
+            return False
+        return True
+
+    async def exactly(self, count: int) -> bytes:
+        """So many octets; for few. Raises EndOfInput."""
+        while len(self._pending) < count:
+            self._pending += await self._read()
+        return self._take(count)
+
+    async def up_to(self, count: int) -> bytes:
+        """What came, at least one octet and no more than that. Raises EndOfInput."""
+        if not self._pending:
+            self._pending += await self._read()
+        return self._take(count)
+
+    def _take(self, count: int) -> bytes:
+        octets = bytes(self._pending[:count])
+        del self._pending[:count]
+        return octets
+
     async def chunk(self) -> bytes:
         """Whatever came, at least one octet. Raises EndOfInput."""
         if self._pending:

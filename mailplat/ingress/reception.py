@@ -7,16 +7,21 @@ error of another room becomes the reply that CONTRACT names for its class.
 import dataclasses
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
 from mailplat.admin import metrics
 from mailplat.core.address import NULL_SENDER, Address
 from mailplat.core.clock import Clock
-from mailplat.core.envelope import Envelope, Peer
+from mailplat.core.envelope import Envelope, Peer, Wish
 from mailplat.core.errors import InvalidInput, MailplatError, OverQuota
 from mailplat.core.executors import Executors
+from mailplat.core.limits.smtp import SmtpLimits
+from mailplat.core.network import Networks
 from mailplat.core.reply import (
+    BARE_NEWLINE,
+    NO_TLS_FROM_HERE,
     RELAY_DENIED,
     TOO_LARGE,
     UNAVAILABLE,
@@ -31,13 +36,15 @@ from mailplat.directory import Directory, Resolution, Target
 from mailplat.filtering.mailauth.results import strip
 from mailplat.filtering.pipeline import Pipeline
 from mailplat.filtering.verdict import Action, Transaction
-from mailplat.ingress.content import Content, reply_for
-from mailplat.ingress.limits import IngressLimits
+from mailplat.ingress.content import Content, Place, reply_for
+from mailplat.ingress.said import MAIL_PARAMETERS, RCPT_PARAMETERS, read_envelope, read_wish
 from mailplat.ingress.trace import new_id, protocol_name, received_field
 from mailplat.queue import Queue
 from mailplat.store import Store
+from mailplat.wire.mime.binary import encode_binary, has_bare_ends
 from mailplat.wire.smtp.address import format_mailbox, parse_path
-from mailplat.wire.smtp.parameters import UnknownParameter, parse_parameters, parse_size
+from mailplat.wire.smtp.data import ChunkDecoder, DataDecoder
+from mailplat.wire.smtp.parameters import UnknownParameter, parse_parameters
 
 log = structlog.get_logger("ingress")
 
@@ -53,7 +60,11 @@ TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "Too many recipients; send the rest in
 NEEDS_SMTPUTF8 = Reply(553, "5.6.7", "An address that is not ASCII needs SMTPUTF8")
 HEADER_TOO_LARGE = Reply(552, "5.3.4", "Header block is larger than the limit")
 
-_MAIL_PARAMETERS = frozenset({"SIZE", "BODY", "SMTPUTF8"})
+NO_BINARY_DATA = Reply(503, "5.5.1", "BODY=BINARYMIME goes with BDAT")
+DATA_OR_BDAT = Reply(503, "5.5.1", "A message comes by DATA or by BDAT")
+CHUNK_FAILED = Reply(503, "5.5.1", "A chunk was refused; RSET begins anew")
+CHUNKS_BEGUN = Reply(503, "5.5.1", "The message has begun; RSET begins anew")
+TLS_FIRST = Reply(530, "5.7.10", "REQUIRETLS needs TLS; say STARTTLS first")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +79,11 @@ class Rooms:
     delivery: Delivery
     executors: Executors
     clock: Clock
-    limits: IngressLimits = dataclasses.field(default_factory=IngressLimits)
+    limits: SmtpLimits = dataclasses.field(default_factory=SmtpLimits)
     postmaster: Address | None = None  # who has the mail for a postmaster that no domain has named
+    trusted: Networks = dataclasses.field(default_factory=lambda: Networks(()))  # of whom no conduct is noted
+    proxies: Networks = dataclasses.field(default_factory=lambda: Networks(()))  # who say PROXY
+    fronts: Networks = dataclasses.field(default_factory=lambda: Networks(()))  # who may say XCLIENT
 
 
 class Reception:
@@ -82,12 +96,26 @@ class Reception:
         self._recipients: list[Address] = []
         self._accounts: list[tuple[int, ...]] = []  # for each recipient, where it leads
         self._targets: dict[int, Target] = {}  # by account: one copy each, however many recipients lead there
+        self._wishes: dict[int, Wish] = {}  # the same, of the first recipient that leads there
+        self._chunks: Content[ChunkDecoder] | None = None  # BDAT, between two of them
+        self._chunk_failed = False
 
     @property
     def begun(self) -> bool:
         return self._envelope is not None
 
-    def mail(self, argument: bytes, *, esmtp: bool) -> Reply:
+    @property
+    def chunked(self) -> bool:
+        """Between two chunks of a message."""
+        return self._chunks is not None and bool(self._chunks.decoder.size)
+
+    def abandon(self) -> None:
+        """Nobody wants what came of it any more. Idempotent."""
+        chunks, self._chunks = self._chunks, None
+        if chunks is not None:
+            chunks.body.close()
+
+    def mail(self, argument: bytes, *, esmtp: bool, tls: bool = False) -> Reply:
         """MAIL, `argument` being what follows "MAIL " (RFC 5321 4.1.1.2)."""
         if self._envelope is not None:
             return NESTED_MAIL
@@ -99,14 +127,16 @@ class Reception:
         except InvalidInput as error:
             return Reply(501, "5.1.7", f"Sender: {error}")
         try:
-            given = parse_parameters(rest, _MAIL_PARAMETERS if esmtp else ())
-            envelope = _envelope(sender, given)
+            given = parse_parameters(rest, MAIL_PARAMETERS if esmtp else ())
+            envelope = read_envelope(sender, given)
         except UnknownParameter:
             return UNKNOWN_PARAMETER
         except InvalidInput as error:
             return Reply(501, "5.5.4", str(error))
         if not envelope.utf8 and not path[: len(path) - len(rest)].isascii():
             return NEEDS_SMTPUTF8  # RFC 6531 3.5
+        if envelope.require_tls and not tls:
+            return TLS_FIRST
         if envelope.declared_size > self._rooms.limits.message_size:
             return TOO_LARGE
         self._envelope = envelope
@@ -117,6 +147,8 @@ class Reception:
         be bounced later."""
         if self._envelope is None:
             return MAIL_FIRST
+        if self._chunks is not None or self._chunk_failed:
+            return CHUNKS_BEGUN
         if argument[:3].upper() != b"TO:":
             return RCPT_SYNTAX
         if len(self._recipients) >= self._rooms.limits.recipients:
@@ -129,12 +161,12 @@ class Reception:
         if not self._envelope.utf8 and not path[: len(path) - len(rest)].isascii():
             return NEEDS_SMTPUTF8
         try:
-            parse_parameters(rest, ())
+            wish = read_wish(parse_parameters(rest, RCPT_PARAMETERS))
         except UnknownParameter:
             return UNKNOWN_PARAMETER
         except InvalidInput as error:
             return Reply(501, "5.5.4", str(error))
-        reply = await self._admit(address)
+        reply = await self._admit(address, wish)
         if not reply.positive:
             log.info("recipient refused", recipient=format_mailbox(address), reply=str(reply))
         return reply
@@ -143,20 +175,56 @@ class Reception:
         """Why DATA cannot begin now, None where it can."""
         if self._envelope is None:
             return MAIL_FIRST
+        if self._chunks is not None or self._chunk_failed:
+            return DATA_OR_BDAT
+        if self._envelope.body == "BINARYMIME":
+            return NO_BINARY_DATA  # RFC 3030 3
         return None if self._recipients else RCPT_FIRST
 
-    async def content(self) -> Content:
-        """Where DATA goes, for one that `refuse_data` does not refuse: beside the mail of the first recipient that
-        lives here, else beside the queue. Raises Unavailable."""
+    def refuse_chunk(self) -> Reply | None:
+        """The same of BDAT. Behind a chunk that was refused come others that were on their way (RFC 3030 2)."""
+        if self._chunk_failed:
+            return CHUNK_FAILED
+        if self._envelope is None:
+            return MAIL_FIRST
+        return None if self._recipients else RCPT_FIRST
+
+    async def content(self) -> Content[DataDecoder]:
+        """Where DATA goes, for one that `refuse_data` does not refuse. Raises Unavailable."""
+        rooms = self._rooms
+        return Content(await self._places(), DataDecoder(rooms.limits.message_size), rooms.executors)
+
+    async def chunks(self) -> Content[ChunkDecoder]:
+        """Where BDAT goes. Raises Unavailable."""
+        if self._chunks is None:
+            rooms, envelope = self._rooms, self._envelope
+            binary = envelope is not None and envelope.body == "BINARYMIME"
+            decoder = ChunkDecoder(rooms.limits.message_size, binary=binary)
+            self._chunks = Content(await self._places(), decoder, rooms.executors)
+        return self._chunks
+
+    def fail_chunks(self) -> None:
+        """What was refused is not gone on with."""
+        self._chunk_failed = True
+        self.abandon()
+
+    def end_chunks(self) -> None:
+        """From here on the content is `finish`'s."""
+        if self._chunks is not None:
+            self._chunks.decoder.end()
+        self._chunks = None
+
+    async def _places(self) -> list[Place]:
+        """Beside the mail of the first recipient that lives here, else beside the queue."""
         rooms = self._rooms
         homes = [_residence(target) for target in self._targets.values()]
         shards = dict.fromkeys(home.shard for home in homes if home is not None)
         places = [((await rooms.store.opened(name)).tmp, f"spool/{name}") for name in shards]
         if len(shards) != 1 or None in homes:
             places.append((rooms.queue.tmp, "spool"))
-        return Content(places, rooms.limits, rooms.executors)
+        return places
 
-    async def finish(self, content: Content, peer: Peer) -> list[Reply]:
+    async def finish(self, content: Content[Any], peer: Peer) -> list[Reply]:
         """Filter, trace, deliver. One reply for SMTP, one for each recipient for LMTP (RFC 2033 4.2). Closes
         the body. Runs to its end whatever became of the client."""
         now = self._rooms.clock.now()
@@ -164,7 +232,7 @@ class Reception:
         message_id = new_id(now)
         size = content.body.size
         try:
-            reply = content.refusal or await self._decide(content.body, peer, message_id, now)
+            reply = content.refusal or await self._decide(content, peer, message_id, now)
         except MailplatError as error:
             log.warning("message not accepted", id=message_id, error=f"{type(error).__name__}: {error}")
             reply = reply_for(error)
@@ -177,7 +245,7 @@ class Reception:
         self._log(replies, message_id, size, peer, time.perf_counter() - started)
         return replies
 
-    async def _admit(self, address: Address) -> Reply:
+    async def _admit(self, address: Address, wish: Wish) -> Reply:
         rooms = self._rooms
         bare = not address.domain
         asked = Address(address.local, rooms.hostname) if bare else address  # RFC 5321 4.5.1: <postmaster>
@@ -188,6 +256,9 @@ class Reception:
                 resolution = await rooms.executors.run("directory", rooms.directory.resolve, rooms.postmaster)
             if not resolution.targets:
                 return UNKNOWN_RECIPIENT if resolution.known_domain or bare else RELAY_DENIED
+            secret = self._envelope is not None and self._envelope.require_tls
+            if secret and any(target.route.door is Door.FORWARD for target in resolution.targets):
+                return NO_TLS_FROM_HERE
             for target in resolution.targets:
                 await self._check_room(target)
         except OverQuota as error:
@@ -199,6 +270,7 @@ class Reception:
         self._accounts.append(tuple(target.account_id for target in resolution.targets))
         for target in resolution.targets:
             self._targets.setdefault(target.account_id, target)
+            self._wishes.setdefault(target.account_id, wish)
         return RECIPIENT_OK
 
     def _nobodys_postmaster(self, address: Address, resolution: Resolution, bare: bool) -> bool:
@@ -222,8 +294,10 @@ class Reception:
             f"store/{residence.shard}", shard.check_room, residence, declared, target.quota
         )
 
-    async def _decide(self, body: Body, peer: Peer, message_id: str, now: float) -> Reply | list[Reply]:
-        rooms, envelope = self._rooms, self._envelope
+    async def _decide(
+        self, content: Content[Any], peer: Peer, message_id: str, now: float
+    ) -> Reply | list[Reply]:
+        rooms, envelope, body = self._rooms, self._envelope, content.body
         assert envelope is not None
         transaction = Transaction(peer, envelope, tuple(self._recipients), body, rooms.hostname, now)
         if not transaction.header.complete:
@@ -233,12 +307,19 @@ class Reception:
             log.info("filtered", id=message_id, score=verdict.score, reasons=verdict.reasons)
             return verdict.reply or UNAVAILABLE
         _remove_forgeries(body, transaction)
+        if envelope.body == "BINARYMIME":
+            await content.convert(encode_binary)
+            body, envelope = content.body, dataclasses.replace(envelope, body="8BITMIME")
+            if await rooms.executors.run("spool", has_bare_ends, body):
+                return BARE_NEWLINE
         only = self._recipients[0] if len(self._recipients) == 1 else None
         protocol = protocol_name(peer, lmtp=self._lmtp, utf8=envelope.utf8)
         received = received_field(peer, rooms.hostname, protocol, message_id, only, now)
         prefix = b"".join(verdict.headers) + received
         targets = tuple(self._targets.values())
-        return await rooms.delivery.accept(envelope, targets, body, prefix, peer, separately=self._lmtp)
+        return await rooms.delivery.accept(
+            envelope, targets, body, prefix, peer, separately=self._lmtp, wishes=self._wishes
+        )
 
     def _replies(self, outcome: Reply | list[Reply], message_id: str) -> list[Reply]:
         """What the client hears. A list has one reply for each target; a recipient that leads to several
@@ -272,16 +353,6 @@ class Reception:
             reply=str(min(replies, key=lambda reply: reply.positive)),
             seconds=round(seconds, 4),
         )
-
-
-def _envelope(sender: Address, given: dict[str, str | None]) -> Envelope:
-    body = (given.get("BODY", "7BIT") or "").upper()
-    if body not in ("7BIT", "8BITMIME"):  # RFC 6152 2
-        raise InvalidInput("BODY is 7BIT or 8BITMIME")
-    if given.get("SMTPUTF8") is not None:
-        raise InvalidInput("SMTPUTF8 has no value")
-    size = parse_size(given["SIZE"]) if "SIZE" in given else 0
-    return Envelope(sender, body, "SMTPUTF8" in given, size)
 
 
 def _residence(target: Target) -> Residence | None:

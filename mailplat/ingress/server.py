@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import structlog
 
-from mailplat.ingress.connection import Gate
+from mailplat.ingress.conduct import Conduct
+from mailplat.ingress.gate import Gate
 from mailplat.ingress.reception import Rooms
 from mailplat.ingress.session import Session
 
@@ -22,7 +23,8 @@ class SmtpServer:
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
         self._servers: list[asyncio.Server] = []
-        self.gate = Gate(rooms.limits)
+        conduct = Conduct(rooms.limits, rooms.trusted, rooms.clock.monotonic)
+        self.gate = Gate(rooms.limits, rooms.trusted, conduct)
 
     @property
     def connections(self) -> int:

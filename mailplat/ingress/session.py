@@ -2,16 +2,26 @@
 
 import asyncio
 import ssl
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any
 
 import structlog
 
 from mailplat.core.envelope import Peer
-from mailplat.core.errors import MailplatError
-from mailplat.core.reply import Reply
-from mailplat.ingress.connection import Connection, Gate
+from mailplat.core.errors import InvalidInput, MailplatError
+from mailplat.core.reply import RELAY_DENIED, UNAVAILABLE, UNKNOWN_RECIPIENT, Reply
+from mailplat.ingress.conduct import MESSAGE, RELAY
+from mailplat.ingress.conduct import UNKNOWN_RECIPIENT as UNKNOWN_POINTS
+from mailplat.ingress.connection import Connection
 from mailplat.ingress.content import Content, reply_for
+from mailplat.ingress.gate import Gate
+from mailplat.ingress.inlet import EndOfInput
 from mailplat.ingress.reception import Reception, Rooms
 from mailplat.ingress.trace import presentable
+from mailplat.wire.smtp import xclient
+from mailplat.wire.smtp.data import ChunkDecoder, DataDecoder
+from mailplat.wire.smtp.parameters import parse_chunk
 
 log = structlog.get_logger("ingress")
 
@@ -33,6 +43,12 @@ HELO_ARGUMENT = Reply(501, "5.5.4", "Say the name of your host")
 HELO_FIRST = Reply(503, "5.5.1", "Say hello first")
 DATA_TIMEOUT = Reply(421, "4.4.2", "Timeout waiting for data, closing")
 
+NOT_A_FRONT = Reply(550, "5.7.0", "XCLIENT is not for you")
+NESTED_XCLIENT = Reply(503, "5.5.1", "A message has begun; RSET comes first")
+
+# Replies to RCPT that tell something of who asks.
+_POINTS = {UNKNOWN_RECIPIENT: UNKNOWN_POINTS, RELAY_DENIED: RELAY}
+
 # What a correct client never hears (RFC 5321 4.2.3).
 _MISTAKES = frozenset({501, 503, 555})
 
@@ -44,6 +60,8 @@ class Session(Connection):
         super().__init__(gate, rooms, lmtp=lmtp, tls=tls)
         for verb in ("AUTH", "HELO", "EHLO") if lmtp else ("AUTH", "LHLO"):
             self._smtp_methods.pop(verb)
+        self._until: float | None = None  # when the message that comes by BDAT must be here
+        self._said = xclient.Client()
 
     def _answer(self, reply: Reply) -> None:
         if reply.code in _MISTAKES:
@@ -65,7 +83,15 @@ class Session(Connection):
             "8BITMIME",
             "SMTPUTF8",
             "ENHANCEDSTATUSCODES",
+            "CHUNKING",
+            "BINARYMIME",
+            "DSN",
+            f"LIMITS RCPTMAX={self.limits.recipients}",  # RFC 9422
         ]
+        if self.peer.tls:
+            lines.append("REQUIRETLS")  # RFC 8689 2: never in clear
+        if self.is_front:
+            lines.append(f"XCLIENT {xclient.OFFERED}")
         if self.tls_context is not None and not self.peer.tls:
             lines.append("STARTTLS")
         lines.append("HELP")
@@ -81,18 +107,20 @@ class Session(Connection):
             self.refuse(HELO_ARGUMENT)
             return False
         self._set_rset_state()
-        helo = presentable(argument, MAX_HELO)
-        self.peer = Peer(self.peer.address, self.peer.port, helo, esmtp, self.peer.tls)
+        if self._said.helo is None:
+            self.peer = replace(self.peer, helo=presentable(argument, MAX_HELO), esmtp=esmtp)
         return True
 
     async def smtp_MAIL(self, argument: bytes) -> None:
         if not self.peer.helo:
             self.refuse(HELO_FIRST)
             return
-        self._answer(self.reception.mail(argument, esmtp=self.peer.esmtp))
+        self._answer(self.reception.mail(argument, esmtp=self.peer.esmtp, tls=bool(self.peer.tls)))
 
     async def smtp_RCPT(self, argument: bytes) -> None:
-        self._answer(await self.reception.rcpt(argument))
+        reply = await self.reception.rcpt(argument)
+        self._points += _POINTS.get(reply, 0.0)
+        self._answer(reply)
 
     async def smtp_DATA(self, argument: bytes) -> None:
         refusal = NO_ARGUMENT if argument else self.reception.refuse_data()
@@ -112,22 +140,109 @@ class Session(Connection):
         except BaseException:
             content.body.close()
             raise
+        await self._finish(content)
+
+    async def _finish(self, content: Content[Any]) -> None:
         # From here on a client that vanishes changes nothing: the task is the server's, not the connection's.
         storing = self.gate.keep(self.reception.finish(content, self.peer))
         self.reception = Reception(self.rooms, lmtp=self.lmtp)
         replies = await asyncio.shield(storing)
         if any(reply.positive for reply in replies):
             self.errors = 0
+            self._points += MESSAGE
         self.say(*replies)
 
-    async def _receive(self, content: Content) -> None:
+    async def _receive(self, content: Content[DataDecoder]) -> None:
         end = self.loop.time() + self.limits.data_total
-        while not content.finished:
-            left = min(self.limits.data_timeout, end - self.loop.time())
-            with self.patience(left, DATA_TIMEOUT):
+        while not content.decoder.finished:
+            with self._patient(end):
                 chunk = await self.inlet.chunk()
             await content.feed(chunk)
-        self.inlet.push_back(content.rest)
+        self.inlet.push_back(content.decoder.rest)
+
+    def _patient(self, end: float) -> AbstractContextManager[None]:
+        """Raises EndOfInput for a message that came too slowly, though each piece of it was here in time."""
+        left = end - self.loop.time()
+        if left <= 0:
+            self._close_with(DATA_TIMEOUT)
+            raise EndOfInput
+        return self.patience(min(self.limits.data_timeout, left), DATA_TIMEOUT)
+
+    async def smtp_BDAT(self, argument: bytes) -> None:  # RFC 3030 2
+        try:
+            size, last = parse_chunk(argument)
+        except InvalidInput as error:
+            # How long the chunk is nobody knows, and nothing in it is a command.
+            self.refuse(Reply(501, "5.5.4", f"{error}; closing"))
+            self.leaving = True
+            return
+        refusal = self.reception.refuse_chunk()
+        content = None
+        if refusal is None:
+            try:
+                content = await self.reception.chunks()
+            except MailplatError as error:
+                log.warning("no place for a message", error=str(error))
+                refusal = reply_for(error)
+                self.reception.fail_chunks()
+        await self._receive_chunk(content, size)
+        if content is None or refusal is not None:
+            self._answer(refusal or UNAVAILABLE)
+        elif last:
+            self.reception.end_chunks()
+            await self._finish(content)
+        elif content.refusal is not None:
+            refused = content.refusal
+            self.reception.fail_chunks()
+            self._answer(refused)
+        else:
+            self.say(Reply(250, "2.0.0", f"{size} octets received"))
+
+    async def _receive_chunk(self, content: Content[ChunkDecoder] | None, size: int) -> None:
+        """All of it is taken off the wire, also what nobody wants."""
+        if self._until is None or not self.reception.chunked:
+            self._until = self.loop.time() + self.limits.data_total
+        while size:
+            with self._patient(self._until):
+                octets = await self.inlet.up_to(size)
+            size -= len(octets)
+            if content is not None:
+                await content.feed(octets)
+
+    @property
+    def is_front(self) -> bool:
+        """Whether the other end is a mail server that may say whose mail it hands on."""
+        return self.connected in self.rooms.fronts
+
+    async def smtp_XCLIENT(self, argument: bytes) -> None:
+        if not self.is_front:
+            self.refuse(NOT_A_FRONT)
+            return
+        if self.reception.begun:
+            self.refuse(NESTED_XCLIENT)
+            return
+        try:
+            said = xclient.parse(argument)
+        except InvalidInput as error:
+            self.refuse(Reply(501, "5.5.4", str(error)))
+            return
+        address = self.peer.address if said.address is None else said.address
+        refusal = self.count(address)
+        if refusal is not None:
+            self.say(refusal)
+            self.leaving = True
+            return
+        self._said = said
+        self.peer = Peer(
+            address,
+            self.peer.port if said.port is None else said.port,
+            "" if said.helo is None else presentable(said.helo.encode(), MAX_HELO),
+            self.peer.esmtp if said.esmtp is None else said.esmtp,
+            self.peer.tls,
+            said.login or "",
+        )
+        self._set_rset_state()
+        self.greet()
 
     async def smtp_RSET(self, argument: bytes) -> None:
         if argument:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mailplat.core.address import Address
-from mailplat.core.envelope import Envelope, Peer
+from mailplat.core.envelope import NO_WISH, Envelope, Peer, Wish
 from mailplat.core.errors import MailplatError
 from mailplat.core.reply import Reply
 
@@ -19,6 +19,7 @@ class QueueRecipient:
 
     address: Address
     account_id: int = 0
+    wish: Wish = NO_WISH
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class LeasedRecipient:
     account_id: int
     attempts: int
     lease: int
+    wish: Wish = NO_WISH
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from mailplat.core.address import Address
-from mailplat.core.envelope import Envelope, Peer
+from mailplat.core.envelope import Envelope, Peer, Wish
 from mailplat.core.outcome import Outcome
 from mailplat.core.reply import Reply
 from mailplat.queue.records import (
@@ -33,6 +33,8 @@ message = sa.Table(
     sa.Column("utf8", sa.Boolean),
     sa.Column("size", sa.BigInteger),
     sa.Column("arrived", sa.Double),
+    sa.Column("require_tls", sa.Boolean),
+    *(sa.Column(name, sa.Text) for name in ("ret", "envid")),
     *(sa.Column(name, sa.Text) for name in ("peer_address", "peer_helo", "peer_account")),
 )
 
@@ -48,7 +50,7 @@ recipient = sa.Table(
     sa.Column("worker", sa.Text),
     sa.Column("attempts", sa.Integer),
     sa.Column("reply_code", sa.Integer),
-    *(sa.Column(name, sa.Text) for name in ("reply_status", "reply_text", "remote")),
+    *(sa.Column(name, sa.Text) for name in ("reply_status", "reply_text", "remote", "notify", "orcpt")),
 )
 
 WAITING, HELD, LEASED = "waiting", "held", "leased"
@@ -74,6 +76,9 @@ def insert(
             "sender_domain": envelope.reverse_path.domain,
             "body": envelope.body,
             "utf8": envelope.utf8,
+            "require_tls": envelope.require_tls,
+            "ret": envelope.ret,
+            "envid": envelope.envid,
             "size": stored.size,
             "arrived": stored.arrived,
             "peer_address": peer.address,
@@ -99,6 +104,8 @@ def insert(
                 "reply_status": "",
                 "reply_text": "",
                 "remote": "",
+                "notify": one.wish.notify,
+                "orcpt": one.wish.orcpt,
             }
             for one in recipients
         ],
@@ -132,10 +139,8 @@ def lease(
     ids |= dict.fromkeys(connection.execute(mates).scalars())
     taken = [row for some in _chunks(list(ids)) for row in _take(connection, some, worker, deadline)]
     by_message: dict[str, list[LeasedRecipient]] = defaultdict(list)
-    for message_id, id_, local, domain, account_id, attempts, number in sorted(taken, key=lambda row: row.id):
-        by_message[message_id].append(
-            LeasedRecipient(id_, Address(local, domain), account_id, attempts, number)
-        )
+    for row in sorted(taken, key=lambda row: row.id):
+        by_message[row.message_id].append(_leased(row))
     found = connection.execute(message.select().where(message.c.id.in_(by_message))).all()
     return [
         Leased(_queued(row), tuple(by_message[row.id]), deadline)
@@ -157,8 +162,17 @@ def _take(connection: Connection, ids: Sequence[int], worker: str, deadline: flo
             columns.account_id,
             columns.attempts,
             columns.lease,
+            columns.notify,
+            columns.orcpt,
         )
     ).all()
+
+
+def _leased(row: Any) -> LeasedRecipient:
+    wish = Wish(row.notify, row.orcpt)
+    return LeasedRecipient(
+        row.id, Address(row.local, row.domain), row.account_id, row.attempts, row.lease, wish
+    )
 
 
 def extend(connection: Connection, leased: Leased, deadline: float) -> bool:
@@ -338,7 +352,8 @@ def _delete_empty(connection: Connection, message_ids: Sequence[str]) -> list[st
 
 
 def _queued(row: Row[Any]) -> QueuedMessage:
-    envelope = Envelope(Address(row.sender_local, row.sender_domain), row.body, row.utf8, row.size)
+    sender = Address(row.sender_local, row.sender_domain)
+    envelope = Envelope(sender, row.body, row.utf8, row.size, bool(row.require_tls), row.ret, row.envid)
     peer = Peer(row.peer_address, 0, helo=row.peer_helo, account=row.peer_account)
     return QueuedMessage(row.id, envelope, peer, row.size, row.arrived)
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from mailplat.app.keys import unknown_keys
-from mailplat.app.settings import Section
+from mailplat.app.sections import Section
 from mailplat.core.errors import InvalidInput
 from mailplat.directory.names import domain_key
 from migration.plan.window import WEEKDAYS, Window, minutes

@@ -6,12 +6,13 @@ import pytest
 
 from mailplat.access import login, throttle
 from mailplat.access.login import AuthenticationFailed
-from mailplat.access.throttle import Throttle, ThrottleLimits, network_of
+from mailplat.access.throttle import Throttle, ThrottleLimits
 from mailplat.admin import metrics
 from mailplat.bus import MemoryBus
 from mailplat.core.clock import ManualClock
 from mailplat.core.envelope import Peer
 from mailplat.core.errors import LimitReached
+from mailplat.core.network import network_of
 from tests.access.conftest import MakeHouse
 from tests.access.house import DOMAIN, PASSWORD, House
 

@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from mailplat.app.settings import AuthSection, OauthSection
+from mailplat.app.sections import AuthSection, OauthSection
 from mailplat.core.limits import elsewhere
 from mailplat.core.limits.brake import BrakeLimits
 from mailplat.core.limits.census import CensusLimits
@@ -19,6 +19,7 @@ from mailplat.core.limits.imap import Bounds, ImapLimits
 from mailplat.core.limits.pop3 import Pop3Limits
 from mailplat.core.limits.rehearsal import RehearsalLimits
 from mailplat.core.limits.sieve import SieveLimits
+from mailplat.core.limits.smtp import SmtpLimits
 from mailplat.core.limits.sources import SourceLimits
 from mailplat.core.limits.store import StoreLimits
 from mailplat.core.limits.usage import GateLimits, UsageLimits
@@ -34,6 +35,11 @@ TABLES: tuple[tuple[str, type, str], ...] = (
         "What one command of IMAP may hold. Past it: `BAD`, and the connection goes on.",
     ),
     ("pop3.limits", Pop3Limits, "A connection of POP3. Seconds and octets, where nothing else is said."),
+    (
+        "smtp.limits",
+        SmtpLimits,
+        "A connection of SMTP or LMTP, and what is borne of an address. Seconds and octets, where not said.",
+    ),
     ("sieve.limits", SieveLimits, "Sieve scripts of one account. Past it they are refused."),
     (
         "store.limits",

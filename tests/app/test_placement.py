@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mailplat.app.placement import Placement
-from mailplat.app.settings import ShardSection
+from mailplat.app.sections import ShardSection
 from mailplat.core.errors import Unavailable
 
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from mailplat.access.channel import CertificateContext
-from mailplat.app.settings import CertificatePair, TlsSection
+from mailplat.app.sections import CertificatePair, TlsSection
 from mailplat.app.tls import Certificate
 from mailplat.core.errors import InvalidInput
 

@@ -24,7 +24,7 @@ def message(sender: Address = ANNA) -> QueuedMessage:
     return QueuedMessage("0123456789ABCDEF", Envelope(sender), Peer("192.0.2.7", 0), 100, 1_700_000_000.0)
 
 
-def render(failures: list[dsn.Failure], header: bytes = HEADER, sender: Address = ANNA) -> bytes:
+def render(failures: list[dsn.Report], header: bytes = HEADER, sender: Address = ANNA) -> bytes:
     return dsn.render(message(sender), failures, header, hostname="mx.example.org", now=1_700_000_100.0)
 
 
@@ -33,7 +33,7 @@ def parse(octets: bytes) -> email.message.EmailMessage:
 
 
 def test_a_report_with_three_parts() -> None:
-    report = parse(render([dsn.Failure(BERT, NO), dsn.Failure(CLEO, LATE)]))
+    report = parse(render([dsn.Report(BERT, NO), dsn.Report(CLEO, LATE)]))
     assert report.get_content_type() == "multipart/report"
     assert report.get_param("report-type") == "delivery-status"
     assert (report["To"], report["Auto-Submitted"]) == ("anna@example.org", "auto-replied")
@@ -52,29 +52,29 @@ def test_a_report_with_three_parts() -> None:
 
 
 def test_the_body_is_not_sent_back_and_lines_are_crlf() -> None:
-    octets = render([dsn.Failure(BERT, NO)])
+    octets = render([dsn.Report(BERT, NO)])
     assert not re.search(rb"\r(?!\n)|(?<!\r)\n", octets)
     assert octets.endswith(b"--\r\n")
 
 
 def test_utf8_addresses_make_a_global_report() -> None:
     zoe = Address("zoë", "example.org")
-    report = parse(render([dsn.Failure(zoe, NO)]))
+    report = parse(render([dsn.Report(zoe, NO)]))
     _, status, headers = report.iter_parts()
     assert status.get_content_type() == "message/global-delivery-status"
     assert headers.get_content_type() == "message/global-headers"
-    assert b"Final-Recipient: utf-8; zo\xc3\xab@example.org" in render([dsn.Failure(zoe, NO)])
+    assert b"Final-Recipient: utf-8; zo\xc3\xab@example.org" in render([dsn.Report(zoe, NO)])
     assert dsn.envelope_for(message(zoe)).utf8
 
 
 def test_a_temporary_answer_becomes_a_permanent_status() -> None:
-    octets = render([dsn.Failure(BERT, Outcome(Result.FAILED, Reply(452, "4.2.2", "full")))])
+    octets = render([dsn.Report(BERT, Outcome(Result.FAILED, Reply(452, "4.2.2", "full")))])
     assert b"Status: 5.2.2\r\n" in octets
 
 
 def test_a_huge_header_is_cut_at_a_line() -> None:
     header = b"".join(b"X-%d: %s\r\n" % (number, b"y" * 100) for number in range(2000)) + b"\r\n"
-    octets = render([dsn.Failure(BERT, NO)], header)
+    octets = render([dsn.Report(BERT, NO)], header)
     assert len(octets) < dsn.MAX_HEADER + 5000
     *_, headers = parse(octets).iter_parts()
     lines = headers.get_content().splitlines()
@@ -84,5 +84,5 @@ def test_a_huge_header_is_cut_at_a_line() -> None:
 
 def test_never_for_the_null_sender() -> None:
     with pytest.raises(ValueError, match="notification"):
-        render([dsn.Failure(BERT, NO)], sender=NULL_SENDER)
+        render([dsn.Report(BERT, NO)], sender=NULL_SENDER)
     assert dsn.envelope_for(message()).reverse_path == NULL_SENDER

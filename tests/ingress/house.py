@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,10 @@ from typing import Any
 from mailplat.bus import open_bus
 from mailplat.core.address import Address
 from mailplat.core.clock import SystemClock
-from mailplat.core.envelope import Envelope, Peer
+from mailplat.core.envelope import Envelope, Peer, Wish
 from mailplat.core.executors import Executors
+from mailplat.core.limits.smtp import SmtpLimits
+from mailplat.core.network import Networks
 from mailplat.core.reply import Reply
 from mailplat.core.route import BackendHome, Residence, ShardHome
 from mailplat.core.spool import Body
@@ -20,8 +22,9 @@ from mailplat.db.engine import Database
 from mailplat.delivery import Delivery
 from mailplat.directory import Backend, Directory, Resolution, Target
 from mailplat.filtering.pipeline import Pipeline
-from mailplat.ingress import IngressLimits, Rooms, SmtpServer
-from mailplat.ingress.connection import Connection, Gate
+from mailplat.ingress import Rooms, SmtpServer
+from mailplat.ingress.conduct import Conduct
+from mailplat.ingress.gate import Gate, Guest
 from mailplat.queue import Queue
 from mailplat.store import NewMessage, Store
 from mailplat.wire.smtp.address import parse_address
@@ -51,13 +54,16 @@ class WatchedDelivery(Delivery):
         peer: Peer,
         *,
         separately: bool = False,
+        wishes: Mapping[int, Wish] | None = None,
     ) -> Reply | list[Reply]:
         self.entered.set()
         self.envelopes.append(envelope)
         await self.gate.wait()
         if self.failure is not None:
             raise self.failure
-        return await super().accept(envelope, targets, body, prefix, peer, separately=separately)
+        return await super().accept(
+            envelope, targets, body, prefix, peer, separately=separately, wishes=wishes or {}
+        )
 
 
 class WatchedDirectory(Directory):
@@ -72,12 +78,14 @@ class WatchedDirectory(Directory):
 
 
 class WatchedGate(Gate):
-    def __init__(self, limits: IngressLimits) -> None:
-        super().__init__(limits)
+    def __init__(self, rooms: Rooms) -> None:
+        super().__init__(
+            rooms.limits, rooms.trusted, Conduct(rooms.limits, rooms.trusted, rooms.clock.monotonic)
+        )
         self.left = asyncio.Event()  # some connection was lost
 
-    def leave(self, connection: Connection, address: str) -> None:
-        super().leave(connection, address)
+    def leave(self, connection: Guest) -> None:
+        super().leave(connection)
         self.left.set()
 
 
@@ -156,11 +164,20 @@ class House:
         lmtp: bool = False,
         tls: ssl.SSLContext | None = None,
         implicit_tls: bool = False,
+        trusted: Sequence[str] = ("127.0.0.0/8",),
+        proxies: Sequence[str] = (),
+        fronts: Sequence[str] = (),
         **limits: Any,
     ) -> tuple[str, int]:
-        self.rooms = replace(self.rooms, limits=IngressLimits(**limits))
+        self.rooms = replace(
+            self.rooms,
+            limits=SmtpLimits(**limits),
+            trusted=Networks(trusted),
+            proxies=Networks(proxies),
+            fronts=Networks(fronts),
+        )
         self.server = SmtpServer(self.rooms)
-        self.server.gate = self.gate = WatchedGate(self.rooms.limits)
+        self.server.gate = self.gate = WatchedGate(self.rooms)
         [address] = await self.server.start(lmtp=lmtp, tls=tls, implicit_tls=implicit_tls)
         return address
 

@@ -224,7 +224,7 @@ async def test_the_cap_on_connections(house: House) -> None:
 
 
 async def test_the_cap_on_connections_from_one_address(house: House) -> None:
-    address = await house.listen(connections_per_address=1)
+    address = await house.listen(connections_per_address=1, greet_wait=0, trusted=())
     await Wire.open(address)
     second = await Wire.open(address, greeted=False)
     assert (await second.reply()).startswith("421 4.7.0 ")

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import threading
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 from mailplat.bus import MemoryBus
 from mailplat.core.address import NULL_SENDER, Address
 from mailplat.core.clock import ManualClock
-from mailplat.core.envelope import Envelope
+from mailplat.core.envelope import Envelope, Wish
 from mailplat.core.errors import NotFound, Unavailable
 from mailplat.core.outcome import Outcome, Result
 from mailplat.core.reply import Reply
@@ -52,6 +53,18 @@ def test_a_message_comes_out_as_it_went_in(queue: Queue, clock: ManualClock) -> 
     body = queue.body(leased)
     assert body.octets() == b"Received: x\r\n" + OCTETS
     body.close()
+
+
+def test_what_the_sender_asked_for_comes_out_as_well(queue: Queue) -> None:
+    asked = replace(SENDER, require_tls=True, ret="FULL", envid="Q+2Bq")
+    to = [
+        QueueRecipient(Address("bert", "example.net"), 1, Wish("SUCCESS,DELAY", "rfc822;B@Example.net")),
+        QueueRecipient(Address("cleo", "example.net"), 2),
+    ]
+    queue.put(asked, to, Body.of(OCTETS), b"", peer=PEER)
+    leased = lease(queue)
+    assert replace(leased.message.envelope, declared_size=0) == replace(asked, declared_size=0)
+    assert [one.wish for one in leased.recipients] == [to[0].wish, Wish()]
 
 
 def test_what_is_leased_is_nobody_elses(queue: Queue) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from mailplat.app.console import Subparsers, add_config, add_json, show
 from mailplat.app.placement import Placement
-from mailplat.app.settings import ShardSection, find, load
+from mailplat.app.sections import ShardSection
+from mailplat.app.settings import find, load
 from mailplat.app.wiring import check_settings, open_platform
 from mailplat.core import disk
 from mailplat.core.errors import InvalidInput, Unavailable

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from mailplat.core.errors import InvalidInput
+from mailplat.core.network import Networks
 from mailplat.core.reply import Reply
 from mailplat.filtering.mailauth import dkim, dmarc, results, spf
 from mailplat.filtering.mailauth.author import find_author
@@ -59,12 +60,12 @@ class Check:
         self.settings = settings
         self._context = context
         public_suffixes()  # loads now, not while the first message waits
-        self._trusted = [ipaddress.ip_network(network) for network in settings.trusted_networks]
+        self._trusted = Networks(settings.trusted_networks)
 
     async def check(self, phase: Phase, transaction: Transaction) -> Verdict:
         dns, executors = self._context.dns, self._context.executors
         peer, header = transaction.peer, transaction.header
-        trusted = bool(peer.account) or self._is_trusted(peer.address)
+        trusted = bool(peer.account) or peer.address in self._trusted
         async with asyncio.TaskGroup() as group:
             spf_task = group.create_task(
                 _nothing()
@@ -84,14 +85,6 @@ class Check:
                 return Verdict(Action.DEFER, UNDECIDED, headers=(field,), reasons=reasons)
             return Verdict(Action.REFUSE, REFUSED, headers=(field,), reasons=reasons)
         return Verdict(headers=(field,), reasons=reasons)
-
-    def _is_trusted(self, address: str) -> bool:
-        try:
-            peer = ipaddress.ip_address(address)
-        except ValueError:
-            return False
-        mapped = getattr(peer, "ipv4_mapped", None) or peer
-        return any(mapped in network for network in self._trusted)
 
 
 async def _nothing() -> None:

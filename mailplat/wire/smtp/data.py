@@ -1,4 +1,4 @@
-"""The octets between DATA's 354 and the final dot (RFC 5321 4.1.1.4, 4.5.2).
+"""The octets between DATA's 354 and the final dot (RFC 5321 4.1.1.4, 4.5.2), and those of BDAT.
 
 Only CRLF "." CRLF ends a message: every other mixture of CR, LF and dot is content, is remembered as `bare`,
 and the message is then refused as a whole (SMTP smuggling, CVE-2023-51764 and its kin). Works on chunks cut
@@ -63,6 +63,41 @@ class DataDecoder:
         if self.max_size and self.size > self.max_size:
             self.too_large = True
         return b"" if self.too_large else content
+
+
+class ChunkDecoder:
+    """The octets of BDAT (RFC 3030 2), which come as they are: what is looked at is what DataDecoder looks at.
+    `binary`: no line is a line (RFC 3030 3), so that none has a wrong end."""
+
+    __slots__ = ("_cr", "bare", "binary", "max_size", "nul", "size", "too_large")
+
+    def __init__(self, max_size: int = 0, *, binary: bool = False) -> None:
+        self.max_size = max_size
+        self.binary = binary
+        self.size = 0
+        self.bare = False
+        self.nul = False
+        self.too_large = False
+        self._cr = False  # the last octet was a CR, and the LF may be in the next chunk
+
+    def feed(self, octets: bytes) -> bytes:
+        """What is to be kept of it: all, or nothing once it is too much."""
+        text = b"\r" + octets if self._cr else octets
+        self._cr = text.endswith(b"\r")
+        lines = text.count(b"\r\n")
+        if not self.binary and (text.count(b"\n") != lines or text.count(b"\r") - self._cr != lines):
+            self.bare = True
+        if b"\0" in octets:
+            self.nul = True
+        self.size += len(octets)
+        if self.max_size and self.size > self.max_size:
+            self.too_large = True
+        return b"" if self.too_large else octets
+
+    def end(self) -> None:
+        """Behind the last chunk: a CR that nothing followed is a bare one."""
+        if self._cr and not self.binary:
+            self.bare = True
 
 
 def _overlap(octets: bytes) -> int:

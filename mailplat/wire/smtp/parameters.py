@@ -11,6 +11,8 @@ from mailplat.core.errors import InvalidInput
 
 # RFC 1870 3: "1*20DIGIT".
 _SIZE = re.compile(r"[0-9]{1,20}")
+# RFC 3030 2: "1*DIGIT"; 18 of them are more than any disk has.
+_CHUNK = re.compile(rb"([0-9]{1,18})(?: +(LAST))?", re.IGNORECASE)
 _KEYWORD = re.compile(rb"[A-Za-z0-9][A-Za-z0-9-]*")
 _VALUE = re.compile(rb"[!-<>-~\x80-\xff]+")
 
@@ -43,6 +45,14 @@ def parse_size(value: str | None) -> int:
     if value is None or not _SIZE.fullmatch(value):
         raise InvalidInput("SIZE is a number of octets")
     return int(value)
+
+
+def parse_chunk(argument: bytes) -> tuple[int, bool]:
+    """What follows BDAT: octets of the chunk, and whether it is the last (RFC 3030 2). Raises InvalidInput."""
+    found = _CHUNK.fullmatch(argument)
+    if found is None:
+        raise InvalidInput("BDAT takes a number of octets, and LAST")
+    return int(found[1]), found[2] is not None
 
 
 def _value(keyword: str, value: bytes) -> str:
