@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import copying, costs, giant
+from tests.bench import copying, costs, giant, idle
 from tests.bench.access import Access
 from tests.bench.figure import Figure
 from tests.bench.peers import Peers, start_ours
@@ -26,7 +26,7 @@ FLUSHING = 22000  # of another one, which flushes all that we do
 CORPUS_MESSAGES = 10_000
 INGEST_MESSAGES = 1500
 SESSIONS = (1, 10, 50)
-PARTS = ("ingest", "imap", "access", "copy")
+PARTS = ("ingest", "imap", "access", "copy", "idle")
 LONG = ("giant", "costs")  # only when asked for
 
 console = Console(width=118)
@@ -74,6 +74,8 @@ def main() -> int:
                 figures += Access(bench, ours, peers, BASE, FLUSHING).measure()
             if "copy" in wanted:
                 figures += copying.measure(bench, peers, BASE + 143)
+            if "idle" in wanted:
+                figures += idle.measure(root)
             if "costs" in wanted:
                 figures += costs.measure(bench, peers)
             if "giant" in wanted:
