@@ -143,6 +143,7 @@ class FilterSection(Section):
     model_config = ConfigDict(extra="allow", frozen=True)
     stages: list[str] = ["loops", "limits", "mailauth"]
     dns: str = ""
+    refuse_score: float = Field(default=0.0, ge=0)  # points from which a message is refused; 0: none is
 
 
 class SmtpSection(Section):

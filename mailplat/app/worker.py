@@ -148,7 +148,7 @@ class Process:
             platform.directory,
             platform.store,
             platform.queue,
-            build(settings.filter.model_dump(), dns, platform.executors, hostname),
+            build(settings.filter.model_dump(), dns, platform.executors, hostname, platform.bus),
             self.delivery,
             platform.executors,
             platform.clock,

@@ -4,10 +4,11 @@ import asyncio
 import importlib
 import pkgutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
+from mailplat.bus import Bus, MemoryBus
 from mailplat.core.errors import InvalidInput
 from mailplat.core.executors import Executors
 from mailplat.core.reply import UNAVAILABLE, Reply
@@ -15,12 +16,15 @@ from mailplat.filtering import settings as reading
 from mailplat.filtering import stages as registry
 from mailplat.filtering.dns import Dns
 from mailplat.filtering.stage import Context, Phase, Rule, Stage
-from mailplat.filtering.verdict import Action, Transaction, Verdict
+from mailplat.filtering.verdict import ACCEPTED, Action, Transaction, Verdict
 
 log = structlog.get_logger(__name__)
 
+# Settings of the table that are no stage.
+_OWN = ("stages", "dns", "refuse_score")
 DEFAULT_STAGES = ("loops", "limits", "mailauth")
 
+SUSPICIOUS = Reply(550, "5.7.1", "Message is taken for spam")
 UNCHECKED = Reply(550, "5.7.1", "Message could not be checked and is not accepted unchecked")
 
 
@@ -32,19 +36,27 @@ class NamedStage:
 
 class Pipeline:
     """Stateless between messages; one per process. Stages may be given with a name (as `build` does) or bare,
-    then the name is the module's."""
+    then the name is the module's. What has `refuse_score` points or more is refused; 0: nothing is for its points."""
 
-    def __init__(self, stages: Sequence[Stage | NamedStage]) -> None:
+    def __init__(self, stages: Sequence[Stage | NamedStage], *, refuse_score: float = 0.0) -> None:
         self.stages = tuple(
             item if isinstance(item, NamedStage) else NamedStage(_module_name(item), item) for item in stages
         )
+        self._refuse_score = refuse_score
         self._of = {
             phase: tuple(named for named in self.stages if phase in named.stage.phases) for phase in Phase
         }
 
-    async def message(self, transaction: Transaction) -> Verdict:
-        """The whole message is here: the last chance to refuse it."""
-        return await self.run(Phase.MESSAGE, transaction)
+    def looks(self, phase: Phase) -> bool:
+        """Whether a stage has something to say then."""
+        return bool(self._of[phase])
+
+    async def message(self, transaction: Transaction, before: Verdict = ACCEPTED) -> Verdict:
+        """The whole message is here: the last chance to refuse it. `before`: what the earlier phases said."""
+        verdict = before + await self.run(Phase.MESSAGE, transaction)
+        if verdict.action is Action.ACCEPT and 0 < self._refuse_score <= verdict.score:
+            return replace(verdict, action=Action.REFUSE, reply=SUSPICIOUS)
+        return verdict
 
     async def run(self, phase: Phase, transaction: Transaction) -> Verdict:
         """Stages in order up to the first DEFER or REFUSE; scores add up, fields stand in stage order. Never
@@ -90,20 +102,26 @@ def known_stages() -> tuple[str, ...]:
     return tuple(sorted(module.name for module in pkgutil.iter_modules(registry.__path__)))
 
 
-def build(settings: Mapping[str, object], dns: Dns, executors: Executors, hostname: str) -> Pipeline:
+def build(
+    settings: Mapping[str, object], dns: Dns, executors: Executors, hostname: str, bus: Bus | None = None
+) -> Pipeline:
     """From the configuration's table `filter`: `stages` is the order, each stage's settings are in a table of its
     name. Raises InvalidInput for an unknown stage, setting, or value, naming what was probably meant."""
     order = settings.get("stages", DEFAULT_STAGES)
     if not isinstance(order, (list, tuple)):
         raise InvalidInput(f"filter.stages = {order!r} is wrong; write a list of stage names")
-    context = Context(hostname, dns, executors)
+    score = settings.get("refuse_score", 0.0)
+    if isinstance(score, bool) or not isinstance(score, (int, float)) or score < 0:
+        raise InvalidInput(f"filter.refuse_score = {score!r} is wrong; write 0 or a number of points")
+    context = Context(hostname, dns, executors, bus or MemoryBus())
     known = known_stages()
     for key in settings:
-        if key not in ("stages", "dns", *known):
-            raise InvalidInput(f"filter.{key} is no setting{reading.nearest(key, ('stages', 'dns', *known))}")
+        if key not in (*_OWN, *known):
+            raise InvalidInput(f"filter.{key} is no setting{reading.nearest(key, (*_OWN, *known))}")
     if len(set(map(str, order))) < len(order):
         raise InvalidInput(f"filter.stages names a stage twice: {', '.join(map(str, order))}")
-    return Pipeline([_make(name, settings.get(name, {}), context, known) for name in order])
+    stages = [_make(name, settings.get(name, {}), context, known) for name in order]
+    return Pipeline(stages, refuse_score=float(score))
 
 
 def _make(name: object, table: object, context: Context, known: Sequence[str]) -> NamedStage:

@@ -5,9 +5,10 @@
 """
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
+from mailplat.bus import Bus, MemoryBus
 from mailplat.core.executors import Executors
 from mailplat.filtering.dns import Dns
 from mailplat.filtering.verdict import Transaction, Verdict
@@ -39,6 +40,7 @@ class Context:
     hostname: str
     dns: Dns
     executors: Executors
+    bus: Bus = field(default_factory=MemoryBus)
 
 
 class StageSettings(Protocol):

@@ -31,6 +31,16 @@ class Verdict:
     headers: tuple[bytes, ...] = ()
     reasons: tuple[str, ...] = ()
 
+    def __add__(self, later: "Verdict") -> "Verdict":
+        """What two phases say together; the later one decides."""
+        return Verdict(
+            later.action,
+            later.reply,
+            self.score + later.score,
+            self.headers + later.headers,
+            self.reasons + later.reasons,
+        )
+
 
 # Nothing to say.
 ACCEPTED = Verdict()

@@ -4,6 +4,8 @@
     connection  one connection: reading, replying, deadlines, TLS (the aiosmtpd subclass)
     session     its commands
     reception   one message: MAIL, RCPT, DATA -> filtering -> delivery -> reply; knows no socket
+    rooms       what the doors need of the house
+    screen      what the pipeline says before there is a message
     said        parameters of MAIL and RCPT
     trace       the Received field
     server      listening sockets, caps on connections, draining
@@ -22,7 +24,7 @@ What must never happen: a line that does not end in CRLF is obeyed as a command;
 STARTTLS are obeyed after it; a message ends anywhere but at CRLF "." CRLF; text of an exception on the wire.
 """
 
-from mailplat.ingress.reception import Rooms
+from mailplat.ingress.rooms import Rooms
 from mailplat.ingress.server import SmtpServer
 
 __all__ = ["Rooms", "SmtpServer"]

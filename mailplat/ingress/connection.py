@@ -27,7 +27,8 @@ from mailplat.ingress.conduct import EARLY, MISTAKE
 from mailplat.ingress.content import reply_for
 from mailplat.ingress.gate import SHUTTING_DOWN, Gate
 from mailplat.ingress.inlet import READ_SIZE, EndOfInput, Inlet, LineRefused
-from mailplat.ingress.reception import Reception, Rooms
+from mailplat.ingress.reception import Reception
+from mailplat.ingress.rooms import Rooms
 from mailplat.wire import proxy
 
 log = structlog.get_logger("ingress")

@@ -6,19 +6,14 @@ error of another room becomes the reply that CONTRACT names for its class.
 
 import dataclasses
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
 from mailplat.admin import metrics
 from mailplat.core.address import NULL_SENDER, Address
-from mailplat.core.clock import Clock
 from mailplat.core.envelope import Envelope, Peer, Wish
 from mailplat.core.errors import InvalidInput, MailplatError, OverQuota
-from mailplat.core.executors import Executors
-from mailplat.core.limits.smtp import SmtpLimits
-from mailplat.core.network import Networks
 from mailplat.core.reply import (
     BARE_NEWLINE,
     NO_TLS_FROM_HERE,
@@ -31,16 +26,15 @@ from mailplat.core.reply import (
 )
 from mailplat.core.route import Door, Residence, ShardHome
 from mailplat.core.spool import Body
-from mailplat.delivery import Delivery
-from mailplat.directory import Directory, Resolution, Target
+from mailplat.directory import Resolution, Target
 from mailplat.filtering.mailauth.results import strip
-from mailplat.filtering.pipeline import Pipeline
-from mailplat.filtering.verdict import Action, Transaction
+from mailplat.filtering.verdict import ACCEPTED, Action, Transaction
 from mailplat.ingress.content import Content, Place, reply_for
+from mailplat.ingress.rooms import Rooms
 from mailplat.ingress.said import MAIL_PARAMETERS, RCPT_PARAMETERS, read_envelope, read_wish
+from mailplat.ingress.screen import Known, Screen, looks
+from mailplat.ingress.screen import field as verdict_field
 from mailplat.ingress.trace import new_id, protocol_name, received_field
-from mailplat.queue import Queue
-from mailplat.store import Store
 from mailplat.wire.mime.binary import encode_binary, has_bare_ends
 from mailplat.wire.smtp.address import format_mailbox, parse_path
 from mailplat.wire.smtp.data import ChunkDecoder, DataDecoder
@@ -67,25 +61,6 @@ CHUNKS_BEGUN = Reply(503, "5.5.1", "The message has begun; RSET begins anew")
 TLS_FIRST = Reply(530, "5.7.10", "REQUIRETLS needs TLS; say STARTTLS first")
 
 
-@dataclass(frozen=True, slots=True)
-class Rooms:
-    """What the door needs of the house; one for all sessions."""
-
-    hostname: str
-    directory: Directory
-    store: Store
-    queue: Queue
-    pipeline: Pipeline
-    delivery: Delivery
-    executors: Executors
-    clock: Clock
-    limits: SmtpLimits = dataclasses.field(default_factory=SmtpLimits)
-    postmaster: Address | None = None  # who has the mail for a postmaster that no domain has named
-    trusted: Networks = dataclasses.field(default_factory=lambda: Networks(()))  # of whom no conduct is noted
-    proxies: Networks = dataclasses.field(default_factory=lambda: Networks(()))  # who say PROXY
-    fronts: Networks = dataclasses.field(default_factory=lambda: Networks(()))  # who may say XCLIENT
-
-
 class Reception:
     """From MAIL to the reply after the final dot; then a new one begins."""
 
@@ -99,6 +74,7 @@ class Reception:
         self._wishes: dict[int, Wish] = {}  # the same, of the first recipient that leads there
         self._chunks: Content[ChunkDecoder] | None = None  # BDAT, between two of them
         self._chunk_failed = False
+        self._screen: Screen | None = None
 
     @property
     def begun(self) -> bool:
@@ -111,6 +87,8 @@ class Reception:
 
     def abandon(self) -> None:
         """Nobody wants what came of it any more. Idempotent."""
+        if self._screen is not None:
+            self._screen.close()
         chunks, self._chunks = self._chunks, None
         if chunks is not None:
             chunks.body.close()
@@ -142,6 +120,16 @@ class Reception:
         self._envelope = envelope
         return SENDER_OK
 
+    def screen(self, peer: Peer, known: Known) -> None:
+        """Behind MAIL: begin to look at who sends. Nobody looks at who logged in, or is trusted."""
+        rooms, envelope = self._rooms, self._envelope
+        exempt = self._lmtp or peer.account or not peer.address or peer.address in rooms.trusted
+        if exempt or envelope is None or not looks(rooms.pipeline):
+            return
+        now = rooms.clock.now()
+        transaction = Transaction(peer, envelope, (), Body.of(b""), rooms.hostname, now)
+        self._screen = Screen(rooms.pipeline, transaction, known)
+
     async def rcpt(self, argument: bytes) -> Reply:
         """RCPT (RFC 5321 4.1.1.3). What the directory does not know is refused here, so that nothing has to
         be bounced later."""
@@ -166,10 +154,21 @@ class Reception:
             return UNKNOWN_PARAMETER
         except InvalidInput as error:
             return Reply(501, "5.5.4", str(error))
-        reply = await self._admit(address, wish)
+        reply, reasons = await self._judge(address)
+        if reply is None:
+            reply = await self._admit(address, wish)
         if not reply.positive:
-            log.info("recipient refused", recipient=format_mailbox(address), reply=str(reply))
+            log.info(
+                "recipient refused", recipient=format_mailbox(address), reply=str(reply), reasons=reasons
+            )
         return reply
+
+    async def _judge(self, address: Address) -> tuple[Reply | None, tuple[str, ...]]:
+        """What the pipeline has against sender and recipient."""
+        if self._screen is None:
+            return None, ()
+        verdict = await self._screen.recipient(address)
+        return (None if verdict.action is Action.ACCEPT else verdict.reply or UNAVAILABLE), verdict.reasons
 
     def refuse_data(self) -> Reply | None:
         """Why DATA cannot begin now, None where it can."""
@@ -302,7 +301,8 @@ class Reception:
         transaction = Transaction(peer, envelope, tuple(self._recipients), body, rooms.hostname, now)
         if not transaction.header.complete:
             return HEADER_TOO_LARGE
-        verdict = await rooms.pipeline.message(transaction)
+        before = ACCEPTED if self._screen is None else await self._screen.early()
+        verdict = await rooms.pipeline.message(transaction, before)
         if verdict.action is not Action.ACCEPT:
             log.info("filtered", id=message_id, score=verdict.score, reasons=verdict.reasons)
             return verdict.reply or UNAVAILABLE
@@ -315,7 +315,8 @@ class Reception:
         only = self._recipients[0] if len(self._recipients) == 1 else None
         protocol = protocol_name(peer, lmtp=self._lmtp, utf8=envelope.utf8)
         received = received_field(peer, rooms.hostname, protocol, message_id, only, now)
-        prefix = b"".join(verdict.headers) + received
+        judged = b"" if self._screen is None else verdict_field(verdict)
+        prefix = b"".join(verdict.headers) + judged + received
         targets = tuple(self._targets.values())
         return await rooms.delivery.accept(
             envelope, targets, body, prefix, peer, separately=self._lmtp, wishes=self._wishes

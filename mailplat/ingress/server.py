@@ -10,7 +10,7 @@ import structlog
 
 from mailplat.ingress.conduct import Conduct
 from mailplat.ingress.gate import Gate
-from mailplat.ingress.reception import Rooms
+from mailplat.ingress.rooms import Rooms
 from mailplat.ingress.session import Session
 
 log = structlog.get_logger("ingress")

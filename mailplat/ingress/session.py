@@ -11,13 +11,16 @@ import structlog
 from mailplat.core.envelope import Peer
 from mailplat.core.errors import InvalidInput, MailplatError
 from mailplat.core.reply import RELAY_DENIED, UNAVAILABLE, UNKNOWN_RECIPIENT, Reply
+from mailplat.filtering.stage import Phase
 from mailplat.ingress.conduct import MESSAGE, RELAY
 from mailplat.ingress.conduct import UNKNOWN_RECIPIENT as UNKNOWN_POINTS
 from mailplat.ingress.connection import Connection
 from mailplat.ingress.content import Content, reply_for
 from mailplat.ingress.gate import Gate
 from mailplat.ingress.inlet import EndOfInput
-from mailplat.ingress.reception import Reception, Rooms
+from mailplat.ingress.reception import Reception
+from mailplat.ingress.rooms import Rooms
+from mailplat.ingress.screen import Known
 from mailplat.ingress.trace import presentable
 from mailplat.wire.smtp import xclient
 from mailplat.wire.smtp.data import ChunkDecoder, DataDecoder
@@ -62,6 +65,7 @@ class Session(Connection):
             self._smtp_methods.pop(verb)
         self._until: float | None = None  # when the message that comes by BDAT must be here
         self._said = xclient.Client()
+        self._known: Known = {}  # what was said of who connected
 
     def _answer(self, reply: Reply) -> None:
         if reply.code in _MISTAKES:
@@ -107,6 +111,7 @@ class Session(Connection):
             self.refuse(HELO_ARGUMENT)
             return False
         self._set_rset_state()
+        self._known.pop(Phase.HELO, None)
         if self._said.helo is None:
             self.peer = replace(self.peer, helo=presentable(argument, MAX_HELO), esmtp=esmtp)
         return True
@@ -115,7 +120,10 @@ class Session(Connection):
         if not self.peer.helo:
             self.refuse(HELO_FIRST)
             return
-        self._answer(self.reception.mail(argument, esmtp=self.peer.esmtp, tls=bool(self.peer.tls)))
+        reply = self.reception.mail(argument, esmtp=self.peer.esmtp, tls=bool(self.peer.tls))
+        if reply.positive:
+            self.reception.screen(self.peer, self._known)
+        self._answer(reply)
 
     async def smtp_RCPT(self, argument: bytes) -> None:
         reply = await self.reception.rcpt(argument)
@@ -233,6 +241,7 @@ class Session(Connection):
             self.leaving = True
             return
         self._said = said
+        self._known.clear()
         self.peer = Peer(
             address,
             self.peer.port if said.port is None else said.port,

@@ -13,6 +13,8 @@ from mailplat.filtering.mailauth.dmarc import DmarcResult
 from mailplat.filtering.mailauth.domain import normalise
 from mailplat.filtering.mailauth.spf import SpfResult
 
+# What we think of a message is told in this one (ingress/screen.py).
+VERDICT = b"x-mailplat-verdict"
 NAME = b"authentication-results"
 
 # Values that need no quoting. authres quotes nothing that has an "@" in it: a reverse-path such as
@@ -74,9 +76,10 @@ def _dmarc(result: DmarcResult) -> authres.dmarc.DMARCAuthenticationResult:
 
 def strip(header_block: bytes, authserv_id: str) -> bytes:
     """The header block without the Authentication-Results fields that carry our authserv-id (RFC 8601 5), whatever
-    their case, folding, comments or version; and without those that name us but cannot be read. Every other octet
-    stays."""
-    if NAME not in header_block.lower():
+    their case, folding, comments or version; without those that name us but cannot be read; and without verdicts of
+    ours that we have not written. Every other octet stays."""
+    folded = header_block.lower()
+    if NAME not in folded and VERDICT not in folded:
         return header_block
     fields = list(split(header_block))
     kept = [field for field in fields if not _is_forged(field, authserv_id)]
@@ -87,6 +90,8 @@ def strip(header_block: bytes, authserv_id: str) -> bytes:
 
 
 def _is_forged(field: Field, authserv_id: str) -> bool:
+    if field.name == VERDICT:
+        return True
     if field.name != NAME:
         return False
     value = field.value
