@@ -106,7 +106,7 @@ async def store(
             modseq=each.modseq,
             saved_at=each.saved_at,
             uidl=uidls.get(each.uid, ""),
-            render_later=True,
+            render_later=each.saved_at is None,  # what comes from another shard of ours was rendered there
         )
         for each in sorted(fetched, key=lambda one: one.uid)
     ]

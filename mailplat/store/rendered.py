@@ -1,6 +1,6 @@
 """Reading with what is rendered of each message: ENVELOPE, BODYSTRUCTURE, the fields of SEARCH and SORT.
 
-What is delivered or appended is rendered before it has its row. What comes from elsewhere in bulk (a move, with
+What is delivered or appended is rendered before it has its row. What comes from another platform in bulk (with
 `NewMessage.render_later`) is not: rendering is a third of what such a copy costs, a legacy platform would be read for
 longer because of it, and most old mail is asked for days later, if ever. Such messages are rendered behind
 (renderer.py), and whoever is here earlier does it for those that he asks for. Either keeps what it made in the index.
