@@ -24,6 +24,9 @@ log = structlog.get_logger(__name__)
 _OWN = ("stages", "dns", "refuse_score")
 DEFAULT_STAGES = ("loops", "limits", "mailauth")
 
+# Who must be reached by those who are refused (RFC 5321 4.5.1, RFC 2142 4).
+ALWAYS = frozenset({"postmaster", "abuse"})
+
 SUSPICIOUS = Reply(550, "5.7.1", "Message is taken for spam")
 UNCHECKED = Reply(550, "5.7.1", "Message could not be checked and is not accepted unchecked")
 
@@ -54,7 +57,8 @@ class Pipeline:
     async def message(self, transaction: Transaction, before: Verdict = ACCEPTED) -> Verdict:
         """The whole message is here: the last chance to refuse it. `before`: what the earlier phases said."""
         verdict = before + await self.run(Phase.MESSAGE, transaction)
-        if verdict.action is Action.ACCEPT and 0 < self._refuse_score <= verdict.score:
+        always = all(each.local.casefold() in ALWAYS for each in transaction.recipients)
+        if verdict.action is Action.ACCEPT and not always and 0 < self._refuse_score <= verdict.score:
             return replace(verdict, action=Action.REFUSE, reply=SUSPICIOUS)
         return verdict
 

@@ -10,7 +10,6 @@ command waits in the input (RFC 2920 3.2).
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import math
 import ssl
@@ -22,6 +21,7 @@ from aiosmtpd.smtp import SMTP
 
 from mailplat.core.envelope import Peer
 from mailplat.core.errors import InvalidInput, MailplatError
+from mailplat.core.network import parse_ip
 from mailplat.core.reply import UNAVAILABLE, Reply
 from mailplat.ingress.conduct import EARLY, MISTAKE
 from mailplat.ingress.content import reply_for
@@ -352,9 +352,7 @@ def _remote(transport: asyncio.Transport) -> tuple[str, int]:
     name: Any = transport.get_extra_info("peername")
     if not isinstance(name, tuple):
         return "", 0
-    address = ipaddress.ip_address(str(name[0]).partition("%")[0])
-    mapped = getattr(address, "ipv4_mapped", None)
-    return str(mapped or address), int(name[1])
+    return str(parse_ip(str(name[0]))), int(name[1])
 
 
 def cipher_of(transport: asyncio.BaseTransport) -> str:

@@ -10,8 +10,12 @@ from mailplat.core.errors import DiskFull, MailplatError, OverQuota, StaleEpoch,
 from mailplat.core.executors import Executors
 from mailplat.core.reply import BARE_NEWLINE, DISK_FULL, FENCED, TOO_LARGE, UNAVAILABLE, Reply, over_quota
 from mailplat.core.spool import Body
+from mailplat.wire.smtp.data import ChunkDecoder
 
 log = structlog.get_logger("ingress")
+
+# Octets read at once, of a body that is looked at again.
+_CHUNK = 256 * 1024
 
 # A folder on the disk where a message may be kept, and the threads that write there.
 Place = tuple[Path, str]
@@ -99,3 +103,13 @@ def reply_for(error: MailplatError) -> Reply:
     if not isinstance(error, Unavailable):
         log.error("unexpected refusal", error=f"{type(error).__name__}: {error}")
     return UNAVAILABLE
+
+
+def has_bare_ends(body: Body) -> bool:
+    """Whether a CR or LF stands alone. Reads all of it: not for the event loop."""
+    decoder = ChunkDecoder()
+    with body.open() as file:
+        while chunk := file.read(_CHUNK):
+            decoder.feed(chunk)
+    decoder.end()
+    return decoder.bare

@@ -29,13 +29,13 @@ from mailplat.core.spool import Body
 from mailplat.directory import Resolution, Target
 from mailplat.filtering.mailauth.results import strip
 from mailplat.filtering.verdict import ACCEPTED, Action, Transaction
-from mailplat.ingress.content import Content, Place, reply_for
+from mailplat.ingress.content import Content, Place, has_bare_ends, reply_for
 from mailplat.ingress.rooms import Rooms
 from mailplat.ingress.said import MAIL_PARAMETERS, RCPT_PARAMETERS, read_envelope, read_wish
 from mailplat.ingress.screen import Known, Screen, looks
 from mailplat.ingress.screen import field as verdict_field
 from mailplat.ingress.trace import new_id, protocol_name, received_field
-from mailplat.wire.mime.binary import encode_binary, has_bare_ends
+from mailplat.wire.mime.binary import encode_binary
 from mailplat.wire.smtp.address import format_mailbox, parse_path
 from mailplat.wire.smtp.data import ChunkDecoder, DataDecoder
 from mailplat.wire.smtp.parameters import UnknownParameter, parse_parameters

@@ -9,12 +9,9 @@ from collections.abc import MutableMapping
 from dataclasses import replace
 
 from mailplat.core.address import Address
-from mailplat.filtering.pipeline import Pipeline
+from mailplat.filtering.pipeline import ALWAYS, Pipeline
 from mailplat.filtering.stage import Phase
 from mailplat.filtering.verdict import ACCEPTED, Action, Transaction, Verdict
-
-# Who must be reached by those who are refused (RFC 5321 4.5.1, RFC 2142 4).
-ALWAYS = frozenset({"postmaster", "abuse"})
 
 # What the phases of a connection said: they are not asked again for its next message.
 Known = MutableMapping[Phase, Verdict]

@@ -112,8 +112,10 @@ class Session(Connection):
             return False
         self._set_rset_state()
         self._known.pop(Phase.HELO, None)
-        if self._said.helo is None:
-            self.peer = replace(self.peer, helo=presentable(argument, MAX_HELO), esmtp=esmtp)
+        said = self._said  # by a front, which greets in its own name
+        helo = said.helo.encode() if said.helo else argument
+        known = esmtp if said.esmtp is None else said.esmtp
+        self.peer = replace(self.peer, helo=presentable(helo, MAX_HELO), esmtp=known)
         return True
 
     async def smtp_MAIL(self, argument: bytes) -> None:
@@ -220,7 +222,7 @@ class Session(Connection):
     @property
     def is_front(self) -> bool:
         """Whether the other end is a mail server that may say whose mail it hands on."""
-        return self.connected in self.rooms.fronts
+        return self.connected in self.rooms.fronts and not self.proxied  # else its clients could
 
     async def smtp_XCLIENT(self, argument: bytes) -> None:
         if not self.is_front:

@@ -23,8 +23,8 @@ DELAY_S = 5.0
 # Seconds between two looks at what a process that died left undone.
 SWEEP_S = 600.0
 
-# After which another process is let at it.
-ROUND_S = 2.0
+# After which another process is let at it; DELAY_S is a small part of it.
+ROUND_S = 60.0
 
 # Times as long as a step took.
 _REST = 3.0

@@ -7,6 +7,7 @@ import ipaddress
 import struct
 
 from mailplat.core.errors import InvalidInput
+from mailplat.core.network import parse_ip
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 
@@ -45,7 +46,6 @@ def client(fixed: bytes, following: bytes) -> tuple[str, int] | None:
     size = 4 if family == _TCP4 else 16
     if len(following) < 2 * size + 4:
         raise InvalidInput(f"a PROXY header whose addresses have {len(following)} octets")
-    address = ipaddress.ip_address(following[:size])
+    address = parse_ip(str(ipaddress.ip_address(following[:size])))
     (port,) = struct.unpack(">H", following[2 * size : 2 * size + 2])
-    mapped = getattr(address, "ipv4_mapped", None)
-    return str(mapped or address), int(port)
+    return str(address), int(port)

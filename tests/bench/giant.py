@@ -56,7 +56,7 @@ def measure(bench: "Bench", peers: Peers | None, port: int, messages: int) -> li
             if move.halted or time.monotonic() - seen > STANDSTILL_S:
                 raise SystemExit(f"not compared: {move.halted} {move.note}")
             time.sleep(0.2)
-        memory = max(_peak_mb(pid) for pid in [rig.process.pid, *_children(rig.process.pid)])
+        memory = max(_peak_mb(pid) for pid in [rig.process.pid, *children(rig.process.pid)])
     rates = [
         (there - here) / (then - now)
         for (here, now), (there, then) in itertools.pairwise(marks)
@@ -91,7 +91,7 @@ def fill(maildir: Path, messages: int, uid: int, gid: int) -> None:
         os.chown(path, uid, gid)
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     return [int(each) for each in text.split()]
 

@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 
 from tests.bench.figure import Figure, Target
+from tests.bench.giant import children
 from tests.rig import Rig
 
 CONNECTIONS = 5000
@@ -20,7 +21,7 @@ def measure(root: Path) -> list[Figure]:
     clients: list[socket.socket] = []
     try:
         assert rig.process is not None
-        pids = [rig.process.pid, *_children(rig.process.pid)]
+        pids = [rig.process.pid, *children(rig.process.pid)]
         for number in range(CONNECTIONS + 1):
             client = socket.create_connection(("127.0.0.1", rig.ports["smtp"]), 30)
             clients.append(client)
@@ -36,11 +37,6 @@ def measure(root: Path) -> list[Figure]:
         rig.stop()
     work = f"{CONNECTIONS:,} idle SMTP connections"
     return [Figure(work, "MB", "", taken, None, Target(MEMORY_MB, "at most", "figure"))]
-
-
-def _children(pid: int) -> list[int]:
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(child) for child in found.split()]
 
 
 def _resident_mb(pid: int) -> float:

@@ -143,6 +143,27 @@ class TestXclient:
         assert (await wire.ask(f"XCLIENT {argument}")).startswith("501 5.5.4 ")
         assert "127.0.0.1" in await received(house, wire)
 
+    async def test_the_client_of_a_proxy_cannot(self, house: House) -> None:
+        """Also where one machine is named as both."""
+        wire = await Wire.open(await house.listen(proxies=LOOPBACK, fronts=LOOPBACK), greeted=False)
+        await wire.send(header("192.0.2.7"))
+        await wire.reply()
+        assert "XCLIENT" not in await wire.ask("EHLO c")
+        assert (await wire.ask("XCLIENT LOGIN=anna@example.org")).startswith("550 5.7.0 ")
+
+    async def test_starttls_behind_it(self, house: House, tls: ssl.SSLContext, trust: ssl.SSLContext) -> None:
+        wire = await Wire.open(await house.listen(fronts=LOOPBACK, tls=tls))
+        await wire.ask("XCLIENT ADDR=192.0.2.7 HELO=real.example")
+        await wire.start_tls(trust)
+        text = await received(house, wire)
+        assert "192.0.2.7" in text
+        assert "from real.example" in text
+
+    async def test_a_helo_that_is_not_known(self, house: House) -> None:
+        wire = await Wire.open(await house.listen(fronts=LOOPBACK))
+        await wire.ask("XCLIENT ADDR=192.0.2.7 HELO=[UNAVAILABLE]")
+        assert "from client.example" in await received(house, wire)
+
     async def test_not_within_a_message(self, house: House) -> None:
         wire = await Wire.open(await house.listen(fronts=LOOPBACK))
         await wire.say("EHLO c", "MAIL FROM:<a@remote.example>")

@@ -112,6 +112,12 @@ async def test_many_points_refuse_the_message(house: House) -> None:
     assert house.kept("anna") == []
 
 
+async def test_many_points_do_not_keep_anybody_from_the_postmaster(house: House) -> None:
+    wire = await come(await listen(house, ("iprev", "helo"), refuse_score=3.0), "192.0.2.3", "pc")
+    assert (await wire.mail(LETTER, ["postmaster@" + HOSTNAME])).startswith("250 ")
+    assert len(house.kept("anna")) == 1
+
+
 async def test_who_is_trusted_is_not_looked_at(house: House) -> None:
     pipeline = build(TABLE, Zone(ZONE), house.executors, HOSTNAME, house.bus)
     house.rooms = replace(house.rooms, pipeline=pipeline)

@@ -12,13 +12,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from mailplat.core.errors import Unavailable
-from mailplat.store.index.renderings import columns
+from mailplat.store.index.renderings import Columns, columns
 from mailplat.store.rendering import render_file
-
-Columns = tuple[Any, ...]
 
 # More workers than this wait for the disk together.
 _WORKERS = 8

@@ -8,7 +8,6 @@ signatures are verified; what is kept is the encoded one, as RFC 3030 3 wants it
 import base64
 import re
 
-from mailplat.core.spool import Body
 from mailplat.wire.mime.scanner import Part, scan
 
 _FIELD = re.compile(
@@ -17,8 +16,6 @@ _FIELD = re.compile(
 # Octets of a line of base64 (RFC 2045 6.8), and of what it stands for.
 _LINE = 76
 
-_CHUNK = 256 * 1024
-
 
 def encode_binary(octets: bytes) -> bytes:
     """The whole message with each binary part encoded; containers of such parts say 8bit. Never raises."""
@@ -26,20 +23,6 @@ def encode_binary(octets: bytes) -> bytes:
     at = _encode(octets, scan(octets), 0, pieces)
     pieces.append(octets[at:])
     return b"".join(pieces)
-
-
-def has_bare_ends(body: Body) -> bool:
-    """Whether a CR or LF stands alone."""
-    held = b""
-    with body.open() as file:
-        while chunk := file.read(_CHUNK):
-            octets = held + chunk
-            held = b"\r" if octets.endswith(b"\r") else b""
-            octets = octets[: len(octets) - len(held)]
-            lines = octets.count(b"\r\n")
-            if octets.count(b"\n") != lines or octets.count(b"\r") != lines:
-                return True
-    return bool(held)
 
 
 def _encode(octets: bytes, part: Part, at: int, pieces: list[bytes]) -> int:

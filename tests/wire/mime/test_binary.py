@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailplat.core.spool import Body
-from mailplat.wire.mime.binary import encode_binary, has_bare_ends
+from mailplat.ingress.content import has_bare_ends
+from mailplat.wire.mime.binary import encode_binary
 
 OUTER = (
     b'Subject: x\r\nContent-Type: multipart/mixed; boundary="b"\r\nContent-Transfer-Encoding: %b\r\n\r\n'
@@ -80,6 +81,6 @@ def test_bare_ends(octets: bytes, bare: bool) -> None:
 
 
 def test_a_line_end_across_two_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mailplat.wire.mime.binary._CHUNK", 3)
+    monkeypatch.setattr("mailplat.ingress.content._CHUNK", 3)
     assert not has_bare_ends(Body.of(b"ab\r\ncd\r\n\r\n"))
     assert has_bare_ends(Body.of(b"ab\rcd\r\n"))
